@@ -1,0 +1,111 @@
+//! Why a packet was dropped: one list, which numbers the counter, the metric label, the trace event and the CLI row.
+
+macro_rules! numbered {
+    ($(#[$meta:meta])* $name:ident { $( $(#[doc = $doc:literal])+ $variant:ident = $label:literal ),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[repr(u32)]
+        pub enum $name { $( $(#[doc = $doc])+ $variant ),+ }
+
+        impl $name {
+            /// All of them, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[ $( Self::$variant ),+ ];
+            /// How many there are: the size of the counter table.
+            pub const COUNT: u32 = Self::ALL.len() as u32;
+
+            /// The word for it in metrics, in the CLI and in documents.
+            pub const fn label(self) -> &'static str {
+                match self { $( Self::$variant => $label ),+ }
+            }
+
+            /// One line for people.
+            pub const fn describe(self) -> &'static str {
+                match self { $( Self::$variant => concat!($($doc),+) ),+ }
+            }
+
+            /// Its number: the index of its counter.
+            #[inline(always)]
+            pub const fn index(self) -> u32 {
+                self as u32
+            }
+        }
+    };
+}
+
+numbered! {
+    /// Why a packet was dropped. Append only: numbers are part of the ABI.
+    DropReason {
+        /// Ends before its headers do.
+        Truncated = "truncated",
+        /// More than two VLAN tags.
+        VlanDepth = "vlan_depth",
+        /// An IPv4 header with an impossible version, length or total length.
+        Ipv4Header = "ipv4_header",
+        /// An IPv4 header checksum that does not add up.
+        Ipv4Checksum = "ipv4_checksum",
+        /// An IPv6 header with an impossible version or payload length.
+        Ipv6Header = "ipv6_header",
+        /// More IPv6 extension headers than are walked, or one out of place.
+        Ipv6Extensions = "ipv6_extensions",
+        /// A source address that no client can have (loopback, multicast, link-local, or the destination itself).
+        MartianSource = "martian_source",
+        /// A TCP header with an impossible length.
+        TcpHeader = "tcp_header",
+        /// A UDP header with an impossible length.
+        UdpHeader = "udp_header",
+        /// An ICMP error that quotes too little, or something that cannot have been sent.
+        IcmpError = "icmp_error",
+        /// A fragment too small, beyond 65,535 bytes, or otherwise never made by an honest stack.
+        FragmentMalformed = "fragment_malformed",
+        /// A later fragment whose first one was not seen.
+        FragmentUnknown = "fragment_unknown",
+        /// Time to live ran out here.
+        TtlExpired = "ttl_expired",
+        /// The listener has no backend in its ring.
+        NoBackend = "no_backend",
+        /// Every candidate port towards the backend is taken.
+        PortsExhausted = "ports_exhausted",
+        /// No route to the next hop.
+        NoRoute = "no_route",
+        /// The route says unreachable, prohibit or blackhole.
+        RouteRefused = "route_refused",
+        /// Forwarding is off on the interface (`net.ipv4.ip_forward`, `net.ipv6.conf.*.forwarding`).
+        ForwardingDisabled = "forwarding_disabled",
+        /// The next hop's link-layer address is not known yet, and the packet could not wait for it.
+        NoNeighbour = "no_neighbour",
+        /// Longer than the way out can carry, and not to be fragmented here.
+        TooBig = "too_big",
+        /// A `dsr` backend that is not on the same L2 segment.
+        DsrNotOnLink = "dsr_not_on_link",
+        /// The frame could not be changed in place.
+        Rewrite = "rewrite",
+    }
+}
+
+numbered! {
+    /// What is worth counting though the packet goes on. Append only: numbers are part of the ABI.
+    Notice {
+        /// Passed to the host: not for a listener, not of a flow.
+        NotOurs = "not_ours",
+        /// Forwarded by the ring because the flow table is full.
+        FlowTableFull = "flow_table_full",
+        /// A flow entered the flow table.
+        FlowCreated = "flow_created",
+        /// A packet of no known flow in the middle of a connection, forwarded by the ring.
+        FlowUnknown = "flow_unknown",
+        /// A SYN for a 5-tuple that had a flow: a new flow.
+        FlowReused = "flow_reused",
+        /// A young flow gave way to a newer one.
+        YoungReplaced = "young_replaced",
+        /// A next hop was looked up in the routing table.
+        HopResolved = "hop_resolved",
+        /// Handed to the host's stack to resolve the neighbour and send.
+        NeighbourPending = "neighbour_pending",
+        /// An ICMP error was translated to the flow's other side.
+        IcmpTranslated = "icmp_translated",
+        /// A later fragment followed its first.
+        FragmentFollowed = "fragment_followed",
+        /// Answered with ICMP "fragmentation needed" or "packet too big".
+        TooBigAnswered = "too_big_answered",
+    }
+}

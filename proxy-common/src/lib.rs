@@ -1,0 +1,39 @@
+//! The ABI of proxy-now, and the pure arithmetic that both sides of it share.
+//!
+//! Every byte that the kernel programs and the daemon both touch is laid out here, once. This crate is `no_std`,
+//! knows no socket, no map and no clock, and has no unsafe code outside [`pod`].
+#![no_std]
+#![deny(missing_docs)]
+
+/// Addresses and the two address families.
+pub mod addr;
+/// What one backend of one listener is, as the kernel sees it.
+pub mod backend;
+/// Internet checksum arithmetic (RFC 1071, RFC 1624).
+pub mod checksum;
+/// What is counted, per CPU.
+pub mod counters;
+/// Why a packet was dropped.
+pub mod drop_reason;
+/// Flows: the established ones, and the young ones that have not proved to be alive.
+pub mod flow;
+/// The hash of a flow.
+pub mod hash;
+/// The remembered next hop of a flow.
+pub mod hop;
+/// What the kernel listens on.
+pub mod listener;
+/// Sizes of every table, by name.
+pub mod limits;
+/// Maglev look-up tables.
+pub mod maglev;
+/// Names of maps and programs, as they are pinned.
+pub mod names;
+/// Types that are plain bytes.
+pub mod pod;
+/// What the daemon tells the kernel programs, as a whole.
+pub mod settings;
+
+/// The version of everything in this crate that has a layout. It is part of the pin path, stands in the BPF object
+/// and in [`settings::Settings`], and is checked before a map is adopted.
+pub const ABI_VERSION: u32 = 1;

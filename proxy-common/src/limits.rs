@@ -1,0 +1,30 @@
+//! Sizes of every table, by name. A table that is full is counted, and the packet still has a way.
+
+/// Listeners (names, each with any number of addresses).
+pub const LISTENERS: u32 = 1024;
+/// Addresses that listeners are bound to, per family.
+pub const LISTENER_ADDRESSES: u32 = 8192;
+/// Backends, counted once for each listener that uses them.
+pub const BACKENDS: u32 = 16_384;
+/// Source addresses that connections to backends leave from, per family.
+pub const NAT_SOURCES: u32 = 1024;
+/// Entries of the IPv4 flow table unless the configuration says otherwise. A `nat` flow has two, a `dsr` flow one.
+pub const FLOWS_DEFAULT: u32 = 1 << 20;
+/// The least and the most that the configuration may ask for.
+pub const FLOWS_RANGE: core::ops::RangeInclusive<u32> = 1024..=1 << 26;
+/// The IPv6 flow table has a fourth of the IPv4 one's entries.
+pub const FLOWS_V6_SHARE: u32 = 4;
+/// Slots for young flows, per family. A power of two.
+pub const YOUNG: u32 = 1 << 18;
+/// Datagrams whose fragments are on their way, per family.
+pub const FRAGMENTS: u32 = 8192;
+/// VLAN devices of the host.
+pub const VLAN_DEVICES: u32 = 4096;
+/// Candidate ports tried for a new `nat` flow before it is refused as `ports_exhausted`.
+pub const PORT_PROBES: u32 = 16;
+/// Bits of the filter that tells at once that a packet is not ours. A power of two.
+pub const FILTER_BITS: u32 = 1 << 16;
+/// IPv6 extension headers that are walked before a packet is dropped.
+pub const IPV6_EXTENSION_HEADERS: u32 = 8;
+/// Bytes of the events ring buffer. A power of two.
+pub const EVENTS_BYTES: u32 = 1 << 18;

@@ -1,0 +1,110 @@
+//! What the kernel listens on.
+
+use crate::addr::{Address, Be16};
+use crate::hash::mix64;
+use crate::limits::FILTER_BITS;
+
+/// The number of a listener: the index of its ring. Given by the daemon.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Default)]
+#[repr(transparent)]
+pub struct ListenerId(pub u16);
+
+/// One address that a listener is bound to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[repr(C)]
+pub struct ListenerKey<A> {
+    /// The address clients connect to.
+    pub address: A,
+    /// Their destination port.
+    pub port: Be16,
+    /// `IPPROTO_TCP` or `IPPROTO_UDP`.
+    pub protocol: u8,
+    /// Zero.
+    pub pad: u8,
+}
+
+/// How packets get to the backend.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum Forward {
+    /// Full NAT: both addresses change, answers come back through the balancer.
+    Nat = 0,
+    /// Direct server return: only the link-layer addresses change; the backend holds the listener's address itself.
+    Dsr = 1,
+}
+
+/// A listener, as its address's entry says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Listener {
+    /// [`ListenerId`].
+    pub id: u16,
+    /// [`Forward`].
+    pub forward: u8,
+    /// Zero.
+    pub pad: [u8; 5],
+}
+
+/// A listener's name in UTF-8, cut at 64 bytes, padded with NUL.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
+pub struct Name(pub [u8; 64]);
+
+const _: () = assert!(size_of::<ListenerKey<crate::addr::Ip4>>() == 8);
+const _: () = assert!(size_of::<ListenerKey<crate::addr::Ip6>>() == 20);
+const _: () = assert!(size_of::<Listener>() == 8);
+
+/// A bitmap that tells at once that a packet is not ours: one look into 8 KiB that stay in the L1 cache, where a
+/// miss in two hash tables would cost twice as much as everything else. A set bit may be another address's; the
+/// tables decide.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct DestinationFilter {
+    /// Bit `n` is bit `n % 64` of word `n / 64`.
+    pub words: [u64; (FILTER_BITS / 64) as usize],
+}
+
+/// What a filter's bit stands for: part of what is hashed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Ours {
+    /// (address, port, protocol) of a listener.
+    Listener = 1,
+    /// An address that connections to backends leave from (port 0, protocol 0).
+    NatSource = 2,
+    /// Any address of the two kinds above (port 0, protocol 0): for fragments and ICMP errors.
+    Address = 3,
+}
+
+/// The bit of a destination.
+#[inline(always)]
+pub fn filter_bit<A: Address>(kind: Ours, address: A, port: Be16, protocol: u8) -> u32 {
+    let mut folded = 0u64;
+    for word in address.words().as_ref() {
+        folded = folded.rotate_left(23) ^ (*word as u64);
+    }
+    let salted = folded ^ ((port.raw() as u64) << 32) ^ ((protocol as u64) << 48) ^ ((kind as u64) << 56);
+    (mix64(salted) >> 32) as u32 & (FILTER_BITS - 1)
+}
+
+impl DestinationFilter {
+    /// A filter in which nothing is ours.
+    pub const EMPTY: Self = Self { words: [0; (FILTER_BITS / 64) as usize] };
+
+    /// Sets a bit.
+    pub fn set(&mut self, bit: u32) {
+        self.words[(bit / 64) as usize % (FILTER_BITS / 64) as usize] |= 1 << (bit % 64);
+    }
+
+    /// Whether a bit is set.
+    #[inline(always)]
+    pub fn has(&self, bit: u32) -> bool {
+        self.words[(bit / 64) as usize & ((FILTER_BITS / 64) as usize - 1)] & (1 << (bit % 64)) != 0
+    }
+}
+
+impl core::fmt::Debug for DestinationFilter {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "DestinationFilter({} set)", self.words.iter().map(|w| w.count_ones()).sum::<u32>())
+    }
+}

@@ -1,0 +1,54 @@
+//! Names of maps and programs, as they are pinned under [`PIN_ROOT`]`/v<ABI_VERSION>/`.
+
+/// Where pins live below the bpffs mount (`/sys/fs/bpf`), one folder a layout.
+pub const PIN_ROOT: &str = "proxy-now";
+/// The XDP program.
+pub const PROGRAM_XDP: &str = "proxy_xdp";
+/// The TC program behind it: sends what needs its neighbour resolved.
+pub const PROGRAM_TC: &str = "proxy_tc";
+/// `Array<Settings, 1>`
+pub const SETTINGS: &str = "SETTINGS";
+/// `Array<DestinationFilter, 1>`
+pub const FILTER: &str = "FILTER";
+/// `HashMap<FlowKey<Ip4>, Flow<Ip4>>`
+pub const FLOWS4: &str = "FLOWS4";
+/// `HashMap<FlowKey<Ip6>, Flow<Ip6>>`
+pub const FLOWS6: &str = "FLOWS6";
+/// `Array<YoungSlot<4>>`, indexed by the hash of the client's side.
+pub const YOUNG4: &str = "YOUNG4";
+/// `Array<YoungSlot<7>>`, indexed by the hash of the client's side.
+pub const YOUNG6: &str = "YOUNG6";
+/// `Array<u64>`: hash of the backend's side to the index in `YOUNG4`.
+pub const YOUNG_REVERSE4: &str = "YOUNG_REVERSE4";
+/// `Array<u64>`: hash of the backend's side to the index in `YOUNG6`.
+pub const YOUNG_REVERSE6: &str = "YOUNG_REVERSE6";
+/// `LruHashMap<FragmentKey<Ip4>, FlowKey<Ip4>>`
+pub const FRAGMENTS4: &str = "FRAGMENTS4";
+/// `LruHashMap<FragmentKey<Ip6>, FlowKey<Ip6>>`
+pub const FRAGMENTS6: &str = "FRAGMENTS6";
+/// `HashMap<ListenerKey<Ip4>, Listener>`
+pub const LISTENERS4: &str = "LISTENERS4";
+/// `HashMap<ListenerKey<Ip6>, Listener>`
+pub const LISTENERS6: &str = "LISTENERS6";
+/// `Array<Name>`, indexed by `ListenerId`: for the CLI when no daemon runs.
+pub const LISTENER_NAMES: &str = "LISTENER_NAMES";
+/// `ArrayOfMaps<Array<Ring, 1>>`, indexed by `ListenerId`.
+pub const RINGS: &str = "RINGS";
+/// `Array<Backend<Ip4>>`, indexed by `BackendId`.
+pub const BACKENDS4: &str = "BACKENDS4";
+/// `Array<Backend<Ip6>>`, indexed by `BackendId`.
+pub const BACKENDS6: &str = "BACKENDS6";
+/// `Array<NatSource<Ip4>>`
+pub const NAT_SOURCES4: &str = "NAT_SOURCES4";
+/// `Array<NatSource<Ip6>>`
+pub const NAT_SOURCES6: &str = "NAT_SOURCES6";
+/// `Array<Hop>`, indexed by `BackendId`: written by the kernel side.
+pub const BACKEND_HOPS: &str = "BACKEND_HOPS";
+/// `HashMap<u32, VlanDevice>`: by interface index.
+pub const VLAN_DEVICES: &str = "VLAN_DEVICES";
+/// `PerCpuArray<Traffic>`, indexed by `BackendId`.
+pub const TRAFFIC: &str = "TRAFFIC";
+/// `PerCpuArray<u64>`, indexed by `DropReason`.
+pub const DROPS: &str = "DROPS";
+/// `PerCpuArray<u64>`, indexed by `Notice`.
+pub const NOTICES: &str = "NOTICES";

@@ -1,0 +1,34 @@
+//! Types that are plain bytes: no padding, no pointer, every bit pattern valid.
+#![expect(unsafe_code, reason = "the one place that says which types are plain bytes")]
+
+/// A type that may be copied to and from a BPF map as bytes.
+///
+/// # Safety
+/// The type is `repr(C)` or `repr(transparent)`, has no implicit padding, holds no reference, and every bit pattern
+/// of its size is a valid value.
+pub unsafe trait Pod: Sized + 'static {}
+
+macro_rules! pod {
+    ($($type:ty),+ $(,)?) => {
+        $(
+            // SAFETY: `repr(C)` integers and arrays of them, explicit padding; sizes are asserted beside each type.
+            unsafe impl Pod for $type {}
+        )+
+    };
+}
+
+pod!(u8, u16, u32, u64);
+pod!(crate::addr::Be16, crate::addr::Be32, crate::addr::Ip4, crate::addr::Ip6);
+pod!(crate::flow::FlowKey<crate::addr::Ip4>, crate::flow::FlowKey<crate::addr::Ip6>);
+pod!(crate::flow::Flow<crate::addr::Ip4>, crate::flow::Flow<crate::addr::Ip6>);
+pod!(crate::flow::FragmentKey<crate::addr::Ip4>, crate::flow::FragmentKey<crate::addr::Ip6>);
+pod!(crate::listener::ListenerKey<crate::addr::Ip4>, crate::listener::ListenerKey<crate::addr::Ip6>);
+pod!(crate::listener::Listener, crate::listener::Name);
+pod!(crate::backend::Backend<crate::addr::Ip4>, crate::backend::Backend<crate::addr::Ip6>);
+pod!(crate::backend::NatSource<crate::addr::Ip4>, crate::backend::NatSource<crate::addr::Ip6>);
+pod!(crate::flow::YoungSlot<4>, crate::flow::YoungSlot<7>);
+pod!(crate::hop::Hop, crate::hop::VlanDevice);
+pod!(crate::counters::Traffic, crate::settings::Settings, crate::maglev::Ring, crate::listener::DestinationFilter);
+
+// SAFETY: an array of plain bytes is plain bytes.
+unsafe impl<T: Pod, const N: usize> Pod for [T; N] {}

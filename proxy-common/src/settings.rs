@@ -1,0 +1,27 @@
+//! What the daemon tells the kernel programs, as a whole.
+
+/// The one entry of the settings table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Settings {
+    /// [`crate::ABI_VERSION`] of the daemon that wrote this.
+    pub abi_version: u32,
+    /// Hops resolved in another epoch are resolved anew. Never 0.
+    pub hop_epoch: u16,
+    /// Bit 0: answer packets that are too big with ICMP.
+    pub flags: u16,
+    /// Seed of the flow hash: the same on balancers that share a router.
+    pub hash_seed: u64,
+    /// Jiffies after which a hop is resolved anew, whatever the epoch.
+    pub hop_lifetime: u32,
+    /// Jiffies for which a young flow without an answer keeps its port.
+    pub young_lifetime: u32,
+    /// First port that connections to backends may leave from (all sources).
+    pub nat_port_low: u16,
+    /// How many, from `nat_port_low` on.
+    pub nat_port_count: u16,
+    /// Zero.
+    pub pad: u32,
+}
+
+const _: () = assert!(size_of::<Settings>() == 32);

@@ -1,0 +1,2 @@
+//! The kernel path, pure.
+#![cfg_attr(target_arch = "bpf", no_std)]
