@@ -1,6 +1,6 @@
 //! Addresses and the two address families: byte order is in the type.
 
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use crate::cell::Cell64;
 
 /// A 16-bit number in network byte order, as it stands in a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
@@ -146,7 +146,9 @@ impl From<Ip6> for core::net::IpAddr {
 }
 
 /// An address of one of the two families. Everything generic over a family is generic over this.
-pub trait Address: Copy + Eq + Default + core::hash::Hash + core::fmt::Debug + Into<core::net::IpAddr> + 'static {
+pub trait Address:
+    Copy + Eq + Default + core::hash::Hash + core::fmt::Debug + Into<core::net::IpAddr> + 'static
+{
     /// The 32-bit words of the address.
     type Words: AsRef<[u32]> + Copy;
     /// The memory of a young flow of this family.
@@ -159,7 +161,7 @@ pub trait Address: Copy + Eq + Default + core::hash::Hash + core::fmt::Debug + I
 
 impl Address for Ip4 {
     type Words = [u32; 1];
-    type Slot = crate::flow::YoungSlot<4, AtomicU32, AtomicU64>;
+    type Slot = crate::flow::YoungSlot<4, Cell64>;
     const FAMILY: u8 = 2;
     #[inline(always)]
     fn words(self) -> [u32; 1] {
@@ -169,7 +171,7 @@ impl Address for Ip4 {
 
 impl Address for Ip6 {
     type Words = [u32; 4];
-    type Slot = crate::flow::YoungSlot<7, AtomicU32, AtomicU64>;
+    type Slot = crate::flow::YoungSlot<7, Cell64>;
     const FAMILY: u8 = 10;
     #[inline(always)]
     fn words(self) -> [u32; 4] {

@@ -52,4 +52,3 @@ const _: () = assert!(size_of::<Backend<crate::addr::Ip4>>() == 12);
 const _: () = assert!(size_of::<Backend<crate::addr::Ip6>>() == 24);
 const _: () = assert!(size_of::<NatSource<crate::addr::Ip4>>() == 8);
 const _: () = assert!(size_of::<NatSource<crate::addr::Ip6>>() == 20);
-

@@ -1,8 +1,7 @@
 //! Flows: the established ones in a table that nothing evicts, and the young ones that have not proved to be alive.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
-
 use crate::addr::{Address, Be16};
+use crate::cell::Cell64;
 use crate::hop::Hop;
 
 /// A 5-tuple, as a packet carries it: 16 bytes for IPv4, 40 for IPv6.
@@ -52,11 +51,12 @@ pub enum FlowKind {
 
 /// One direction of a flow. `Flow<A>` is its plain copy; [`SharedFlow`] is the same bytes in a table.
 ///
-/// Races, all harmless: `seen` and `state` are set by whichever CPU has a packet of the flow; a lost update delays
-/// collection by one packet. Everything above `seen` never changes after the insert.
+/// Races, all harmless: `activity` is written by whichever CPU has a packet of the flow; an update lost to another
+/// CPU's in the same instant delays collection, nothing else. Everything above it never changes after the insert.
+/// (The BPF target has 64-bit atomics only: hence one word for two numbers.)
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
-pub struct Flow<A, U32 = u32, U64 = u64> {
+pub struct Flow<A, U64 = u64> {
     /// Source address to write.
     pub new_source: A,
     /// Destination address to write.
@@ -75,20 +75,50 @@ pub struct Flow<A, U32 = u32, U64 = u64> {
     pub address_delta: u16,
     /// RFC 1624 delta of addresses and ports: what the TCP or UDP checksum changes by.
     pub transport_delta: u16,
-    /// Time of the last packet, in jiffies (low 32 bits).
-    pub seen: U32,
-    /// [`state`] bits that packets of this direction have set.
-    pub state: U32,
     /// When the flow was made, in jiffies (low 32 bits).
     pub born: u32,
+    /// Time of the last packet in jiffies (upper half), [`state`] bits that packets of this direction set (lower).
+    pub activity: U64,
     /// Where its packets leave.
     pub hop: Hop<U64>,
 }
 
-/// A flow in a table that every CPU reads and writes.
-pub type SharedFlow<A> = Flow<A, AtomicU32, AtomicU64>;
+impl<A> Flow<A> {
+    /// Time of the last packet, in jiffies (low 32 bits).
+    pub const fn seen(&self) -> u32 {
+        (self.activity >> 32) as u32
+    }
+    /// [`state`] bits.
+    pub const fn state(&self) -> u32 {
+        self.activity as u32
+    }
+}
 
-/// Bits of [`Flow::state`].
+impl<A> SharedFlow<A> {
+    /// A packet of the flow at `now`. Writes only when the clock has moved on.
+    #[inline(always)]
+    pub fn touch(&self, now: u32) {
+        let old = self.activity.load();
+        if (old >> 32) as u32 != now {
+            self.activity.store((now as u64) << 32 | (old & 0xffff_ffff));
+        }
+    }
+    /// [`state`] bits.
+    #[inline(always)]
+    pub fn state(&self) -> u32 {
+        self.activity.load() as u32
+    }
+    /// Sets [`state`] bits.
+    #[inline(always)]
+    pub fn mark(&self, bits: u32) {
+        self.activity.fetch_or(bits as u64);
+    }
+}
+
+/// A flow in a table that every CPU reads and writes.
+pub type SharedFlow<A> = Flow<A, Cell64>;
+
+/// Bits of a flow's state.
 pub mod state {
     /// A FIN went this way.
     pub const FIN: u32 = 1;
@@ -161,15 +191,13 @@ pub mod young {
     pub const SYN: u8 = 1 << 1;
 }
 
-/// The memory of a young flow: a sequence lock around `N` words. A writer makes `sequence` odd, writes, makes it
+/// The memory of a young flow: a sequence lock around `N` words. A writer makes the sequence odd, writes, makes it
 /// even; a reader that meets an odd or a changed number has read nothing.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct YoungSlot<const N: usize, U32 = u32, U64 = u64> {
-    /// Odd while a CPU writes.
-    pub sequence: U32,
-    /// Time of the last write, in jiffies (low 32 bits).
-    pub touched: U32,
+pub struct YoungSlot<const N: usize, U64 = u64> {
+    /// Time of the last write in jiffies (upper half), sequence number (lower; odd while a CPU writes).
+    pub guard: U64,
     /// The young flow.
     pub words: [U64; N],
 }
@@ -186,40 +214,39 @@ pub trait Slot<A> {
     fn write(&self, young: &Young<A>, now: u32) -> bool;
 }
 
-impl<A: Address, const N: usize> Slot<A> for YoungSlot<N, AtomicU32, AtomicU64>
+impl<A: Address, const N: usize> Slot<A> for YoungSlot<N, Cell64>
 where
     Young<A>: Encode<N>,
 {
     #[inline(always)]
     fn read(&self) -> Option<(Young<A>, u32)> {
-        // A read-modify-write orders the plain loads between the two looks at the sequence on every architecture.
-        let before = self.sequence.fetch_add(0, SeqCst);
+        // A read-modify-write orders the plain loads between the two looks at the guard on every architecture.
+        let before = self.guard.fetch_or(0);
         if before & 1 != 0 {
             return None;
         }
         let mut words = [0u64; N];
-        for (word, cell) in words.iter_mut().zip(&self.words) {
-            *word = cell.load(Relaxed);
+        for i in 0..N {
+            words[i] = self.words[i].load();
         }
-        let touched = self.touched.load(Relaxed);
-        (self.sequence.fetch_add(0, SeqCst) == before).then(|| (Young::decode(&words), touched))
+        if self.guard.fetch_or(0) != before {
+            return None;
+        }
+        Some((Young::decode(&words), (before >> 32) as u32))
     }
 
     #[inline(always)]
     fn write(&self, young: &Young<A>, now: u32) -> bool {
-        let before = self.sequence.load(Relaxed);
-        if before & 1 != 0
-            || self.sequence.compare_exchange(before, before.wrapping_add(1), SeqCst, SeqCst).is_err()
-        {
+        let before = self.guard.load();
+        if before & 1 != 0 || !self.guard.replace_if(before, before + 1) {
             return false;
         }
         let words = young.encode();
-        for (word, cell) in words.iter().zip(&self.words) {
-            cell.store(*word, Relaxed);
+        for i in 0..N {
+            self.words[i].store(words[i]);
         }
-        self.touched.store(now, Relaxed);
-        self.sequence.fetch_add(1, SeqCst);
-        true
+        // The guard is this CPU's while it is odd: the exchange cannot fail, and its barrier orders the words before it.
+        self.guard.replace_if(before + 1, (now as u64) << 32 | (before.wrapping_add(2) & 0xffff_ffff))
     }
 }
 

@@ -15,7 +15,9 @@ pub const fn mix64(mut x: u64) -> u64 {
 /// The hash of a 5-tuple under a seed.
 #[inline(always)]
 pub fn flow_hash<A: Address>(key: &FlowKey<A>, seed: u64) -> u64 {
-    let ports = (key.source_port.raw() as u64) | (key.destination_port.raw() as u64) << 16 | (key.protocol as u64) << 32;
+    let ports = (key.source_port.raw() as u64)
+        | (key.destination_port.raw() as u64) << 16
+        | (key.protocol as u64) << 32;
     let mut h = seed ^ ports;
     let (source, destination) = (key.source.words(), key.destination.words());
     let (source, destination) = (source.as_ref(), destination.as_ref());

@@ -5,7 +5,7 @@
 //! CPUs may resolve the same hop at once; both write the answer of the same routing table. The daemon raises the
 //! epoch when routes, neighbours or links change; a hop also grows old by itself, for the time when no daemon runs.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::cell::Cell64;
 
 /// A next hop: `Hop` is its plain copy, [`SharedHop`] the same bytes in a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -22,7 +22,7 @@ pub struct Hop<U64 = u64> {
 }
 
 /// A next hop in a table that every CPU reads and writes.
-pub type SharedHop = Hop<AtomicU64>;
+pub type SharedHop = Hop<Cell64>;
 
 const _: () = assert!(size_of::<Hop>() == 32 && size_of::<SharedHop>() == 32);
 
@@ -48,11 +48,14 @@ impl SharedHop {
     /// The hop, if it was resolved in this epoch and is not older than `lifetime` jiffies.
     #[inline(always)]
     pub fn load(&self, epoch: u16, now: u32, lifetime: u32) -> Option<HopView> {
-        let way = self.way.load(Relaxed);
-        let age = self.age.load(Relaxed);
-        let destination = self.destination.load(Relaxed);
-        let source = self.source.load(Relaxed);
-        let stale = (way ^ epoch as u64) | (age ^ epoch as u64) | (destination ^ epoch as u64) | (source ^ epoch as u64);
+        let way = self.way.load();
+        let age = self.age.load();
+        let destination = self.destination.load();
+        let source = self.source.load();
+        let stale = (way ^ epoch as u64)
+            | (age ^ epoch as u64)
+            | (destination ^ epoch as u64)
+            | (source ^ epoch as u64);
         if stale & 0xffff != 0 || now.wrapping_sub((age >> 32) as u32) > lifetime {
             return None;
         }
@@ -69,10 +72,10 @@ impl SharedHop {
     #[inline(always)]
     pub fn store(&self, hop: &HopView, epoch: u16, now: u32) {
         let plain = Hop::of(hop, epoch, now);
-        self.destination.store(plain.destination, Relaxed);
-        self.source.store(plain.source, Relaxed);
-        self.way.store(plain.way, Relaxed);
-        self.age.store(plain.age, Relaxed);
+        self.destination.store(plain.destination);
+        self.source.store(plain.source);
+        self.way.store(plain.way);
+        self.age.store(plain.age);
     }
 }
 

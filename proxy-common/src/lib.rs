@@ -3,12 +3,15 @@
 //! Every byte that the kernel programs and the daemon both touch is laid out here, once. This crate is `no_std`,
 //! knows no socket, no map and no clock, and has no unsafe code outside [`pod`].
 #![no_std]
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics), allow(internal_features, reason = "see cell.rs"))]
 #![deny(missing_docs)]
 
 /// Addresses and the two address families.
 pub mod addr;
 /// What one backend of one listener is, as the kernel sees it.
 pub mod backend;
+/// A 64-bit number that several CPUs read and write at once.
+pub mod cell;
 /// Internet checksum arithmetic (RFC 1071, RFC 1624).
 pub mod checksum;
 /// What is counted, per CPU.
@@ -21,10 +24,10 @@ pub mod flow;
 pub mod hash;
 /// The remembered next hop of a flow.
 pub mod hop;
-/// What the kernel listens on.
-pub mod listener;
 /// Sizes of every table, by name.
 pub mod limits;
+/// What the kernel listens on.
+pub mod listener;
 /// Maglev look-up tables.
 pub mod maglev;
 /// Names of maps and programs, as they are pinned.

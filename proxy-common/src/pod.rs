@@ -28,7 +28,12 @@ pod!(crate::backend::Backend<crate::addr::Ip4>, crate::backend::Backend<crate::a
 pod!(crate::backend::NatSource<crate::addr::Ip4>, crate::backend::NatSource<crate::addr::Ip6>);
 pod!(crate::flow::YoungSlot<4>, crate::flow::YoungSlot<7>);
 pod!(crate::hop::Hop, crate::hop::VlanDevice);
-pod!(crate::counters::Traffic, crate::settings::Settings, crate::maglev::Ring, crate::listener::DestinationFilter);
+pod!(
+    crate::counters::Traffic,
+    crate::settings::Settings,
+    crate::maglev::Ring,
+    crate::listener::DestinationFilter
+);
 
 // SAFETY: an array of plain bytes is plain bytes.
 unsafe impl<T: Pod, const N: usize> Pod for [T; N] {}

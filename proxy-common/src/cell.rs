@@ -1,0 +1,69 @@
+//! A 64-bit number that several CPUs read and write at once.
+//!
+//! The BPF target of rustc has no read-modify-write on `AtomicU64`, though the machine has (`BPF_ATOMIC`, `-C
+//! target-cpu=v3`): there the compiler's intrinsics are called, on the host the standard atomics. Read-modify-writes
+//! are full barriers on both; plain loads and stores are relaxed.
+#![cfg_attr(
+    target_arch = "bpf",
+    expect(unsafe_code, reason = "atomics of the BPF target exist as intrinsics only")
+)]
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A 64-bit number in shared memory.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct Cell64(AtomicU64);
+
+impl Cell64 {
+    /// A cell of one's own.
+    pub const fn new(value: u64) -> Self {
+        Self(AtomicU64::new(value))
+    }
+
+    /// Reads at once, without order.
+    #[inline(always)]
+    pub fn load(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    /// Writes at once, without order.
+    #[inline(always)]
+    pub fn store(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+}
+
+#[cfg(not(target_arch = "bpf"))]
+impl Cell64 {
+    /// Sets bits; returns the value before. A full barrier.
+    pub fn fetch_or(&self, bits: u64) -> u64 {
+        self.0.fetch_or(bits, core::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// Writes `new` if the value is `old`. A full barrier. Whether it did.
+    pub fn replace_if(&self, old: u64, new: u64) -> bool {
+        use core::sync::atomic::Ordering::SeqCst;
+        self.0.compare_exchange(old, new, SeqCst, SeqCst).is_ok()
+    }
+}
+
+#[cfg(target_arch = "bpf")]
+impl Cell64 {
+    /// Sets bits; returns the value before. A full barrier.
+    #[inline(always)]
+    pub fn fetch_or(&self, bits: u64) -> u64 {
+        use core::intrinsics::{AtomicOrdering::SeqCst, atomic_or};
+        // SAFETY: the pointer is this cell's own, aligned and valid; every other access to it is atomic too.
+        unsafe { atomic_or::<u64, u64, { SeqCst }>(self.0.as_ptr(), bits) }
+    }
+
+    /// Writes `new` if the value is `old`. A full barrier. Whether it did.
+    #[inline(always)]
+    pub fn replace_if(&self, old: u64, new: u64) -> bool {
+        use core::intrinsics::{AtomicOrdering::SeqCst, atomic_cxchg};
+        // SAFETY: the pointer is this cell's own, aligned and valid; every other access to it is atomic too.
+        let (before, _) = unsafe { atomic_cxchg::<u64, { SeqCst }, { SeqCst }>(self.0.as_ptr(), old, new) };
+        before == old
+    }
+}

@@ -1,0 +1,77 @@
+//! The maps, as the kernel makes them. Names are those of `proxy_common::names`; sizes those of `proxy_common::limits`.
+
+use aya_ebpf::{
+    btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap, PerCpuArray},
+    macros::btf_map,
+};
+use proxy_common::{
+    addr::{Ip4, Ip6},
+    backend::{Backend, NatSource},
+    counters::Traffic,
+    drop_reason::{DropReason, Notice},
+    flow::{Flow, FlowKey, FragmentKey, YoungSlot},
+    hop::{Hop, VlanDevice},
+    limits,
+    listener::{DestinationFilter, Listener, ListenerKey, Name},
+    maglev::Ring,
+    settings::Settings,
+};
+
+const FLOWS: usize = limits::FLOWS_DEFAULT as usize;
+const FLOWS_V6: usize = (limits::FLOWS_DEFAULT / limits::FLOWS_V6_SHARE) as usize;
+const YOUNG: usize = limits::YOUNG as usize;
+const FRAGMENTS: usize = limits::FRAGMENTS as usize;
+const ADDRESSES: usize = limits::LISTENER_ADDRESSES as usize;
+const LISTENERS: usize = limits::LISTENERS as usize;
+const BACKENDS: usize = limits::BACKENDS as usize;
+const SOURCES: usize = limits::NAT_SOURCES as usize;
+const VLANS: usize = limits::VLAN_DEVICES as usize;
+const DROP_REASONS: usize = DropReason::COUNT as usize;
+const NOTICE_KINDS: usize = Notice::COUNT as usize;
+
+#[btf_map]
+pub(crate) static SETTINGS: Array<Settings, 1> = Array::new();
+#[btf_map]
+pub(crate) static FILTER: Array<DestinationFilter, 1> = Array::new();
+#[btf_map]
+pub(crate) static FLOWS4: HashMap<FlowKey<Ip4>, Flow<Ip4>, FLOWS> = HashMap::new();
+#[btf_map]
+pub(crate) static FLOWS6: HashMap<FlowKey<Ip6>, Flow<Ip6>, FLOWS_V6> = HashMap::new();
+#[btf_map]
+pub(crate) static YOUNG4: Array<YoungSlot<4>, YOUNG> = Array::new();
+#[btf_map]
+pub(crate) static YOUNG6: Array<YoungSlot<7>, YOUNG> = Array::new();
+#[btf_map]
+pub(crate) static YOUNG_REVERSE4: Array<u64, YOUNG> = Array::new();
+#[btf_map]
+pub(crate) static YOUNG_REVERSE6: Array<u64, YOUNG> = Array::new();
+#[btf_map]
+pub(crate) static FRAGMENTS4: LruHashMap<FragmentKey<Ip4>, FlowKey<Ip4>, FRAGMENTS> = LruHashMap::new();
+#[btf_map]
+pub(crate) static FRAGMENTS6: LruHashMap<FragmentKey<Ip6>, FlowKey<Ip6>, FRAGMENTS> = LruHashMap::new();
+#[btf_map]
+pub(crate) static LISTENERS4: HashMap<ListenerKey<Ip4>, Listener, ADDRESSES> = HashMap::new();
+#[btf_map]
+pub(crate) static LISTENERS6: HashMap<ListenerKey<Ip6>, Listener, ADDRESSES> = HashMap::new();
+#[btf_map]
+pub(crate) static LISTENER_NAMES: Array<Name, LISTENERS> = Array::new();
+#[btf_map]
+pub(crate) static RINGS: ArrayOfMaps<Array<Ring, 1>, LISTENERS> = ArrayOfMaps::new();
+#[btf_map]
+pub(crate) static BACKENDS4: Array<Backend<Ip4>, BACKENDS> = Array::new();
+#[btf_map]
+pub(crate) static BACKENDS6: Array<Backend<Ip6>, BACKENDS> = Array::new();
+#[btf_map]
+pub(crate) static NAT_SOURCES4: Array<NatSource<Ip4>, SOURCES> = Array::new();
+#[btf_map]
+pub(crate) static NAT_SOURCES6: Array<NatSource<Ip6>, SOURCES> = Array::new();
+#[btf_map]
+pub(crate) static BACKEND_HOPS: Array<Hop, BACKENDS> = Array::new();
+#[btf_map]
+pub(crate) static VLAN_DEVICES: HashMap<u32, VlanDevice, VLANS> = HashMap::new();
+#[btf_map]
+pub(crate) static TRAFFIC: PerCpuArray<Traffic, BACKENDS> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static DROPS: PerCpuArray<u64, DROP_REASONS> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static NOTICES: PerCpuArray<u64, NOTICE_KINDS> = PerCpuArray::new();
