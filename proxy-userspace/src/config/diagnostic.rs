@@ -1,0 +1,153 @@
+//! A mistake in the configuration, with the place where it was made, as people and programs read it.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// What is wrong: a small type beside the code that finds it. Its `Display` names the thing and the value.
+pub trait Fact: fmt::Display {
+    /// What to do about it.
+    fn help(&self) -> Option<String> {
+        None
+    }
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Nothing is served with it.
+    Error,
+    /// Allowed, and probably not meant.
+    Warning,
+}
+
+/// One mistake at one place.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file's name as it was given.
+    pub file: Arc<str>,
+    /// Counted from 1.
+    pub line: usize,
+    /// In characters, counted from 1.
+    pub column: usize,
+    /// What is wrong, in one sentence.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    /// The line itself.
+    #[serde(skip)]
+    pub source_line: String,
+    /// How many characters of the line are meant, at least 1.
+    #[serde(skip)]
+    pub width: usize,
+}
+
+impl fmt::Display for Diagnostic {
+    /// As rustc does: what, where, the line, a caret, help.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let gutter = self.line.to_string().len();
+        writeln!(f, "{severity}: {}", self.message)?;
+        writeln!(f, "{:gutter$}--> {}:{}:{}", "", self.file, self.line, self.column)?;
+        writeln!(f, "{:gutter$} |", "")?;
+        writeln!(f, "{} | {}", self.line, self.source_line)?;
+        write!(
+            f,
+            "{:gutter$} | {:indent$}{:^<width$}",
+            "",
+            "",
+            "",
+            indent = self.column - 1,
+            width = self.width
+        )?;
+        if let Some(help) = &self.help {
+            write!(f, "\n{:gutter$} = help: {help}", "")?;
+        }
+        Ok(())
+    }
+}
+
+/// A configuration file, to find places in it.
+#[derive(Clone, Debug)]
+pub(super) struct Source<'a> {
+    name: Arc<str>,
+    text: &'a str,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn new(name: &str, text: &'a str) -> Self {
+        Self { name: name.into(), text }
+    }
+
+    /// The text at a place.
+    pub(super) fn slice(&self, span: &Range<usize>) -> &'a str {
+        self.text.get(span.clone()).unwrap_or_default()
+    }
+
+    /// A fact about a place. A place of several lines is cut at the end of its first.
+    pub(super) fn diagnose(&self, severity: Severity, span: &Range<usize>, fact: &dyn Fact) -> Diagnostic {
+        let start = floor_boundary(self.text, span.start);
+        let end = floor_boundary(self.text, span.end).max(start);
+        let line_start = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let line_end = self.text[start..].find('\n').map_or(self.text.len(), |at| start + at);
+        let visible = |text: &str| text.replace('\t', " ").trim_end_matches('\r').to_owned();
+        Diagnostic {
+            severity,
+            file: self.name.clone(),
+            line: self.text[..line_start].matches('\n').count() + 1,
+            column: self.text[line_start..start].chars().count() + 1,
+            message: fact.to_string(),
+            help: fact.help(),
+            source_line: visible(&self.text[line_start..line_end]),
+            width: self.text[start..end.min(line_end)].chars().count().max(1),
+        }
+    }
+}
+
+/// The nearest place at or before `at` where a character begins.
+fn floor_boundary(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// Everything that is wrong with a configuration: at least one error, and any warnings, in the order of the file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Diagnostics(pub Vec<Diagnostic>);
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, diagnostic) in self.0.iter().enumerate() {
+            let gap = if index == 0 { "" } else { "\n\n" };
+            write!(f, "{gap}{diagnostic}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigErrors {
+    /// The file could not be read.
+    #[error("cannot read the configuration {}: {error}", path.display())]
+    Unreadable {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// It has mistakes.
+    #[error("{0}")]
+    Wrong(Diagnostics),
+}
