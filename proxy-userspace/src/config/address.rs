@@ -67,7 +67,7 @@ pub enum NotAnAddress {
 impl NotAnAddress {
     /// Finds out what is wrong with a text that parses neither as an address nor as an address with a port.
     pub fn of(text: &str) -> Self {
-        let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+        let host = text.rsplit_once(':').map_or(text, |(host, _port)| host);
         let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         if bracketed.parse::<IpAddr>().is_ok() {
             return if bracketed.len() == host.len() && host.contains(':') {

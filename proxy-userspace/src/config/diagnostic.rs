@@ -30,6 +30,7 @@ pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
     /// The file's name as it was given.
+    #[serde(serialize_with = "as_str")]
     pub file: Arc<str>,
     /// Counted from 1.
     pub line: usize,
@@ -46,6 +47,11 @@ pub struct Diagnostic {
     /// How many characters of the line are meant, at least 1.
     #[serde(skip)]
     pub width: usize,
+}
+
+/// serde keeps `Arc` behind a feature of its own.
+fn as_str<S: serde::Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(text)
 }
 
 impl fmt::Display for Diagnostic {
