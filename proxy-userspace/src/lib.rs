@@ -2,5 +2,13 @@
 //!
 //! 5 `cli` · 4 `control` · 3 `l4`, `admin` · 2 `upstream` · 1 `config` · 0 `net`, `telemetry`
 
+/// Layer 3: the admin socket: how people and programs ask the daemon.
+pub mod admin;
 /// Layer 1: what `proxy.toml` says and what it means.
 pub mod config;
+/// Layer 4: the supervisor: composes what the lower layers do.
+pub mod control;
+/// Layer 0: what the daemon says: its log, and text for Prometheus.
+pub mod telemetry;
+/// Layer 2: backends: which of them a slot belongs to, and whether they answer.
+pub mod upstream;
