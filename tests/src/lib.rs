@@ -1,1 +1,31 @@
-//! Harness.
+//! The harness of the whole-system tests: small worlds of network namespaces in which the real daemon balances real
+//! traffic. It knows the daemon from outside only (binary, configuration, command line, pinned programs).
+
+/// A pinned program, run on one packet by `BPF_PROG_TEST_RUN`.
+pub mod bpf;
+/// Clients: HTTP, TCP and UDP, from inside a namespace.
+pub mod client;
+/// Configuration texts.
+pub mod config;
+/// The daemon under test.
+pub mod daemon;
+/// Offloads of an interface, by the ethtool ioctl.
+pub mod ethtool;
+/// What dead test runs have left behind.
+pub mod leftovers;
+/// Network namespaces.
+pub mod netns;
+/// Frames, made by hand.
+pub mod packet;
+/// Frames, taken apart.
+pub mod parsed;
+/// Frames, sent and received past the network stack.
+pub mod raw;
+/// Runs facts, and counts those that could not be shown.
+pub mod runner;
+/// Small real servers that say who they are.
+pub mod server;
+/// Waiting for facts.
+pub mod wait;
+/// Worlds: clients, a balancer, backends.
+pub mod world;
