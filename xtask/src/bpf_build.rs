@@ -14,6 +14,10 @@ use std::process::{Command, ExitStatus};
 pub(crate) const TARGET: &str = "bpfel-unknown-none";
 /// The newest LLVM whose bitcode the pinned bpf-linker reads.
 pub(crate) const LINKER_LLVM: u32 = 22;
+/// The oldest rustc that compiles the workspace: 1.95.
+const OLDEST_MINOR: u32 = 95;
+/// A nightly whose LLVM is the linker's, for machines without a prebuilt `core`.
+pub(crate) const NIGHTLY: &str = "nightly-2026-05-20";
 
 /// Variables of an outer cargo, rustup or clippy that must not reach the inner build. Everything else that begins
 /// with `CARGO` or `RUST` goes as well.
@@ -25,7 +29,7 @@ pub(crate) enum Compiler {
     /// A rustc beside which a prebuilt `core` for [`TARGET`] lies.
     Prebuilt { rustc: PathBuf },
     /// A nightly toolchain of rustup's with `rust-src`: `core` is built along.
-    Nightly,
+    Nightly { toolchain: &'static str },
 }
 
 /// What it takes to build the kernel programs.
@@ -124,7 +128,7 @@ fn command(cargo: &Path, toolchain: &Toolchain) -> Command {
     let mut command = match &toolchain.compiler {
         Compiler::Prebuilt { .. } => Command::new(cargo),
         // Rustup's proxy understands `+nightly`; the cargo of one toolchain, which `CARGO` names, does not.
-        Compiler::Nightly => Command::new(cargo_home().join("bin/cargo")),
+        Compiler::Nightly { .. } => Command::new(cargo_home().join("bin/cargo")),
     };
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
@@ -135,7 +139,9 @@ fn command(cargo: &Path, toolchain: &Toolchain) -> Command {
     match &toolchain.compiler {
         // Unstable features of a stable compiler: aya-ebpf needs them, and this core was built for no other use.
         Compiler::Prebuilt { rustc } => command.env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1").arg("build"),
-        Compiler::Nightly => command.args(["+nightly", "build", "-Zbuild-std=core"]),
+        Compiler::Nightly { toolchain } => {
+            command.arg(format!("+{toolchain}")).args(["build", "-Zbuild-std=core"])
+        }
     };
     command
         .args(["--quiet", "--release", "--package", "proxy-ebpf", "--bin", "proxy-ebpf", "--target", TARGET])
@@ -165,18 +171,19 @@ fn find_compiler() -> Option<Compiler> {
     let named = env::var_os("PROXY_NOW_BPF_RUSTC").map(PathBuf::from);
     for rustc in named.into_iter().chain([distribution.to_path_buf()]) {
         let prebuilt = sysroot(Command::new(&rustc)).join("lib/rustlib").join(TARGET).join("lib");
-        if has_core(&prebuilt) && llvm_version(Command::new(&rustc)).is_some_and(|v| v <= LINKER_LLVM) {
+        if has_core(&prebuilt) && fits(Command::new(&rustc)) {
             return Some(Compiler::Prebuilt { rustc });
         }
     }
-    let nightly = || {
-        let mut command = Command::new("rustup");
-        command.args(["run", "nightly", "rustc"]);
-        command
-    };
-    let source = sysroot(nightly()).join("lib/rustlib/src/rust/library/core/src/lib.rs");
-    let usable = source.is_file() && llvm_version(nightly()).is_some_and(|v| v <= LINKER_LLVM);
-    usable.then_some(Compiler::Nightly)
+    ["nightly", NIGHTLY].into_iter().find_map(|toolchain| {
+        let rustc = || {
+            let mut command = Command::new("rustup");
+            command.args(["run", toolchain, "rustc"]);
+            command
+        };
+        let source = sysroot(rustc()).join("lib/rustlib/src/rust/library/core/src/lib.rs");
+        (source.is_file() && fits(rustc())).then_some(Compiler::Nightly { toolchain })
+    })
 }
 
 /// A compiler's sysroot; an empty path when it cannot be asked.
@@ -184,10 +191,15 @@ fn sysroot(rustc: Command) -> PathBuf {
     ask(rustc, &["--print", "sysroot"]).map_or_else(PathBuf::new, |text| PathBuf::from(text.trim()))
 }
 
-fn llvm_version(rustc: Command) -> Option<u32> {
-    let text = ask(rustc, &["-vV"])?;
-    let version = text.lines().find_map(|line| line.strip_prefix("LLVM version: "))?;
-    version.split('.').next()?.parse().ok()
+/// Whether a compiler is new enough for the workspace and not too new for the linker.
+fn fits(rustc: Command) -> bool {
+    let Some(text) = ask(rustc, &["-vV"]) else { return false };
+    let number = |label: &str, place: usize| -> Option<u32> {
+        let version = text.lines().find_map(|line| line.strip_prefix(label))?;
+        version.split('.').nth(place)?.parse().ok()
+    };
+    number("release: ", 1).is_some_and(|minor| minor >= OLDEST_MINOR)
+        && number("LLVM version: ", 0).is_some_and(|major| major <= LINKER_LLVM)
 }
 
 fn ask(mut command: Command, arguments: &[&str]) -> Option<String> {
@@ -205,7 +217,7 @@ fn has_core(folder: &Path) -> bool {
     })
 }
 
-fn find_linker() -> Option<PathBuf> {
+pub(crate) fn find_linker() -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain([cargo_home().join("bin")])

@@ -4,8 +4,12 @@
 mod bpf_build;
 /// `ebpf`
 mod ebpf;
+/// Starting other programs.
+mod process;
 /// What xtask says.
 mod say;
+/// `setup`
+mod setup;
 /// Where things are in the workspace.
 mod workspace;
 
@@ -22,12 +26,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Word {
+    /// Install what is missing on this machine to build, run and test
+    Setup,
     /// Build the kernel programs: target/bpf/proxy-ebpf.o
     Ebpf,
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().word {
+        Word::Setup => setup::run(setup::Need::Ci),
         Word::Ebpf => ebpf::run(),
     };
     say::outcome(&done)

@@ -9,6 +9,16 @@ pub(crate) fn line(text: &str) {
     println!("{text}");
 }
 
+/// What is being done, and why: on standard error, so that results stay apart.
+pub(crate) fn step(text: &str) {
+    eprintln!("xtask: {text}");
+}
+
+/// A command line that is about to run.
+pub(crate) fn command(text: &str) {
+    eprintln!("   $ {text}");
+}
+
 /// Turns what happened into an exit code, and says what went wrong.
 pub(crate) fn outcome(done: &Result<()>) -> ExitCode {
     match done {
