@@ -3,6 +3,7 @@
 //! Without the BPF toolchain (and in a debug build whose kernel part does not compile) that file is empty, so that
 //! everything else still builds and tests with stable alone; loading it is then one clear error.
 
+/// Finds the toolchain and builds the object; shared with `cargo xtask ebpf`.
 #[path = "../xtask/src/bpf_build.rs"]
 mod bpf_build;
 

@@ -10,6 +10,8 @@ mod process;
 mod say;
 /// `setup`
 mod setup;
+/// `tidy`
+mod tidy;
 /// Where things are in the workspace.
 mod workspace;
 
@@ -30,12 +32,15 @@ enum Word {
     Setup,
     /// Build the kernel programs: target/bpf/proxy-ebpf.o
     Ebpf,
+    /// Check arrows between modules, sizes, and words that name one machine
+    Tidy,
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().word {
         Word::Setup => setup::run(setup::Need::Ci),
         Word::Ebpf => ebpf::run(),
+        Word::Tidy => tidy::run(),
     };
     say::outcome(&done)
 }

@@ -52,3 +52,9 @@ fn shown(command: &Command) -> String {
     let arguments = command.get_args().map(|argument| argument.to_string_lossy().into_owned());
     settings.chain([name]).chain(arguments).collect::<Vec<_>>().join(" ")
 }
+
+/// Whether we may install packages and mount file systems.
+pub(crate) fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}

@@ -4,6 +4,8 @@
 
 /// Debian's packages.
 mod debian;
+/// What a machine is needed for.
+mod need;
 /// Programs that cargo builds: bpf-linker, cargo-deny.
 mod programs;
 /// What is needed, and how it is got.
@@ -12,21 +14,10 @@ mod wants;
 use crate::bpf_build::{self, Missing};
 use crate::{process, say, workspace};
 use anyhow::{Result, bail};
+pub(crate) use need::Need;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use wants::Want;
-
-/// What the machine is needed for; each includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Need {
-    /// To build the kernel programs and the daemon.
-    Build,
-    /// To run the daemon, the demonstration and the tests.
-    Run,
-    /// To run every check.
-    Ci,
-}
 
 /// Installs what is missing, saying what and why.
 pub(crate) fn run(need: Need) -> Result<()> {
@@ -91,7 +82,7 @@ fn mount_bpffs() -> Result<()> {
         return Ok(());
     }
     let command = format!("mount -t bpf bpf {BPFFS}");
-    if !is_root() {
+    if !process::is_root() {
         bail!("no bpffs at {BPFFS}, and mounting it needs root: run `sudo {command}`");
     }
     say::step(&format!("mounting bpffs at {BPFFS}: maps and links that outlive the daemon stay there"));
@@ -104,10 +95,4 @@ fn verify() -> Result<()> {
         Ok(_) => Ok(()),
         Err(missing @ (Missing::Compiler | Missing::Linker)) => bail!("{missing} even after the set-up"),
     }
-}
-
-/// Whether we may install packages and mount file systems.
-pub(crate) fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    fs::metadata(Path::new("/proc/self")).is_ok_and(|own| own.uid() == 0)
 }

@@ -1,6 +1,5 @@
 //! Debian's packages (and those of distributions made from it).
 
-use super::is_root;
 use super::wants::Want;
 use crate::{process, say};
 use anyhow::{Result, bail};
@@ -22,7 +21,7 @@ pub(super) fn distribution() -> String {
 /// Installs the packages of `missing`; returns what this distribution has no package for.
 pub(super) fn install<'a>(missing: &[&'a Want]) -> Result<Vec<&'a Want>> {
     let wanted: Vec<&str> = missing.iter().flat_map(|want| want.packages).copied().collect();
-    if !is_root() {
+    if !process::is_root() {
         bail!(
             "installing packages needs root: run `sudo apt-get install --no-install-recommends {}`",
             wanted.join(" ")

@@ -1,8 +1,8 @@
 //! What cargo and rustup bring: bpf-linker, cargo-deny, a nightly, clippy and rustfmt.
 
-use super::wants;
 use crate::{bpf_build, process, say, workspace};
 use anyhow::{Context, Result};
+use std::path::Path;
 use std::process::Command;
 
 /// The bpf-linker that was tried; its feature names the LLVM it is built with.
@@ -17,12 +17,19 @@ pub(super) fn has_bpf_linker() -> bool {
         .is_some_and(|text| text.trim() == format!("bpf-linker {BPF_LINKER}"))
 }
 
+/// The LLVM that bpf-linker can be built with: `LLVM_PREFIX`, or Debian's.
+pub(super) fn llvm() -> Option<String> {
+    let named = std::env::var("LLVM_PREFIX").ok();
+    let debian = format!("/usr/lib/llvm-{}", bpf_build::LINKER_LLVM);
+    named.into_iter().chain([debian]).find(|prefix| Path::new(prefix).join("bin/llvm-config").is_file())
+}
+
 /// Builds bpf-linker.
 pub(super) fn bpf_linker() -> Result<()> {
     if has_bpf_linker() {
         return Ok(());
     }
-    let llvm = wants::llvm().context("no LLVM 22 for developers: set LLVM_PREFIX to its folder")?;
+    let llvm = llvm().context("no LLVM 22 for developers: set LLVM_PREFIX to its folder")?;
     say::step(&format!("building bpf-linker {BPF_LINKER} (about a minute): links the kernel programs"));
     let mut install = install("bpf-linker", BPF_LINKER);
     install.args(["--no-default-features", "--features", &format!("llvm-{}", bpf_build::LINKER_LLVM)]);

@@ -1,8 +1,8 @@
 //! What is needed, and how it is got: the list is the whole policy.
 
-use super::Need;
+use super::need::Need;
+use super::programs;
 use crate::{bpf_build, process, workspace};
-use std::path::Path;
 
 /// Something that comes in packages.
 #[derive(Debug)]
@@ -24,9 +24,6 @@ pub(super) struct Want {
 /// The name of the one thing that rustup can bring where the distribution cannot.
 pub(super) const COMPILER: &str = "a rustc that builds for BPF";
 
-/// The folder of the LLVM that bpf-linker is built with.
-pub(super) const LLVM: &str = "/usr/lib/llvm-22";
-
 /// Everything that comes in packages.
 pub(super) const ALL: &[Want] = &[
     Want {
@@ -41,8 +38,8 @@ pub(super) const ALL: &[Want] = &[
         need: Need::Build,
         what: "LLVM 22 for developers, with Polly",
         why: "bpf-linker is built with it",
-        present: || super::programs::has_bpf_linker() || llvm().is_some(),
-        packages: &["llvm-22-dev", "libpolly-22-dev", "zlib1g-dev", "libzstd-dev"],
+        present: || programs::has_bpf_linker() || programs::llvm().is_some(),
+        packages: &["llvm-22-dev", "libpolly-22-dev", "zlib1g-dev"],
         elsewhere: "your distribution's LLVM 22 with headers and static Polly, its folder named by LLVM_PREFIX",
     },
     Want {
@@ -62,12 +59,3 @@ pub(super) const ALL: &[Want] = &[
         elsewhere: "the package ethtool",
     },
 ];
-
-/// The LLVM that bpf-linker can be built with: `LLVM_PREFIX`, or Debian's.
-pub(super) fn llvm() -> Option<String> {
-    let named = std::env::var("LLVM_PREFIX").ok();
-    named
-        .into_iter()
-        .chain([LLVM.to_string()])
-        .find(|prefix| Path::new(prefix).join("bin/llvm-config").is_file())
-}
