@@ -91,6 +91,24 @@ struct XdpContext {
     egress_ifindex: u32,
 }
 
+/// The part of `union bpf_attr` that `BPF_PROG_LOAD` reads.
+#[repr(C)]
+#[derive(Default)]
+struct LoadAttribute {
+    kind: u32,
+    instructions: u32,
+    code: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+    name: [u8; 16],
+}
+
+const PROG_LOAD: libc::c_long = 5;
+const OBJ_PIN: libc::c_long = 6;
 const OBJ_GET: libc::c_long = 7;
 const PROG_TEST_RUN: libc::c_long = 10;
 
@@ -107,12 +125,56 @@ impl Program {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
     }
 
+    /// Somebody else's XDP program: passes everything on.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn foreign(name: &str) -> Result<Self> {
+        // r0 = XDP_PASS; exit
+        let code: [u64; 2] = [0x0000_0002_0000_00b7, 0x95];
+        let mut attribute = LoadAttribute {
+            kind: 6, // BPF_PROG_TYPE_XDP
+            instructions: 2,
+            code: code.as_ptr() as u64,
+            license: c"GPL".as_ptr() as u64,
+            ..LoadAttribute::default()
+        };
+        anyhow::ensure!(name.len() < attribute.name.len(), "{name}: too long a name");
+        attribute.name[..name.len()].copy_from_slice(name.as_bytes());
+        let fd = bpf(PROG_LOAD, &mut attribute).context("a program of two instructions")?;
+        // SAFETY: the descriptor is new and nobody else's.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
+    }
+
+    /// Pins it.
+    ///
+    /// # Errors
+    /// When that is no place in a BPF file system.
+    pub fn pin(&self, path: &Path) -> Result<()> {
+        let text = CString::new(path.to_string_lossy().as_bytes())?;
+        let mut attribute = ObjectAttribute {
+            path: text.as_ptr() as u64,
+            descriptor: self.0.as_raw_fd() as u32,
+            ..ObjectAttribute::default()
+        };
+        bpf(OBJ_PIN, &mut attribute).with_context(|| path.display().to_string())?;
+        Ok(())
+    }
+
     /// Runs it on a frame that came in by interface `index` of the present namespace: the verdict, and the frame as
     /// it is then.
     ///
     /// # Errors
     /// When the kernel does not take the frame (shorter than 14 bytes).
     pub fn run(&self, index: u32, frame: &[u8]) -> io::Result<(Verdict, Vec<u8>)> {
+        self.run_timed(index, frame).map(|(verdict, frame, _)| (verdict, frame))
+    }
+
+    /// Like [`Self::run`], and how many nanoseconds it took.
+    ///
+    /// # Errors
+    /// When the kernel does not take the frame.
+    pub fn run_timed(&self, index: u32, frame: &[u8]) -> io::Result<(Verdict, Vec<u8>, u32)> {
         let mut data = vec![0u8; frame.len() + 512];
         let context =
             XdpContext { data_end: frame.len() as u32, ingress_ifindex: index, ..XdpContext::default() };
@@ -129,8 +191,19 @@ impl Program {
         };
         bpf(PROG_TEST_RUN, &mut attribute)?;
         data.truncate(attribute.length_out as usize);
-        Ok((Verdict::of(attribute.verdict), data))
+        Ok((Verdict::of(attribute.verdict), data, attribute.duration))
     }
+}
+
+/// Bytes of memory that the kernel charges for a pinned map.
+///
+/// # Errors
+/// When nothing is pinned there.
+pub fn memory_of_map(path: &Path) -> Result<u64> {
+    let Program(fd) = Program::pinned(path)?;
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("memlock:"));
+    Ok(line.with_context(|| format!("no memlock in: {text}"))?.trim().parse()?)
 }
 
 fn bpf<T>(command: libc::c_long, attribute: &mut T) -> io::Result<libc::c_long> {

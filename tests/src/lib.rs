@@ -19,12 +19,16 @@ pub mod netns;
 pub mod packet;
 /// Frames, taken apart.
 pub mod parsed;
+/// A client made by hand.
+pub mod peer;
 /// Frames, sent and received past the network stack.
 pub mod raw;
 /// Runs facts, and counts those that could not be shown.
 pub mod runner;
 /// Small real servers that say who they are.
 pub mod server;
+/// What `status --json` says.
+pub mod status;
 /// Waiting for facts.
 pub mod wait;
 /// Worlds: clients, a balancer, backends.

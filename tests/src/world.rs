@@ -305,19 +305,41 @@ impl World {
             self.cable(&self.balancer, interface, interface, &format!("lb-{interface}"))?;
             writeln!(lines, "link set {interface} up")?;
         }
+        self.front_addresses(&mut lines);
         for (family, length) in [(Family::V4, 24), (Family::V6, 64)] {
-            for n in [1, 10] {
-                let address = front_address(family, n);
-                // The service's address is never a source: a backend of a flat world would take the answer for itself.
-                let deprecated = if (family, n) == (Family::V6, 10) { " preferred_lft 0" } else { "" };
-                writeln!(lines, "addr add {address}/{length} dev front{}{deprecated}", nodad(family))?;
-            }
             if self.layout == Layout::Routed {
                 let address = back_address(family, 1);
                 writeln!(lines, "addr add {address}/{length} dev back{}", nodad(family))?;
             }
         }
         self.balancer.ip_batch(&lines)
+    }
+
+    /// The interface `front` of the balancer comes anew, as after a driver was loaded again: another MAC, another
+    /// number, the same addresses.
+    ///
+    /// # Errors
+    /// What `ip` says.
+    pub fn renew_front(&self) -> Result<()> {
+        self.balancer.ip("link del front")?;
+        self.cable(&self.balancer, "front", "front", "lb-front")?;
+        let mut lines = "link set front up\n".to_owned();
+        self.front_addresses(&mut lines);
+        self.balancer.ip_batch(&lines)
+    }
+
+    fn front_addresses(&self, lines: &mut String) {
+        for (family, length) in [(Family::V4, 24), (Family::V6, 64)] {
+            for n in [1, 10] {
+                let address = front_address(family, n);
+                // The service's address is never a source: a backend of a flat world would take the answer for itself.
+                let deprecated = if (family, n) == (Family::V6, 10) { " preferred_lft 0" } else { "" };
+                lines.push_str(&format!(
+                    "addr add {address}/{length} dev front{}{deprecated}\n",
+                    nodad(family)
+                ));
+            }
+        }
     }
 
     fn make_client(&mut self, number: usize) -> Result<()> {

@@ -1,8 +1,38 @@
 //! Facts about the whole system: the real daemon, real traffic, in worlds of network namespaces.
 
-/// The harness itself: worlds are as they should be before a daemon runs in them.
+/// What the daemon attaches to, and what it leaves behind.
+mod attach;
+/// What cannot work is said clearly.
+mod bad_input;
+/// A table of a million flows.
+mod capacity;
+/// The command line, as a user has it.
+mod cli;
+/// Live flows stay where they are, whatever happens to the daemon.
+mod continuity;
+/// Reload, drain, health.
+mod control;
+/// The packet corpus through the loaded program.
+mod corpus;
+/// VLAN tags, fragments, extension headers, ICMP errors.
+mod frames;
+/// The harness itself.
 mod harness;
+/// Every protocol, family and way of forwarding.
+mod traffic;
 
 fn main() -> std::process::ExitCode {
-    proxy_tests::runner::main(&[harness::FACTS])
+    proxy_tests::runner::main(&[
+        harness::FACTS,
+        traffic::FACTS,
+        frames::FACTS,
+        corpus::FACTS,
+        control::FACTS,
+        continuity::FACTS,
+        attach::FACTS,
+        bad_input::FACTS,
+        cli::FACTS,
+        continuity::ALONE,
+        capacity::ALONE,
+    ])
 }
