@@ -2,14 +2,38 @@
 //! clock. What runs is made by `control` from a [`Config`].
 //!
 //! Every mistake of a file is found in one go, and each is a [`Diagnostic`] with its line, the value and what would
-//! be right.
+//! be right. A file goes through [`toml`], `file` (each value by itself) and `check` (values against each other).
 
 /// The address of a backend, as people write it.
 mod address;
+/// From what the file says to what it means.
+mod check;
 /// A mistake, with the place where it was made.
 mod diagnostic;
+/// What the file says.
+mod file;
+/// Every key, once.
+mod keys;
+/// The kinds of values.
+mod kind;
 /// What the configuration means.
 mod model;
+/// The right name that is nearest to a wrong one.
+mod nearest;
+/// Tables within values.
+mod nested;
+/// The file as a tree of values with their places.
+mod node;
+/// From text to configuration.
+mod parse;
+/// Reads the keys of a table.
+mod reader;
+/// Where mistakes are collected.
+mod report;
+/// What a key is.
+mod table;
+/// Durations, as people write them.
+mod unit;
 
 pub use address::{BackendAddr, NotAnAddress};
 pub use diagnostic::{ConfigErrors, Diagnostic, Diagnostics, Fact, Severity};
@@ -17,3 +41,5 @@ pub use model::{
     AdminConfig, AttachMode, BackendConfig, Config, Forward, HealthConfig, HttpProbe, KernelConfig,
     ListenerConfig, ListenerName, PoolConfig, PoolName, Probe, ProbeTls, Protocol,
 };
+pub use parse::{load, parse};
+pub use unit::{NotADuration, format_duration, parse_duration};

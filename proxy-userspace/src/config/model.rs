@@ -21,9 +21,9 @@ pub struct Config {
     pub kernel: Option<KernelConfig>,
     /// How the daemon is reached.
     pub admin: AdminConfig,
-    /// In the order of their names. Each has addresses of one family and a pool that exists.
+    /// In file order. Each has addresses of one family and a pool that exists.
     pub listeners: Vec<ListenerConfig>,
-    /// In the order of their names.
+    /// In file order.
     pub pools: Vec<PoolConfig>,
     /// What is allowed, and probably not meant.
     pub warnings: Vec<Diagnostic>,

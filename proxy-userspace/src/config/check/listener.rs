@@ -1,0 +1,161 @@
+//! Listeners against each other, the kernel part and the pools.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::config::diagnostic::Fact;
+use crate::config::file::FileListener;
+use crate::config::model::{Forward, ListenerConfig, Protocol};
+use crate::config::nearest::{list, nearest};
+use crate::config::report::{At, Report, Reported};
+
+/// Each address, port and protocol is bound once.
+pub(super) fn check_binds(listeners: &[FileListener], report: &mut Report<'_>) {
+    let mut taken: HashMap<(Protocol, SocketAddr), &str> = HashMap::new();
+    for listener in listeners {
+        let (Ok(protocol), Ok(bind)) = (listener.protocol, &listener.bind) else {
+            continue;
+        };
+        for address in bind {
+            let name = &*listener.name.value;
+            if let Some(other) = taken.insert((protocol, address.value), name) {
+                report.error(&address.span, &BoundTwice { protocol, address: address.value, name, other });
+            }
+        }
+    }
+}
+
+/// The pool exists.
+pub(super) fn check_pool_name(listener: &FileListener, pools: &[String], report: &mut Report<'_>) {
+    if let Ok(pool) = &listener.pool
+        && pools.iter().all(|known| known.as_str() != &*pool.value)
+    {
+        report.error(&pool.span, &NoSuchPool { listener: &listener.name.value, pool: &pool.value, pools });
+    }
+}
+
+/// A `dsr` listener has one port: packets reach the backend with the port that the client wrote.
+pub(super) fn check_ports(listener: &FileListener, report: &mut Report<'_>) {
+    let (Ok(Forward::Dsr), Ok(bind)) = (listener.forward, &listener.bind) else {
+        return;
+    };
+    let Some(first) = bind.first() else {
+        return;
+    };
+    for address in bind.iter().filter(|address| address.value.port() != first.value.port()) {
+        let fact =
+            DsrPorts { name: &listener.name.value, port: address.value.port(), first: first.value.port() };
+        report.error(&address.span, &fact);
+    }
+}
+
+/// What a listener means: one listener for each family that it is bound to.
+pub(super) fn resolve(listener: FileListener) -> Result<Vec<ListenerConfig>, Reported> {
+    let (protocol, forward, pool) = (listener.protocol?, listener.forward?, listener.pool?);
+    let bind: Vec<_> = listener.bind?.into_iter().map(|At { value, .. }| value).collect();
+    let (v4, v6): (Vec<_>, Vec<_>) = bind.into_iter().partition(SocketAddr::is_ipv4);
+    let name = &*listener.name.value;
+    let both = !v4.is_empty() && !v6.is_empty();
+    let named = |suffix: &str| if both { format!("{name}{suffix}") } else { name.to_owned() };
+    let of_family = |name: String, bind| ListenerConfig {
+        name: name.as_str().into(),
+        bind,
+        protocol,
+        pool: (&*pool.value).into(),
+        forward,
+    };
+    let families = [(named(".v4"), v4), (named(".v6"), v6)];
+    Ok(families
+        .into_iter()
+        .filter(|(_, bind)| !bind.is_empty())
+        .map(|(name, bind)| of_family(name, bind))
+        .collect())
+}
+
+/// There are listeners, and nothing that could serve them.
+pub(super) struct NoKernel<'a> {
+    pub(super) name: &'a str,
+}
+
+impl fmt::Display for NoKernel<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "listener {:?} is balanced in the kernel, and there is no [kernel]", self.name)
+    }
+}
+
+impl Fact for NoKernel<'_> {
+    fn help(&self) -> Option<String> {
+        Some("say which interfaces packets arrive on: [kernel] interfaces = [\"eth0\"]".to_owned())
+    }
+}
+
+struct BoundTwice<'a> {
+    protocol: Protocol,
+    address: SocketAddr,
+    name: &'a str,
+    other: &'a str,
+}
+
+impl fmt::Display for BoundTwice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { protocol, address, name, other } = self;
+        if name == other {
+            write!(f, "listener {name:?} is bound to {address} ({protocol}) twice")
+        } else {
+            write!(f, "listener {name:?} is bound to {address} ({protocol}), and so is listener {other:?}")
+        }
+    }
+}
+
+impl Fact for BoundTwice<'_> {
+    fn help(&self) -> Option<String> {
+        Some("an address, port and protocol belong to one listener".to_owned())
+    }
+}
+
+struct NoSuchPool<'a> {
+    listener: &'a str,
+    pool: &'a str,
+    pools: &'a [String],
+}
+
+impl fmt::Display for NoSuchPool<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "listener {:?} names the pool {:?}, and there is none of that name",
+            self.listener, self.pool
+        )
+    }
+}
+
+impl Fact for NoSuchPool<'_> {
+    fn help(&self) -> Option<String> {
+        let known = || self.pools.iter().map(String::as_str);
+        Some(match nearest(self.pool, known()) {
+            Some(name) => format!("did you mean {name:?}?"),
+            None if self.pools.is_empty() => format!("add a [pool.{}]", self.pool),
+            None => format!("add a [pool.{}]; pools are: {}", self.pool, list(known())),
+        })
+    }
+}
+
+struct DsrPorts<'a> {
+    name: &'a str,
+    port: u16,
+    first: u16,
+}
+
+impl fmt::Display for DsrPorts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, port, first } = self;
+        write!(f, "listener {name:?} forwards by dsr and is bound to port {first} and to port {port}")
+    }
+}
+
+impl Fact for DsrPorts<'_> {
+    fn help(&self) -> Option<String> {
+        Some("make a listener for each port; they can share a pool whose backends have no port".to_owned())
+    }
+}

@@ -1,0 +1,317 @@
+//! Pools against the listeners that use them.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
+use crate::config::address::BackendAddr;
+use crate::config::diagnostic::Fact;
+use crate::config::file::{FileBackend, FileListener, FilePool};
+use crate::config::model::{BackendConfig, Forward, PoolConfig, Probe, Protocol};
+use crate::config::report::{Report, Reported};
+
+/// Everything about one pool.
+pub(super) fn check(pool: &FilePool, listeners: &[FileListener], report: &mut Report<'_>) {
+    let users: Vec<_> = listeners.iter().filter(|listener| uses(listener, pool)).collect();
+    if users.is_empty() && listeners.iter().all(|listener| listener.pool.is_ok()) {
+        report.warn(&pool.name.span, &Unused { pool: &pool.name.value });
+    }
+    check_health(pool, &users, report);
+    let Ok(backends) = &pool.backends else {
+        return;
+    };
+    refuse_repeats(pool, backends, report);
+    if backends.iter().all(|backend| backend.weight == 0 || backend.drain) {
+        report.warn(&pool.name.span, &NoNewFlows { pool: &pool.name.value });
+    }
+    for listener in &users {
+        check_families(pool, backends, listener, report);
+        for backend in backends {
+            check_port(backend, listener, report);
+            check_not_itself(backend, listener, report);
+        }
+    }
+    refuse_unreached(pool, backends, &users, report);
+}
+
+fn uses(listener: &FileListener, pool: &FilePool) -> bool {
+    listener.pool.as_ref().is_ok_and(|name| name.value == pool.name.value)
+}
+
+fn refuse_repeats(pool: &FilePool, backends: &[FileBackend], report: &mut Report<'_>) {
+    let mut seen = HashSet::new();
+    for backend in backends {
+        if !seen.insert(backend.address.value) {
+            let fact = Repeated { pool: &pool.name.value, backend: backend.address.value };
+            report.error(&backend.address.span, &fact);
+        }
+    }
+}
+
+/// Each family that the listener is bound to has a backend.
+fn check_families(
+    pool: &FilePool,
+    backends: &[FileBackend],
+    listener: &FileListener,
+    report: &mut Report<'_>,
+) {
+    let Ok(bind) = &listener.bind else {
+        return;
+    };
+    for address in bind {
+        let v6 = address.value.is_ipv6();
+        if backends.iter().all(|backend| backend.address.value.ip.is_ipv6() != v6) {
+            let fact = NoBackendOfFamily {
+                listener: &listener.name.value,
+                pool: &pool.name.value,
+                family: family(v6),
+            };
+            report.error(&address.span, &fact);
+            return;
+        }
+    }
+}
+
+/// Each backend is of a family that a listener is bound to.
+fn refuse_unreached(
+    pool: &FilePool,
+    backends: &[FileBackend],
+    users: &[&FileListener],
+    report: &mut Report<'_>,
+) {
+    let mut bound = Vec::new();
+    for listener in users {
+        let Ok(bind) = &listener.bind else {
+            return;
+        };
+        bound.extend(bind.iter().map(|address| address.value.is_ipv6()));
+    }
+    if bound.is_empty() {
+        return;
+    }
+    for backend in backends {
+        let v6 = backend.address.value.ip.is_ipv6();
+        if !bound.contains(&v6) {
+            let fact = NoListenerOfFamily {
+                backend: backend.address.value,
+                pool: &pool.name.value,
+                family: family(v6),
+            };
+            report.error(&backend.address.span, &fact);
+        }
+    }
+}
+
+/// `nat` needs the backend's port; `dsr` cannot change it.
+fn check_port(backend: &FileBackend, listener: &FileListener, report: &mut Report<'_>) {
+    let (Ok(forward), Ok(bind)) = (listener.forward, &listener.bind) else {
+        return;
+    };
+    let name = &*listener.name.value;
+    let address = backend.address.value;
+    let port = bind.first().map_or(0, |address| address.value.port());
+    match (forward, address.port) {
+        (Forward::Nat, None) => {
+            report.error(&backend.address.span, &NoPort { backend: address, listener: name });
+        }
+        (Forward::Dsr, Some(own)) if own != port => {
+            report.error(&backend.address.span, &DsrPort { backend: address, listener: name, port });
+        }
+        _ => {}
+    }
+}
+
+/// `nat` to an address that the listener is bound to would go in circles.
+fn check_not_itself(backend: &FileBackend, listener: &FileListener, report: &mut Report<'_>) {
+    let (Ok(Forward::Nat), Ok(bind), Some(port)) =
+        (listener.forward, &listener.bind, backend.address.value.port)
+    else {
+        return;
+    };
+    let target = SocketAddr::new(backend.address.value.ip, port);
+    if bind.iter().any(|address| address.value == target) {
+        report
+            .error(&backend.address.span, &ItsOwnBackend { listener: &listener.name.value, address: target });
+    }
+}
+
+/// Every check has a port to ask, and one that speaks what is asked.
+fn check_health(pool: &FilePool, users: &[&FileListener], report: &mut Report<'_>) {
+    let Ok(Some(health)) = &pool.health else {
+        return;
+    };
+    if health.config.port.is_some() {
+        return;
+    }
+    let name = &*pool.name.value;
+    if matches!(health.config.probe, Probe::Http(_)) {
+        let udp = users.iter().find(|listener| listener.protocol == Ok(Protocol::Udp));
+        if let Some(listener) = udp {
+            report.error(&health.span, &HttpOfUdp { pool: name, listener: &listener.name.value });
+        }
+    }
+    let portless = pool.backends.iter().flatten().find(|backend| backend.address.value.port.is_none());
+    if let Some(backend) = portless {
+        report.error(&health.span, &NothingToAsk { pool: name, backend: backend.address.value });
+    }
+}
+
+/// What a pool means.
+pub(super) fn resolve(pool: FilePool) -> Result<PoolConfig, Reported> {
+    let backend = |backend: FileBackend| BackendConfig {
+        address: backend.address.value,
+        weight: backend.weight,
+        drain: backend.drain,
+    };
+    Ok(PoolConfig {
+        name: (&*pool.name.value).into(),
+        backends: pool.backends?.into_iter().map(backend).collect(),
+        health: pool.health?.map(|health| health.config),
+    })
+}
+
+/// The name of a family, after "an".
+fn family(v6: bool) -> &'static str {
+    if v6 { "IPv6" } else { "IPv4" }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("pool {pool:?} is used by no listener")]
+struct Unused<'a> {
+    pool: &'a str,
+}
+
+impl Fact for Unused<'_> {
+    fn help(&self) -> Option<String> {
+        Some("name it in a listener, or remove it".to_owned())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no backend of pool {pool:?} gets new flows: each has weight 0 or drains")]
+struct NoNewFlows<'a> {
+    pool: &'a str,
+}
+
+impl Fact for NoNewFlows<'_> {
+    fn help(&self) -> Option<String> {
+        Some("give one a weight, or end its drain".to_owned())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("pool {pool:?} has the backend {backend} twice")]
+struct Repeated<'a> {
+    pool: &'a str,
+    backend: BackendAddr,
+}
+
+impl Fact for Repeated<'_> {
+    fn help(&self) -> Option<String> {
+        let Self { backend, .. } = self;
+        Some(format!(
+            "name it once; for a greater share of flows give it a weight: {{ address = \"{backend}\", weight = 2 }}"
+        ))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("listener {listener:?} is bound to an {family} address, and pool {pool:?} has no {family} backend")]
+struct NoBackendOfFamily<'a> {
+    listener: &'a str,
+    pool: &'a str,
+    family: &'static str,
+}
+
+impl Fact for NoBackendOfFamily<'_> {
+    fn help(&self) -> Option<String> {
+        let Self { family, .. } = self;
+        Some(format!("add an {family} backend to the pool: families are not translated"))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "backend {backend} of pool {pool:?} is {family}, and no listener of the pool is bound to an {family} address"
+)]
+struct NoListenerOfFamily<'a> {
+    pool: &'a str,
+    backend: BackendAddr,
+    family: &'static str,
+}
+
+impl Fact for NoListenerOfFamily<'_> {
+    fn help(&self) -> Option<String> {
+        let Self { family, .. } = self;
+        Some(format!(
+            "bind a listener of the pool to an {family} address, or remove the backend: families are not translated"
+        ))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("backend {backend} has no port, and listener {listener:?} forwards to it by nat")]
+struct NoPort<'a> {
+    backend: BackendAddr,
+    listener: &'a str,
+}
+
+impl Fact for NoPort<'_> {
+    fn help(&self) -> Option<String> {
+        Some("write the port that the backend answers on".to_owned())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "backend {backend} has another port than listener {listener:?}, which forwards by dsr to port {port}"
+)]
+struct DsrPort<'a> {
+    backend: BackendAddr,
+    listener: &'a str,
+    port: u16,
+}
+
+impl Fact for DsrPort<'_> {
+    fn help(&self) -> Option<String> {
+        Some("dsr changes no port: leave the port out, or use forward = \"nat\"".to_owned())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("backend {address} is what listener {listener:?} is bound to: packets would go in circles")]
+struct ItsOwnBackend<'a> {
+    listener: &'a str,
+    address: SocketAddr,
+}
+
+impl Fact for ItsOwnBackend<'_> {
+    fn help(&self) -> Option<String> {
+        Some("name the address of the machine that answers".to_owned())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the http check of pool {pool:?} would ask the port of the udp listener {listener:?}")]
+struct HttpOfUdp<'a> {
+    pool: &'a str,
+    listener: &'a str,
+}
+
+impl Fact for HttpOfUdp<'_> {
+    fn help(&self) -> Option<String> {
+        Some("say which port speaks HTTP: port = 8080".to_owned())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the check of pool {pool:?} has no port to ask at {backend}")]
+struct NothingToAsk<'a> {
+    pool: &'a str,
+    backend: BackendAddr,
+}
+
+impl Fact for NothingToAsk<'_> {
+    fn help(&self) -> Option<String> {
+        Some("say which: health = { …, port = 80 }".to_owned())
+    }
+}

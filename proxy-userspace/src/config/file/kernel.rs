@@ -1,0 +1,70 @@
+//! `[kernel]` and `[admin]`.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::keys;
+use crate::config::model::AttachMode;
+use crate::config::reader::Entries;
+use crate::config::report::{At, Report, Reported};
+
+/// What `[kernel]` says.
+#[derive(Debug)]
+pub(in crate::config) struct FileKernel {
+    pub(in crate::config) interfaces: Vec<At<Box<str>>>,
+    pub(in crate::config) attach: AttachMode,
+    pub(in crate::config) flows: u32,
+    pub(in crate::config) nat_ports: Option<RangeInclusive<u16>>,
+    pub(in crate::config) nat_source: Vec<At<IpAddr>>,
+    pub(in crate::config) hash_seed: Option<u64>,
+    pub(in crate::config) tcp_idle: Duration,
+    pub(in crate::config) tcp_closing: Duration,
+    pub(in crate::config) udp_idle: Duration,
+    pub(in crate::config) pin_dir: PathBuf,
+}
+
+impl FileKernel {
+    /// Reads everything, then fails if anything was wrong.
+    pub(super) fn read(entries: &Entries, report: &mut Report<'_>) -> Result<Self, Reported> {
+        let interfaces = entries.get(&keys::INTERFACES, report);
+        let attach = entries.get(&keys::ATTACH, report);
+        let flows = entries.get(&keys::FLOWS, report);
+        let nat_ports = entries.find(&keys::NAT_PORTS, report);
+        let nat_source = entries.find(&keys::NAT_SOURCE, report);
+        let hash_seed = entries.find(&keys::HASH_SEED, report);
+        let tcp_idle = entries.get(&keys::TCP_IDLE, report);
+        let tcp_closing = entries.get(&keys::TCP_CLOSING, report);
+        let udp_idle = entries.get(&keys::UDP_IDLE, report);
+        let pin_dir = entries.get(&keys::PIN_DIR, report);
+        Ok(Self {
+            interfaces: interfaces?.value,
+            attach: attach?.value,
+            flows: flows?.value as u32,
+            nat_ports: nat_ports?.map(|ports| ports.value),
+            nat_source: nat_source?.map_or_else(Vec::new, |sources| sources.value),
+            hash_seed: hash_seed?.map(|seed| seed.value),
+            tcp_idle: tcp_idle?.value,
+            tcp_closing: tcp_closing?.value,
+            udp_idle: udp_idle?.value,
+            pin_dir: pin_dir?.value,
+        })
+    }
+}
+
+/// What `[admin]` says.
+#[derive(Debug)]
+pub(in crate::config) struct FileAdmin {
+    pub(in crate::config) socket: PathBuf,
+    pub(in crate::config) mode: u32,
+}
+
+impl FileAdmin {
+    /// Reads everything, then fails if anything was wrong.
+    pub(super) fn read(entries: &Entries, report: &mut Report<'_>) -> Result<Self, Reported> {
+        let socket = entries.get(&keys::SOCKET, report);
+        let mode = entries.get(&keys::MODE, report);
+        Ok(Self { socket: socket?.value, mode: mode?.value })
+    }
+}

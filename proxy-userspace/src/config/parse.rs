@@ -1,0 +1,58 @@
+//! From text to configuration.
+
+use std::path::Path;
+
+use toml::de::DeTable;
+
+use super::check;
+use super::diagnostic::{ConfigErrors, Diagnostics, Fact, Source};
+use super::file::File;
+use super::model::Config;
+use super::report::Report;
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// The file cannot be read, or has mistakes: all of them.
+pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+    match std::fs::read(path) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => parse(&text, &path.display().to_string()),
+            Err(error) => {
+                let error = std::io::Error::new(std::io::ErrorKind::InvalidData, error.utf8_error());
+                Err(ConfigErrors::Unreadable { path: path.to_owned(), error })
+            }
+        },
+        Err(error) => Err(ConfigErrors::Unreadable { path: path.to_owned(), error }),
+    }
+}
+
+/// Reads a configuration. `name` stands for the file in messages.
+///
+/// # Errors
+/// The text has mistakes: all of them. If it is not TOML, what is wrong with it as TOML.
+pub fn parse(text: &str, name: &str) -> Result<Config, ConfigErrors> {
+    let mut report = Report::new(Source::new(name, text));
+    let (root, mistakes) = DeTable::parse_recoverable(text);
+    for mistake in &mistakes {
+        let span = mistake.span().unwrap_or(text.len()..text.len());
+        report.error(&span, &NotToml { message: mistake.message() });
+    }
+    if !mistakes.is_empty() {
+        return Err(ConfigErrors::Wrong(Diagnostics(report.finish().1)));
+    }
+    let file = File::read(&root.get_ref().into(), &mut report);
+    let config = check::resolve(file, &mut report);
+    match (config, report.finish()) {
+        (Ok(config), (false, warnings)) => Ok(Config { warnings, ..config }),
+        (_, (_, found)) => Err(ConfigErrors::Wrong(Diagnostics(found))),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("this is not TOML: {message}")]
+struct NotToml<'a> {
+    message: &'a str,
+}
+
+impl Fact for NotToml<'_> {}

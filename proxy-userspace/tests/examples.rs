@@ -1,0 +1,26 @@
+//! Every example can be loaded as it stands.
+
+use std::path::{Path, PathBuf};
+
+use proxy_userspace::config;
+
+fn examples() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .expect("examples/")
+        .map(|entry| entry.expect("an entry of examples/").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_example_has_neither_mistakes_nor_warnings() {
+    let examples = examples();
+    assert!(examples.len() >= 3, "{examples:?}");
+    for path in examples {
+        let config = config::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(config.warnings, [], "{}", path.display());
+    }
+}
