@@ -2,6 +2,10 @@
 
 /// How the kernel programs are built; the daemon's build script does the same.
 mod bpf_build;
+/// `ci`
+mod ci;
+/// The daemon's release build.
+mod daemon;
 /// `ebpf`
 mod ebpf;
 /// Starting other programs.
@@ -10,6 +14,8 @@ mod process;
 mod say;
 /// `setup`
 mod setup;
+/// `test`
+mod test;
 /// `tidy`
 mod tidy;
 /// Where things are in the workspace.
@@ -34,6 +40,14 @@ enum Word {
     Ebpf,
     /// Check arrows between modules, sizes, and words that name one machine
     Tidy,
+    /// Run every test
+    Test {
+        /// Passed on to `cargo test`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run every check: what CI runs
+    Ci,
 }
 
 fn main() -> ExitCode {
@@ -41,6 +55,8 @@ fn main() -> ExitCode {
         Word::Setup => setup::run(setup::Need::Ci),
         Word::Ebpf => ebpf::run(),
         Word::Tidy => tidy::run(),
+        Word::Test { arguments } => test::run(&arguments),
+        Word::Ci => ci::run(),
     };
     say::outcome(&done)
 }
