@@ -4,6 +4,8 @@
 
 /// Layer 3: the admin socket: how people and programs ask the daemon.
 pub mod admin;
+/// Layer 5: the command line.
+pub mod cli;
 /// Layer 1: what `proxy.toml` says and what it means.
 pub mod config;
 /// Layer 4: the supervisor: composes what the lower layers do.

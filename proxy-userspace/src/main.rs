@@ -1,2 +1,5 @@
 //! The `proxy-now` binary.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    proxy_userspace::cli::main()
+}

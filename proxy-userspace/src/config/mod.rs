@@ -28,6 +28,8 @@ mod node;
 mod parse;
 /// Reads the keys of a table.
 mod reader;
+/// The JSON schema, and the reference for people.
+mod reference;
 /// Where mistakes are collected.
 mod report;
 /// What a key is.
@@ -42,4 +44,5 @@ pub use model::{
     ListenerConfig, ListenerName, PoolConfig, PoolName, Probe, ProbeTls, Protocol,
 };
 pub use parse::{load, parse};
+pub use reference::{json_schema, markdown};
 pub use unit::{NotADuration, format_duration, parse_duration};

@@ -16,12 +16,6 @@ pub(super) struct At<T> {
     pub(super) span: Range<usize>,
 }
 
-impl<T> At<T> {
-    pub(super) fn map<U>(self, f: impl FnOnce(T) -> U) -> At<U> {
-        At { value: f(self.value), span: self.span }
-    }
-}
-
 /// The mistakes found so far.
 #[derive(Debug)]
 pub(super) struct Report<'a> {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Value as Json, json};
 
-use super::{text, wrong_value};
+use super::wrong::{text, wrong_value};
 use crate::config::address::{BackendAddr, NotAnAddress};
 use crate::config::report::{Report, Reported};
 use crate::config::table::{Kind, Place};

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{wrong_kind, wrong_value};
+use super::wrong::{wrong_kind, wrong_value};
 use crate::config::node::Value;
 use crate::config::report::{At, Report, Reported};
 use crate::config::table::{Kind, Place, Section};

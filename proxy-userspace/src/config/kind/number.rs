@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::{text, wrong_kind, wrong_value};
+use super::wrong::{text, wrong_kind, wrong_value};
 use crate::config::node::Value;
 use crate::config::report::{Report, Reported};
 use crate::config::table::{Kind, Place};

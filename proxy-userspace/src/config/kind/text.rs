@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
 
-use super::{text, wrong_value};
+use super::wrong::{text, wrong_value};
 use crate::config::report::{Report, Reported};
 use crate::config::table::{Kind, Place};
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value as Json, json};
 
-use super::text;
+use super::wrong::text;
 use crate::config::diagnostic::Fact;
 use crate::config::nearest::{list, nearest};
 use crate::config::report::{Report, Reported};

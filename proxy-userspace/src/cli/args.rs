@@ -1,0 +1,48 @@
+//! What can be written on the command line.
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use super::context::{Context, Global};
+use super::outcome::Outcome;
+use super::{check, completions, schema};
+
+/// An eBPF-accelerated load balancer for Linux
+#[derive(Debug, Parser)]
+#[command(name = "proxy-now", version, disable_help_subcommand = true, arg_required_else_help = true)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Check a configuration: every mistake at once, and what would be served
+    Check(check::Check),
+    /// Print the JSON schema of proxy.toml
+    Schema(schema::Schema),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+}
+
+impl Command {
+    /// Runs the command.
+    pub(super) fn run(self, context: &Context) -> Outcome {
+        match self {
+            Self::Check(check) => check.run(context),
+            Self::Schema(schema) => schema.run(context),
+            Self::Completions(completions) => completions.run(&mut Cli::command(), context),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,31 @@
+//! The command line: one file a command. A command asks the layers below and prints the answer through [`output`];
+//! nothing is decided here.
+
+/// What can be written on the command line.
+mod args;
+/// `proxy-now check`
+mod check;
+/// `proxy-now completions`
+mod completions;
+/// What holds for every command.
+mod context;
+/// How a command ends.
+mod outcome;
+/// Everything that is printed.
+pub mod output;
+/// `proxy-now schema`
+mod schema;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+pub use context::Context;
+pub use outcome::{Failure, Outcome};
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    let context = Context::from(cli.global);
+    outcome::conclude(cli.command.run(&context), &context.output)
+}
