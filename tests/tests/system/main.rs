@@ -18,6 +18,8 @@ mod corpus;
 mod frames;
 /// The harness itself.
 mod harness;
+/// Packet in, packet out, verdict, counters.
+mod table;
 /// Every protocol, family and way of forwarding.
 mod traffic;
 
@@ -26,6 +28,7 @@ fn main() -> std::process::ExitCode {
         harness::FACTS,
         traffic::FACTS,
         frames::FACTS,
+        table::FACTS,
         corpus::FACTS,
         control::FACTS,
         continuity::FACTS,

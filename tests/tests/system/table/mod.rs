@@ -1,0 +1,47 @@
+//! Packet in, packet out, verdict, counters: every situation of a table, on every engine that can run it.
+
+/// What runs a packet: the loaded program.
+mod engine;
+/// Packets of one flow, one after another.
+mod sequence;
+/// Single packets, each a situation of its own.
+mod single;
+
+use anyhow::Result;
+use proxy_tests::config::{self, Listener};
+use proxy_tests::daemon::Daemon;
+use proxy_tests::facts;
+use proxy_tests::runner::Fact;
+use proxy_tests::world::{Family, World};
+
+use engine::{Engine, Kernel};
+
+pub(crate) const FACTS: &[Fact] = facts![
+    single_packets_by_nat_in_the_kernel,
+    single_packets_by_dsr_in_the_kernel,
+    flows_by_nat_in_the_kernel,
+    flows_by_dsr_in_the_kernel,
+];
+
+/// Shows something on the loaded program, for both families.
+fn in_the_kernel(world: &World, show: impl Fn(&mut dyn Engine, Family) -> Result<()>) -> Result<()> {
+    let daemon = Daemon::start(world, &config::text(world, &Listener::all(world)))?;
+    let mut kernel = Kernel::new(world, &daemon)?;
+    Family::BOTH.into_iter().try_for_each(|family| show(&mut kernel, family))
+}
+
+fn single_packets_by_nat_in_the_kernel() -> Result<()> {
+    in_the_kernel(&World::routed().build()?, single::all)
+}
+
+fn single_packets_by_dsr_in_the_kernel() -> Result<()> {
+    in_the_kernel(&World::flat().build()?, single::all)
+}
+
+fn flows_by_nat_in_the_kernel() -> Result<()> {
+    in_the_kernel(&World::routed().build()?, sequence::nat)
+}
+
+fn flows_by_dsr_in_the_kernel() -> Result<()> {
+    in_the_kernel(&World::flat().build()?, sequence::dsr)
+}
