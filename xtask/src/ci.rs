@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: every check there is, in one list; the same on a laptop as anywhere else.
 
 use crate::setup::{self, Need};
-use crate::{process, say, test, tidy};
+use crate::{docs, process, say, test, tidy};
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
         name: "clippy",
         run: || cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-Dwarnings"]),
     },
+    Step { name: "docs", run: || passed(docs::check()) },
     Step { name: "test", run: || passed(test::run(&[])) },
 ];
 

@@ -6,10 +6,14 @@ mod bpf_build;
 mod ci;
 /// The daemon's release build.
 mod daemon;
+/// `docs`
+mod docs;
 /// `ebpf`
 mod ebpf;
 /// Starting other programs.
 mod process;
+/// `run`
+mod run;
 /// What xtask says.
 mod say;
 /// `setup`
@@ -22,6 +26,7 @@ mod tidy;
 mod workspace;
 
 use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Set-up, build, run, test and checks of proxy-now.
@@ -36,6 +41,15 @@ struct Arguments {
 enum Word {
     /// Install what is missing on this machine to build, run and test
     Setup,
+    /// Run the daemon; without a configuration, show it at work in a small world of network namespaces
+    Run {
+        /// The daemon's configuration
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// End the demonstration after its traffic
+        #[arg(long, conflicts_with = "config")]
+        once: bool,
+    },
     /// Build the kernel programs: target/bpf/proxy-ebpf.o
     Ebpf,
     /// Check arrows between modules, sizes, and words that name one machine
@@ -46,6 +60,8 @@ enum Word {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Write the documents that are made from the program itself
+    Docs,
     /// Run every check: what CI runs
     Ci,
 }
@@ -53,9 +69,11 @@ enum Word {
 fn main() -> ExitCode {
     let done = match Arguments::parse().word {
         Word::Setup => setup::run(setup::Need::Ci),
+        Word::Run { config, once } => run::run(config.as_deref(), once),
         Word::Ebpf => ebpf::run(),
         Word::Tidy => tidy::run(),
         Word::Test { arguments } => test::run(&arguments),
+        Word::Docs => docs::run(),
         Word::Ci => ci::run(),
     };
     say::outcome(&done)

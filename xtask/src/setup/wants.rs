@@ -52,10 +52,10 @@ pub(super) const ALL: &[Want] = &[
     },
     Want {
         need: Need::Run,
-        what: "ethtool",
-        why: "turns off the checksum offload of virtual devices, which XDP does not understand",
-        present: || process::on_path("ethtool"),
-        packages: &["ethtool"],
-        elsewhere: "the package ethtool",
+        what: "curl",
+        why: "for what the demonstration proposes to try by hand",
+        present: || process::on_path("curl"),
+        packages: &["curl"],
+        elsewhere: "the package curl",
     },
 ];

@@ -174,6 +174,9 @@ impl Reader {
             at = match token {
                 _ if is_test_attribute(tokens, at) => after_item(tokens, at + 2),
                 TokenTree::Ident(word) if word == "use" => self.use_item(tokens, at, depth),
+                // A declaration is not a use, nor is the reach of a visibility.
+                TokenTree::Ident(word) if word == "mod" => at + 2,
+                TokenTree::Group(_) if at >= 1 && is_word(tokens.get(at - 1), "pub") => at + 1,
                 TokenTree::Ident(word) => {
                     self.words.insert(word.to_string());
                     self.expression_path(tokens, at, depth)

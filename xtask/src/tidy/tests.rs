@@ -120,6 +120,15 @@ fn a_shelf_of_reexports_is_not_a_cycle() {
 }
 
 #[test]
+fn declarations_and_visibilities_are_no_uses() {
+    let files = [
+        ("xtask/src/a/mod.rs", "/// B.\nmod b;\npub use b::b;"),
+        ("xtask/src/a/b.rs", "pub fn b() {}\npub(in crate::a) struct B;"),
+    ];
+    finds_nothing(&files);
+}
+
+#[test]
 fn a_cycle_through_a_shelf_is_found() {
     let files = [
         ("xtask/src/a/mod.rs", "pub(crate) use b::B;\npub use c::{C as Renamed};"),
