@@ -17,6 +17,11 @@ mod entry {
         programs::{TcContext, XdpContext},
     };
 
+    /// The layout that this object was built with: read by the daemon before it loads it.
+    #[unsafe(link_section = "proxy_abi")]
+    #[unsafe(no_mangle)]
+    pub static PROXY_ABI: u32 = proxy_common::ABI_VERSION;
+
     #[xdp(frags)]
     pub fn proxy_xdp(_ctx: XdpContext) -> u32 {
         let k = proxy_common::flow::FlowKey::<proxy_common::addr::Ip4>::default();

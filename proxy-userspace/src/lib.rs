@@ -10,6 +10,10 @@ pub mod cli;
 pub mod config;
 /// Layer 4: the supervisor: composes what the lower layers do.
 pub mod control;
+/// Layer 3: the kernel part: programs, their tables, and what is in them.
+pub mod l4;
+/// Layer 0: what the host's network looks like.
+pub mod net;
 /// Layer 0: what the daemon says: its log, and text for Prometheus.
 pub mod telemetry;
 /// Layer 2: backends: which of them a slot belongs to, and whether they answer.

@@ -1,0 +1,338 @@
+//! Forgets flows that are over: walks the flow tables a slice at a time, judges both directions of a flow together, and
+//! counts on the way what each backend has.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use proxy_common::addr::{Address, Ip4, Ip6};
+use proxy_common::flow::{Flow, FlowKey, FlowKind, state};
+use proxy_common::pod::Pod;
+
+use super::clock::Clock;
+use super::kernel::{Kernel, State, YOUNG_LIFETIME};
+use super::maps::{Action, MapError, Table, Walk};
+use super::reconcile::{self, SourceIndex};
+use super::tables::Tables;
+use crate::config::KernelConfig;
+
+/// A slice of a walk takes no longer than this and one batch.
+const SLICE: Duration = Duration::from_millis(5);
+/// From the end of a walk to the beginning of the next.
+const REST: Duration = Duration::from_secs(2);
+/// How long a removed backend's number is kept back beyond a young flow's life, which may still become a flow.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// What came of one [`Kernel::collect`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Collected {
+    /// Flows that were forgotten.
+    pub forgotten: u64,
+    /// Whether this slice was the last of a walk over both tables.
+    pub finished: bool,
+}
+
+/// How long flows may be idle, in ticks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Limits {
+    tcp_idle: u32,
+    tcp_closing: u32,
+    udp_idle: u32,
+}
+
+impl Limits {
+    fn of(config: &KernelConfig, clock: &Clock) -> Self {
+        Self {
+            tcp_idle: clock.ticks(config.tcp_idle),
+            tcp_closing: clock.ticks(config.tcp_closing),
+            udp_idle: clock.ticks(config.udp_idle),
+        }
+    }
+
+    fn idle(&self, protocol: u8) -> u32 {
+        if protocol == TCP { self.tcp_idle } else { self.udp_idle }
+    }
+
+    /// The shortest time after which an entry may be over, whatever the other direction says.
+    fn shortest<A>(&self, protocol: u8, flow: &Flow<A>) -> u32 {
+        let ends = protocol == TCP && flow.state() & (state::FIN | state::RST) != 0;
+        if ends { self.tcp_closing.min(self.tcp_idle) } else { self.idle(protocol) }
+    }
+}
+
+const TCP: u8 = 6;
+
+/// What the last finished walk saw.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    /// Flows of each backend.
+    pub(super) flows: BTreeMap<u16, u32>,
+    /// Entries of the IPv4 and of the IPv6 table.
+    pub(super) entries: [u64; 2],
+    /// Source addresses that flows leave from.
+    sources: HashSet<IpAddr>,
+}
+
+/// The walk that is under way, and what the last one saw.
+#[derive(Debug, Default)]
+pub(super) struct Collector {
+    pass: Option<Pass>,
+    rest_until: Option<Instant>,
+    pub(super) last: Option<Seen>,
+    /// Source addresses that no backend uses, and since when.
+    unused: BTreeMap<SourceIndex, Instant>,
+}
+
+#[derive(Debug)]
+struct Pass {
+    started: Instant,
+    v4: Option<Walk<FlowKey<Ip4>, Flow<Ip4>>>,
+    v6: Option<Walk<FlowKey<Ip6>, Flow<Ip6>>>,
+    seen: Seen,
+}
+
+impl Kernel {
+    /// Does a slice of the collecting: a few milliseconds. To be called ten times a second or so; between two walks it
+    /// rests, and does nothing.
+    pub fn collect(&self) -> Result<Collected, MapError> {
+        let state = &mut *self.lock();
+        let began = Instant::now();
+        if state.collector.rest_until.is_some_and(|until| began < until) {
+            return Ok(Collected::default());
+        }
+        let now =
+            self.clock.now().map_err(|cause| MapError { map: "proxy_clock", action: Action::Read, cause })?;
+        let judge = Judge {
+            limits: Limits::of(&state.config, &self.clock),
+            now,
+            leaving: state.leaving.keys().copied().collect(),
+        };
+        let mut pass = state.collector.pass.take().unwrap_or_else(|| Pass {
+            started: began,
+            v4: Some(self.tables.v4.flows.walk()),
+            v6: Some(self.tables.v6.flows.walk()),
+            seen: Seen::default(),
+        });
+        let forgotten = pass.slice(&self.tables, &judge, began)?;
+        let finished = pass.v4.is_none() && pass.v6.is_none();
+        if finished {
+            let started = pass.started;
+            state.collector.last = Some(pass.seen);
+            state.collector.rest_until = Some(Instant::now() + REST);
+            forget_unused(&self.tables, state, started)?;
+        } else {
+            state.collector.pass = Some(pass);
+        }
+        Ok(Collected { forgotten, finished })
+    }
+}
+
+impl Pass {
+    fn slice(&mut self, tables: &Tables, judge: &Judge, began: Instant) -> Result<u64, MapError> {
+        let mut forgotten = 0;
+        while began.elapsed() < SLICE {
+            if let Some(walk) = &mut self.v4 {
+                if !judge.batch(&tables.v4.flows, walk, 0, &mut self.seen, &mut forgotten)? {
+                    self.v4 = None;
+                }
+            } else if let Some(walk) = &mut self.v6 {
+                if !judge.batch(&tables.v6.flows, walk, 1, &mut self.seen, &mut forgotten)? {
+                    self.v6 = None;
+                }
+            } else {
+                break;
+            }
+        }
+        Ok(forgotten)
+    }
+}
+
+/// Forgets backends that have left and whose flows are gone, and source addresses that nobody uses. Their numbers may
+/// be given again from then on.
+fn forget_unused(tables: &Tables, state: &mut State, started: Instant) -> Result<(), MapError> {
+    let State { present, leaving, collector, .. } = state;
+    let Some(seen) = &collector.last else { return Ok(()) };
+    let old_enough = |since: &Instant| started.duration_since(*since) >= YOUNG_LIFETIME + MARGIN;
+    let backends: Vec<u16> = leaving
+        .iter()
+        .filter(|(id, since)| old_enough(since) && !seen.flows.contains_key(id))
+        .map(|(id, _)| *id)
+        .collect();
+    let used: BTreeSet<SourceIndex> =
+        present.backends.values().map(|entry| (entry.address.is_ipv6(), entry.nat_source)).collect();
+    collector.unused.retain(|index, _| !used.contains(index) && present.sources.contains_key(index));
+    for index in present.sources.keys().filter(|index| !used.contains(index)) {
+        collector.unused.entry(*index).or_insert_with(Instant::now);
+    }
+    let idle = |index: &SourceIndex| {
+        present.sources.get(index).is_some_and(|source| !seen.sources.contains(&source.address))
+    };
+    let sources: Vec<SourceIndex> = collector
+        .unused
+        .iter()
+        .filter(|(index, since)| old_enough(since) && idle(index))
+        .map(|(index, _)| *index)
+        .collect();
+    let steps = reconcile::forget(present, &backends, &sources);
+    reconcile::take_all(&mut &*tables, present, steps).map_err(|failed| failed.cause)?;
+    leaving.retain(|id, _| !backends.contains(id));
+    collector.unused.retain(|index, _| !sources.contains(index));
+    Ok(())
+}
+
+/// Judges entries at one moment.
+struct Judge {
+    limits: Limits,
+    now: u32,
+    leaving: BTreeSet<u16>,
+}
+
+impl Judge {
+    /// Judges one batch; `false`: it was the last.
+    fn batch<A: Address>(
+        &self,
+        table: &Table<FlowKey<A>, Flow<A>>,
+        walk: &mut Walk<FlowKey<A>, Flow<A>>,
+        family: usize,
+        seen: &mut Seen,
+        forgotten: &mut u64,
+    ) -> Result<bool, MapError>
+    where
+        FlowKey<A>: Pod,
+        Flow<A>: Pod,
+    {
+        let mut suspects = Vec::new();
+        let more = walk.step(table, |key, flow| {
+            seen.entries[family] += 1;
+            if flow.kind != FlowKind::NatReturn as u8 {
+                *seen.flows.entry(flow.backend).or_default() += 1;
+                if flow.kind == FlowKind::NatForward as u8 {
+                    seen.sources.insert(flow.new_source.into());
+                }
+            }
+            if self.may_be_over(key.protocol, &flow) {
+                suspects.push((key, flow));
+            }
+        })?;
+        for (key, flow) in suspects {
+            let other_key = other_direction(&flow, key.protocol);
+            let paired = flow.kind != FlowKind::Dsr as u8;
+            let other = if paired { table.get(&other_key)? } else { None };
+            if !self.is_over(key.protocol, &flow, other.as_ref()) {
+                continue;
+            }
+            // The way back last: while its entry is there, no new flow gets its port.
+            let back_first = flow.kind == FlowKind::NatReturn as u8;
+            let keys = if back_first { [other_key, key] } else { [key, other_key] };
+            for key in keys.iter().filter(|k| paired || **k == key) {
+                table.remove(key)?;
+            }
+            *forgotten += 1;
+        }
+        Ok(more)
+    }
+
+    /// Whether the other direction is worth a look.
+    fn may_be_over<A>(&self, protocol: u8, flow: &Flow<A>) -> bool {
+        self.leaving.contains(&flow.backend) || self.age(flow.seen()) > self.limits.shortest(protocol, flow)
+    }
+
+    /// Whether a flow is over. `other`: its other direction; a `nat` flow without one was cut in half by a table that
+    /// was full, and goes like one that was closed.
+    fn is_over<A>(&self, protocol: u8, flow: &Flow<A>, other: Option<&Flow<A>>) -> bool {
+        if self.leaving.contains(&flow.backend) {
+            return true;
+        }
+        let dsr = flow.kind == FlowKind::Dsr as u8;
+        let bits = |flow: &Flow<A>| flow.state();
+        let both = other.map_or(if dsr { bits(flow) } else { 0 }, bits);
+        let reset = (bits(flow) | both) & state::RST != 0;
+        let closed = protocol == TCP && (reset || bits(flow) & both & state::FIN != 0);
+        let halved = !dsr && other.is_none();
+        let idle = self.limits.idle(protocol);
+        let limit = if closed || halved { self.limits.tcp_closing.min(idle) } else { idle };
+        let age = |flow: &Flow<A>| self.age(flow.seen());
+        other.map_or(age(flow), |other| age(other).min(age(flow))) > limit
+    }
+
+    /// Ticks since `seen`. A packet that came after the clock was read is not four billion ticks old.
+    fn age(&self, seen: u32) -> u32 {
+        let age = self.now.wrapping_sub(seen);
+        if age > u32::MAX / 2 { 0 } else { age }
+    }
+}
+
+/// The key of the other direction of a `nat` flow: from where its packets are sent, back to where they come from.
+fn other_direction<A: Copy>(flow: &Flow<A>, protocol: u8) -> FlowKey<A> {
+    FlowKey {
+        source: flow.new_destination,
+        destination: flow.new_source,
+        source_port: flow.new_destination_port,
+        destination_port: flow.new_source_port,
+        protocol,
+        pad: [0; 3],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u32 = 1_000_000;
+    const UDP: u8 = 17;
+
+    fn judge() -> Judge {
+        let limits = Limits { tcp_idle: 1000, tcp_closing: 60, udp_idle: 120 };
+        Judge { limits, now: NOW, leaving: BTreeSet::from([9]) }
+    }
+
+    fn flow(kind: FlowKind, age: u32, bits: u32) -> Flow<Ip4> {
+        let activity = u64::from(NOW.wrapping_sub(age)) << 32 | u64::from(bits);
+        Flow { kind: kind as u8, activity, ..Flow::default() }
+    }
+
+    use FlowKind::{Dsr, NatForward, NatReturn};
+
+    #[test]
+    fn a_flow_lives_as_long_as_either_direction_does() {
+        let (idle, fresh) = (flow(NatForward, 1001, 0), flow(NatReturn, 999, 0));
+        assert!(judge().may_be_over(TCP, &idle));
+        assert!(!judge().is_over(TCP, &idle, Some(&fresh)));
+        assert!(judge().is_over(TCP, &idle, Some(&flow(NatReturn, 1001, 0))));
+    }
+
+    #[test]
+    fn a_connection_is_closed_by_both_sides_or_by_a_reset() {
+        let fin = |kind| flow(kind, 61, state::FIN);
+        assert!(judge().is_over(TCP, &fin(NatForward), Some(&fin(NatReturn))));
+        assert!(!judge().is_over(TCP, &fin(NatForward), Some(&flow(NatReturn, 61, 0))), "half closed");
+        assert!(judge().is_over(TCP, &flow(NatForward, 61, 0), Some(&flow(NatReturn, 61, state::RST))));
+        assert!(!judge().is_over(TCP, &flow(NatForward, 59, state::RST), Some(&flow(NatReturn, 61, 0))));
+    }
+
+    #[test]
+    fn with_dsr_the_clients_word_is_all_there_is() {
+        assert!(judge().is_over(TCP, &flow(Dsr, 61, state::FIN), None));
+        assert!(!judge().is_over(TCP, &flow(Dsr, 61, 0), None));
+        assert!(judge().is_over(UDP, &flow(Dsr, 121, 0), None));
+    }
+
+    #[test]
+    fn half_a_flow_goes_like_a_closed_one() {
+        assert!(judge().is_over(UDP, &flow(NatReturn, 121, 0), None));
+        assert!(judge().is_over(UDP, &flow(NatReturn, 61, 0), None));
+        assert!(!judge().is_over(TCP, &flow(NatReturn, 59, 0), None));
+    }
+
+    #[test]
+    fn flows_of_a_backend_that_leaves_are_over_at_once() {
+        let flow = Flow { backend: 9, ..flow(NatForward, 0, 0) };
+        assert!(judge().may_be_over(TCP, &flow) && judge().is_over(TCP, &flow, None));
+    }
+
+    #[test]
+    fn a_packet_from_after_the_clock_was_read_is_fresh() {
+        assert_eq!(judge().age(NOW + 3), 0);
+        assert_eq!(Judge { now: 5, ..judge() }.age(u32::MAX - 4), 10, "the clock wraps");
+    }
+}

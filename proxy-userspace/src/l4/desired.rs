@@ -1,0 +1,72 @@
+//! What the kernel part should do, in the words of the configuration: no number of a map, no layout.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use crate::config::{Forward, KernelConfig, ListenerName, Protocol};
+
+/// The state of the kernel part that is wanted.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Desired {
+    /// What holds for all listeners.
+    pub kernel: KernelConfig,
+    /// Each with a name of its own.
+    pub listeners: Vec<DesiredListener>,
+}
+
+/// A listener that is wanted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DesiredListener {
+    /// Its name.
+    pub name: ListenerName,
+    /// Where clients connect to. At least one, all of one family, bound by no other listener of the protocol.
+    pub addresses: Vec<SocketAddr>,
+    /// What it balances.
+    pub protocol: Protocol,
+    /// How packets get to the backend.
+    pub forward: Forward,
+    /// Each address once, of the listener's family.
+    pub backends: Vec<DesiredBackend>,
+}
+
+impl DesiredListener {
+    /// Whether its addresses are IPv6.
+    pub fn is_ipv6(&self) -> bool {
+        self.addresses.first().is_some_and(SocketAddr::is_ipv6)
+    }
+}
+
+/// A backend that is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DesiredBackend {
+    /// Where packets go (`dsr`: the port is the listener's).
+    pub address: SocketAddr,
+    /// Its share of new flows, relative to the others'.
+    pub weight: u32,
+    /// The health checks say that it does not answer: no new flows.
+    pub down: bool,
+    /// The configuration drains it: no new flows, old ones stay.
+    pub draining: bool,
+    /// The operator drains it: the same, and remembered across a restart of the daemon.
+    pub drained_by_hand: bool,
+}
+
+impl DesiredBackend {
+    /// A backend that gets new flows.
+    pub const fn ready(address: SocketAddr, weight: u32) -> Self {
+        Self { address, weight, down: false, draining: false, drained_by_hand: false }
+    }
+
+    /// Whether new flows may go to it.
+    pub const fn takes_new_flows(&self) -> bool {
+        self.weight > 0 && !self.down && !self.draining && !self.drained_by_hand
+    }
+}
+
+/// What connections to a backend leave from, as the route to it and the host's settings have it.
+pub(super) trait Surroundings {
+    /// The source address that the route to `backend` prefers.
+    fn source_towards(&self, backend: IpAddr) -> std::io::Result<IpAddr>;
+    /// The ports that the host gives to its own connections.
+    fn host_ports(&self) -> std::io::Result<RangeInclusive<u16>>;
+}

@@ -1,0 +1,302 @@
+//! The kernel part, opened: applies what is wanted, attaches, and undoes all that if the start is not finished.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use proxy_common::backend::Backend;
+
+use super::attach::{self, AttachError, Attacher, Attachment, Done};
+use super::clock::Clock;
+use super::collect::Collector;
+use super::desired::{Desired, Surroundings};
+use super::load::{self, OpenError, OpenNote, Programs};
+use super::maps::MapError;
+use super::pins::{self, Pins};
+use super::reconcile::{self, Constants, Failed, PlanError, Present, Step, Unroutable};
+use super::tables::Tables;
+use crate::config::{AttachMode, KernelConfig};
+use crate::net::{route, sysctl};
+
+/// A hop is looked up anew after this, even when no daemon tells of changes.
+const HOP_LIFETIME: Duration = Duration::from_secs(15);
+/// A young flow without an answer keeps its port for this long.
+pub(super) const YOUNG_LIFETIME: Duration = Duration::from_secs(60);
+
+/// The kernel part. Dropped before [`Kernel::keep`], it takes back whatever this start has put in place.
+#[derive(Debug)]
+pub struct Kernel {
+    pub(super) pins: Pins,
+    pub(super) programs: Programs,
+    pub(super) tables: Tables,
+    pub(super) clock: Clock,
+    pub(super) state: Mutex<State>,
+    notes: Vec<OpenNote>,
+    adopted: bool,
+    _lock: File,
+}
+
+/// What changes while it runs.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) present: Present,
+    pub(super) config: KernelConfig,
+    pub(super) collector: Collector,
+    pub(super) attachments: BTreeMap<String, Attachment>,
+    /// Backends that are not wanted any more, and since when.
+    pub(super) leaving: BTreeMap<u16, Instant>,
+    /// A step could neither be taken nor taken back: the tables are read anew.
+    suspect: bool,
+    /// Weights as the configuration has them, for the status.
+    pub(super) weights: BTreeMap<u16, u32>,
+    start: Option<Start>,
+}
+
+/// What this start did.
+#[derive(Debug, Default)]
+struct Start {
+    made: Vec<PathBuf>,
+    done: Vec<Done>,
+}
+
+/// What came of [`Kernel::apply`].
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Applied {
+    /// Entries that were changed; 0: everything was as wanted.
+    pub steps: usize,
+    /// Backends that get nothing until there is a route to them.
+    pub unroutable: Vec<Unroutable>,
+}
+
+/// Why what is wanted was not put in place. Everything is as before.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// It cannot be.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The kernel refused a step.
+    #[error(transparent)]
+    Failed(#[from] Failed),
+    /// The tables could not be read.
+    #[error(transparent)]
+    Table(#[from] MapError),
+}
+
+/// A backend that the tables held when they were opened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KnownBackend {
+    /// The listener's name.
+    pub listener: String,
+    /// The backend.
+    pub address: SocketAddr,
+    /// The operator drained it.
+    pub drained_by_hand: bool,
+    /// It did not answer.
+    pub down: bool,
+}
+
+/// The host as it is.
+struct Host;
+
+impl Surroundings for Host {
+    fn source_towards(&self, backend: IpAddr) -> io::Result<IpAddr> {
+        route::source_towards(backend)
+    }
+    fn host_ports(&self) -> io::Result<RangeInclusive<u16>> {
+        sysctl::local_ports()
+    }
+}
+
+impl Kernel {
+    /// Checks what is needed, loads the programs, and takes over what an earlier daemon left.
+    pub fn open(config: &KernelConfig) -> Result<Self, OpenError> {
+        let pins = Pins::under(&config.pin_dir);
+        load::check(&pins)?;
+        let loaded = load::load(&pins, config.flows)?;
+        let start = Start { made: loaded.made, done: Vec::new() };
+        let clock = match Clock::new(loaded.programs.clock.try_clone().map_err(OpenError::Clock)?) {
+            Ok(clock) => clock,
+            Err(error) => {
+                start.undo(&pins);
+                return Err(OpenError::Clock(error));
+            }
+        };
+        let kernel = Self {
+            pins,
+            programs: loaded.programs,
+            tables: loaded.tables,
+            clock,
+            state: Mutex::new(State {
+                present: Present::default(),
+                config: config.clone(),
+                collector: Collector::default(),
+                attachments: BTreeMap::new(),
+                leaving: BTreeMap::new(),
+                suspect: true,
+                weights: BTreeMap::new(),
+                start: Some(start),
+            }),
+            notes: loaded.notes,
+            adopted: loaded.adopted,
+            _lock: loaded.lock,
+        };
+        let mut state = kernel.lock();
+        kernel.refresh(&mut state)?;
+        drop(state);
+        // Routes may have changed while no daemon ran.
+        kernel.raise_epoch()?;
+        Ok(kernel)
+    }
+
+    /// What an operator should know about how it was opened.
+    pub fn notes(&self) -> &[OpenNote] {
+        &self.notes
+    }
+
+    /// Whether an earlier daemon's tables were taken over.
+    pub fn adopted(&self) -> bool {
+        self.adopted
+    }
+
+    /// Backends in the tables, with what outlives a daemon.
+    pub fn known_backends(&self) -> Vec<KnownBackend> {
+        let state = self.lock();
+        let name = |id: &u16| state.present.names.get(id).cloned();
+        state
+            .present
+            .backends
+            .values()
+            .filter_map(|entry| {
+                Some(KnownBackend {
+                    listener: name(&entry.listener)?,
+                    address: entry.address,
+                    drained_by_hand: entry.has(Backend::<()>::DRAINED_BY_HAND),
+                    down: entry.has(Backend::<()>::DOWN),
+                })
+            })
+            .collect()
+    }
+
+    /// Puts what is wanted in place: all of it, or on failure nothing.
+    pub fn apply(&self, desired: &Desired) -> Result<Applied, ApplyError> {
+        let state = &mut *self.lock();
+        self.refresh(state)?;
+        let constants = Constants {
+            hash_seed: if state.present.settings.hash_seed == 0 { draw_seed() } else { 0 },
+            hop_lifetime: self.clock.ticks(HOP_LIFETIME),
+            young_lifetime: self.clock.ticks(YOUNG_LIFETIME),
+        };
+        let goal = reconcile::plan(desired, &state.present, &constants, &Host)?;
+        let steps = reconcile::difference(&state.present, &goal);
+        let taken = steps.len();
+        if let Err(failed) = reconcile::take_all(&mut &self.tables, &mut state.present, steps) {
+            state.suspect = failed.stuck > 0;
+            return Err(failed.into());
+        }
+        state.config = desired.kernel.clone();
+        state.weights = goal.rings.values().flatten().map(|share| (share.id, share.weight)).collect();
+        let now = Instant::now();
+        state.leaving.retain(|id, _| !goal.backends.contains_key(id));
+        for id in state.present.backends.keys().filter(|id| !goal.backends.contains_key(id)) {
+            state.leaving.entry(*id).or_insert(now);
+        }
+        Ok(Applied { steps: taken, unroutable: goal.unroutable })
+    }
+
+    /// Attaches to these interfaces and no others.
+    pub fn attach(&self, interfaces: &[String], mode: AttachMode) -> Result<Vec<Attachment>, AttachError> {
+        let state = &mut *self.lock();
+        let mut done = Vec::new();
+        let mut attacher = Attacher { pins: &self.pins, programs: &self.programs, mode, done: &mut done };
+        let result: Result<Vec<_>, _> = interfaces.iter().map(|name| attacher.attach(name)).collect();
+        let attached = match result {
+            Ok(attached) => attached,
+            Err(error) => {
+                done.into_iter().rev().for_each(Done::undo);
+                return Err(error);
+            }
+        };
+        if let Some(start) = &mut state.start {
+            start.done.extend(done);
+        }
+        for interface in self.pins.linked_interfaces() {
+            if !interfaces.contains(&interface) {
+                attach::detach(&self.pins, &interface).map_err(|cause| AttachError::Failed {
+                    interface,
+                    what: "take the programs off it",
+                    cause,
+                })?;
+            }
+        }
+        state.attachments = attached.iter().map(|a| (a.interface.clone(), a.clone())).collect();
+        Ok(attached)
+    }
+
+    /// The start is finished: from now on everything stays when this is dropped, or the process ends. Other versions'
+    /// tables go.
+    pub fn keep(&self) {
+        if self.lock().start.take().is_some() {
+            for folder in self.pins.other_versions() {
+                // What cannot be removed now is removed by `detach`.
+                let _ = fs::remove_dir_all(folder);
+            }
+        }
+    }
+
+    /// Raises the epoch: every hop is looked up anew.
+    pub fn raise_epoch(&self) -> Result<(), MapError> {
+        let state = &mut *self.lock();
+        let mut settings = state.present.settings;
+        settings.hop_epoch = settings.hop_epoch.checked_add(1).unwrap_or(1);
+        self.tables.settings.put(&0, &settings)?;
+        state.present.note(&Step::Settings(settings));
+        Ok(())
+    }
+
+    /// Reads the tables, if what is known of them may be wrong.
+    fn refresh(&self, state: &mut State) -> Result<(), MapError> {
+        if state.suspect {
+            state.present = reconcile::recover(&self.tables)?;
+            state.suspect = false;
+        }
+        Ok(())
+    }
+
+    /// The state. A thread that panicked while it held it left it consistent enough: it is only noted what was done.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        let start = self.lock().start.take();
+        if let Some(start) = start {
+            start.undo(&self.pins);
+        }
+    }
+}
+
+impl Start {
+    /// Takes back what this start has done, last first.
+    fn undo(self, pins: &Pins) {
+        self.done.into_iter().rev().for_each(Done::undo);
+        self.made.iter().for_each(|path| drop(pins::remove(path)));
+        pins.remove_empty();
+    }
+}
+
+/// A seed that nobody can guess. A machine without randomness has one that is not 0, and can be guessed.
+fn draw_seed() -> u64 {
+    let mut bytes = [0; 8];
+    let drawn = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    match drawn {
+        Ok(()) => u64::from_ne_bytes(bytes).max(1),
+        Err(_) => 0x9e37_79b9_7f4a_7c15,
+    }
+}

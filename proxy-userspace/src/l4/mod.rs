@@ -1,0 +1,38 @@
+//! The kernel part of the daemon: loads and attaches the programs, keeps their tables as they should be, collects what
+//! is over, and tells what is there. The only part that knows a map. It knows no health check and no admin request.
+
+/// Programs on interfaces.
+mod attach;
+/// What this process may do, and what this kernel can.
+mod capability;
+/// The flow table's clock.
+mod clock;
+/// Forgets flows that are over.
+mod collect;
+/// What the kernel part should do, in the words of the configuration.
+mod desired;
+/// The kernel part, opened.
+mod kernel;
+/// Loads the programs, and takes over what is pinned.
+mod load;
+/// Maps as typed tables.
+mod maps;
+/// The kernel programs, embedded.
+mod object;
+/// Where maps, programs and links outlive the daemon.
+mod pins;
+/// From what the tables hold to what is wanted.
+mod reconcile;
+/// bpf(2).
+mod sys;
+/// All tables, by name and type.
+mod tables;
+
+pub use attach::{AttachError, Attachment, Mode};
+pub use capability::{Capability, Feature};
+pub use collect::Collected;
+pub use desired::{Desired, DesiredBackend, DesiredListener};
+pub use kernel::{Applied, ApplyError, Kernel, KnownBackend};
+pub use load::{OpenError, OpenNote};
+pub use maps::{Action, MapError};
+pub use reconcile::{Failed, PlanError, Unroutable};

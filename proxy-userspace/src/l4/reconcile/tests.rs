@@ -1,0 +1,1 @@
+//! Steps, planned and taken in memory.

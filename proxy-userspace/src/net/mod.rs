@@ -1,0 +1,16 @@
+//! What the host's network looks like: devices, routes, neighbours, driver settings. Knows no listener and no backend.
+
+/// Driver settings (ethtool).
+pub mod ethtool;
+/// Network devices.
+pub mod link;
+/// Neighbours: addresses on a link and the link-layer addresses behind them.
+pub mod neighbour;
+/// rtnetlink: requests, answers and announcements.
+pub mod netlink;
+/// The way to an address.
+pub mod route;
+/// Settings of the kernel under /proc/sys/net.
+pub mod sysctl;
+/// BPF programs as filters of the clsact qdisc.
+pub mod tc;
