@@ -41,10 +41,13 @@ pub struct Diagnostic {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
-    /// The line itself.
+    /// The line itself; of a long one what is around the place.
     #[serde(skip)]
     pub source_line: String,
-    /// How many characters of the line are meant, at least 1.
+    /// Where in `source_line` the place begins, in characters from 0.
+    #[serde(skip)]
+    pub indent: usize,
+    /// How many characters of `source_line` are meant, at least 1.
     #[serde(skip)]
     pub width: usize,
 }
@@ -72,7 +75,7 @@ impl fmt::Display for Diagnostic {
             "",
             "",
             "",
-            indent = self.column - 1,
+            indent = self.indent,
             width = self.width
         )?;
         if let Some(help) = &self.help {
@@ -105,18 +108,36 @@ impl<'a> Source<'a> {
         let end = floor_boundary(self.text, span.end).max(start);
         let line_start = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line_end = self.text[start..].find('\n').map_or(self.text.len(), |at| start + at);
-        let visible = |text: &str| text.replace('\t', " ").trim_end_matches('\r').to_owned();
+        let before = self.text[line_start..start].chars().count();
+        let meant = self.text[start..end.min(line_end)].chars().count();
+        let (source_line, indent) = excerpt(&self.text[line_start..line_end], before);
+        let rest = source_line.chars().count().saturating_sub(indent);
         Diagnostic {
             severity,
             file: self.name.clone(),
             line: self.text[..line_start].matches('\n').count() + 1,
-            column: self.text[line_start..start].chars().count() + 1,
+            column: before + 1,
             message: fact.to_string(),
             help: fact.help(),
-            source_line: visible(&self.text[line_start..line_end]),
-            width: self.text[start..end.min(line_end)].chars().count().max(1),
+            source_line,
+            indent,
+            width: meant.min(rest).max(1),
         }
     }
+}
+
+/// A line as it is shown, and where in it the character `at` is. Of a long line, what is around that character.
+fn excerpt(line: &str, at: usize) -> (String, usize) {
+    const LONGEST: usize = 240;
+    const BEFORE: usize = 80;
+    let line = line.replace('\t', " ");
+    let line = line.trim_end_matches('\r');
+    if line.chars().count() <= LONGEST {
+        return (line.to_owned(), at);
+    }
+    let skipped = at.saturating_sub(BEFORE);
+    let shown: String = line.chars().skip(skipped).take(LONGEST).collect();
+    if skipped == 0 { (shown + "…", at) } else { (format!("…{shown}…"), at - skipped + 1) }
 }
 
 /// The nearest place at or before `at` where a character begins.
@@ -128,7 +149,7 @@ fn floor_boundary(text: &str, at: usize) -> usize {
     at
 }
 
-/// Everything that is wrong with a configuration: at least one error, and any warnings, in the order of the file.
+/// Everything that is wrong with a configuration, or doubtful, in the order of the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 

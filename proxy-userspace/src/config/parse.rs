@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use super::check;
-use super::diagnostic::{ConfigErrors, Diagnostics, Fact, Source};
+use super::diagnostic::{ConfigErrors, Diagnostics, Fact, Severity, Source};
 use super::file::File;
 use super::model::Config;
 use super::report::Report;
@@ -30,7 +30,7 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 /// Reads a configuration. `name` stands for the file in messages.
 ///
 /// # Errors
-/// The text has mistakes: all of them. If it is not TOML, what is wrong with it as TOML.
+/// The text has mistakes: all of them. If it is not TOML, the first mistake of each line.
 pub fn parse(text: &str, name: &str) -> Result<Config, ConfigErrors> {
     let mut report = Report::new(Source::new(name, text));
     let (root, mistakes) = DeTable::parse_recoverable(text);
@@ -39,13 +39,20 @@ pub fn parse(text: &str, name: &str) -> Result<Config, ConfigErrors> {
         report.error(&span, &NotToml { message: mistake.message() });
     }
     if !mistakes.is_empty() {
-        return Err(ConfigErrors::Wrong(Diagnostics(report.finish().1)));
+        let mut found = report.finish().1;
+        // What follows a mistake in its line follows from it.
+        found.dedup_by_key(|diagnostic| diagnostic.line);
+        return Err(ConfigErrors::Wrong(Diagnostics(found)));
     }
     let file = File::read(&root.get_ref().into(), &mut report);
     let config = check::resolve(file, &mut report);
     match (config, report.finish()) {
         (Ok(config), (false, warnings)) => Ok(Config { warnings, ..config }),
-        (_, (_, found)) => Err(ConfigErrors::Wrong(Diagnostics(found))),
+        (_, (_, mut found)) => {
+            // Some warnings only follow from errors: a listener that could not be read uses no pool.
+            found.retain(|diagnostic| diagnostic.severity == Severity::Error);
+            Err(ConfigErrors::Wrong(Diagnostics(found)))
+        }
     }
 }
 

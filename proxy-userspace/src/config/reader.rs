@@ -19,6 +19,8 @@ pub(super) struct Entries {
     /// The header, or the table itself if it is written inline.
     pub(super) span: Range<usize>,
     table: Table,
+    /// Keys that unknown ones were probably meant to be: they are not reported again as missing.
+    mistyped: Vec<(&'static str, Reported)>,
 }
 
 impl Entries {
@@ -33,19 +35,20 @@ impl Entries {
             let wrong = WrongKind::of(&owner, "a table", section.title, &node.value);
             return Err(report.error(&node.span, &wrong));
         };
+        let mut mistyped = Vec::new();
         for (key, _) in table.iter() {
-            let name = &key.value;
-            if section.names().all(|known| known != name.as_str()) {
-                let owner = &owner;
-                report.error(&key.span, &UnknownKey { name, owner, section });
+            let name = &*key.value;
+            if section.names().all(|known| known != name) {
+                let reported = report.error(&key.span, &UnknownKey { name, owner: &owner, section });
+                mistyped.extend(nearest(name, section.names()).map(|meant| (meant, reported)));
             }
         }
-        Ok(Self { owner, span: node.span.clone(), table: table.clone() })
+        Ok(Self { owner, span: node.span.clone(), table: table.clone(), mistyped })
     }
 
     /// A table that is not in the file: every key has its default.
     pub(super) fn absent(owner: &str) -> Self {
-        Self { owner: owner.to_owned(), span: 0..0, table: Table::default() }
+        Self { owner: owner.to_owned(), span: 0..0, table: Table::default(), mistyped: Vec::new() }
     }
 
     /// The value of a key that is required or has a default.
@@ -56,6 +59,9 @@ impl Entries {
     ) -> Result<At<K::Value>, Reported> {
         if let Some(value) = self.find(key, report)? {
             return Ok(value);
+        }
+        if let Some((_, reported)) = self.mistyped.iter().find(|(meant, _)| *meant == key.name) {
+            return Err(*reported);
         }
         let missing = Missing { key: key.name, owner: &self.owner, example: key.example };
         let Presence::Default(text) = key.presence else {

@@ -52,8 +52,7 @@ fn refuse(
         (Unfit::NoPort, IpAddr::V6(ip)) => format!("write it as: \"[{ip}]:80\""),
         (Unfit::PortZero, _) => "a port is a number from 1 to 65535".to_owned(),
         (Unfit::Wildcard, _) => {
-            "the kernel part balances what is sent to addresses it knows: name each, such as \"203.0.113.10:443\""
-                .to_owned()
+            "name each address: the kernel part knows only those that are named".to_owned()
         }
         (Unfit::Loopback, _) => "use an address that others can reach".to_owned(),
         (Unfit::Multicast, _) => "use an address of one machine".to_owned(),
