@@ -1,5 +1,7 @@
 //! `cargo xtask WORD`: set-up, build, run, test and checks of proxy-now, one file a word.
 
+/// `bench`
+mod bench;
 /// How the kernel programs are built; the daemon's build script does the same.
 mod bpf_build;
 /// `ci`
@@ -60,6 +62,12 @@ enum Word {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Measure: `kernel` is nanoseconds per packet of the kernel path
+    Bench {
+        /// What to measure, and its options
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Write the documents that are made from the program itself
     Docs,
     /// Run every check: what CI runs
@@ -73,6 +81,7 @@ fn main() -> ExitCode {
         Word::Ebpf => ebpf::run(),
         Word::Tidy => tidy::run(),
         Word::Test { arguments } => test::run(&arguments),
+        Word::Bench { arguments } => bench::run(&arguments),
         Word::Docs => docs::run(),
         Word::Ci => ci::run(),
     };
