@@ -157,6 +157,8 @@ pub trait Address:
     const FAMILY: u8;
     /// The 32-bit words, as they lie in memory.
     fn words(self) -> Self::Words;
+    /// Becomes another address, word by word.
+    fn assign(&mut self, other: &Self);
 }
 
 impl Address for Ip4 {
@@ -167,6 +169,10 @@ impl Address for Ip4 {
     fn words(self) -> [u32; 1] {
         [self.0.raw()]
     }
+    #[inline(always)]
+    fn assign(&mut self, other: &Self) {
+        *self = *other;
+    }
 }
 
 impl Address for Ip6 {
@@ -176,5 +182,13 @@ impl Address for Ip6 {
     #[inline(always)]
     fn words(self) -> [u32; 4] {
         [self.0[0].raw(), self.0[1].raw(), self.0[2].raw(), self.0[3].raw()]
+    }
+    #[inline(always)]
+    fn assign(&mut self, other: &Self) {
+        let [a, b, c, d] = other.words();
+        self.0[0] = Be32::from_raw(a);
+        self.0[1] = Be32::from_raw(b);
+        self.0[2] = Be32::from_raw(c);
+        self.0[3] = Be32::from_raw(d);
     }
 }

@@ -8,7 +8,7 @@
     expect(unsafe_code, reason = "atomics of the BPF target exist as intrinsics only")
 )]
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::AtomicU64;
 
 /// A 64-bit number in shared memory.
 #[derive(Debug, Default)]
@@ -21,21 +21,34 @@ impl Cell64 {
         Self(AtomicU64::new(value))
     }
 
-    /// Reads at once, without order.
+    /// Reads at once, ordered against every other ordered access of this CPU. x86 orders loads by itself; elsewhere a
+    /// read-modify-write that changes nothing is the barrier that BPF has on every kernel.
     #[inline(always)]
-    pub fn load(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-
-    /// Writes at once, without order.
-    #[inline(always)]
-    pub fn store(&self, value: u64) {
-        self.0.store(value, Relaxed);
+    pub fn load_ordered(&self) -> u64 {
+        use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
+        if cfg!(any(target_arch = "x86_64", bpf_target_arch = "x86_64")) {
+            compiler_fence(SeqCst);
+            let value = self.load();
+            compiler_fence(SeqCst);
+            value
+        } else {
+            self.fetch_or(0)
+        }
     }
 }
 
 #[cfg(not(target_arch = "bpf"))]
 impl Cell64 {
+    /// Reads at once, without order.
+    pub fn load(&self) -> u64 {
+        self.0.load(core::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Writes at once, without order.
+    pub fn store(&self, value: u64) {
+        self.0.store(value, core::sync::atomic::Ordering::Relaxed);
+    }
+
     /// Sets bits; returns the value before. A full barrier.
     pub fn fetch_or(&self, bits: u64) -> u64 {
         self.0.fetch_or(bits, core::sync::atomic::Ordering::SeqCst)
@@ -50,6 +63,21 @@ impl Cell64 {
 
 #[cfg(target_arch = "bpf")]
 impl Cell64 {
+    /// Reads at once, without order.
+    #[inline(always)]
+    pub fn load(&self) -> u64 {
+        // SAFETY: the pointer is this cell's own, aligned and valid; a volatile read is one load. LLVM's BPF backend
+        // knows no relaxed atomic one.
+        unsafe { self.0.as_ptr().read_volatile() }
+    }
+
+    /// Writes at once, without order.
+    #[inline(always)]
+    pub fn store(&self, value: u64) {
+        // SAFETY: as above; one store.
+        unsafe { self.0.as_ptr().write_volatile(value) };
+    }
+
     /// Sets bits; returns the value before. A full barrier.
     #[inline(always)]
     pub fn fetch_or(&self, bits: u64) -> u64 {

@@ -18,7 +18,7 @@ pub const fn fold(mut sum: u64) -> u16 {
 /// Both arguments are sums of 16-bit words, not folded.
 #[inline(always)]
 pub const fn delta(old: u64, new: u64) -> u16 {
-    fold(!fold(old) as u16 as u64 + fold(new) as u64)
+    fold(!fold(old) as u64 + fold(new) as u64)
 }
 
 /// The sum of two deltas.

@@ -1,6 +1,6 @@
 //! Flows: the established ones in a table that nothing evicts, and the young ones that have not proved to be alive.
 
-use crate::addr::{Address, Be16};
+use crate::addr::{Address, Be16, Be32, Ip4, Ip6};
 use crate::cell::Cell64;
 use crate::hop::Hop;
 
@@ -22,7 +22,49 @@ pub struct FlowKey<A> {
     pub pad: [u8; 3],
 }
 
-impl<A: Copy> FlowKey<A> {
+impl<A: Address> FlowKey<A> {
+    /// Becomes a 5-tuple, field by field: the BPF target moves and clears larger memory in a loop over bytes. The
+    /// padding stays as it is, which is zero in every key there is.
+    #[inline(always)]
+    pub fn set(
+        &mut self,
+        source: &A,
+        destination: &A,
+        source_port: Be16,
+        destination_port: Be16,
+        protocol: u8,
+    ) {
+        self.source.assign(source);
+        self.destination.assign(destination);
+        self.source_port = source_port;
+        self.destination_port = destination_port;
+        self.protocol = protocol;
+    }
+
+    /// Becomes another 5-tuple.
+    #[inline(always)]
+    pub fn copy_from(&mut self, other: &Self) {
+        self.set(
+            &other.source,
+            &other.destination,
+            other.source_port,
+            other.destination_port,
+            other.protocol,
+        );
+    }
+
+    /// Becomes the 5-tuple of the packets that answer another's.
+    #[inline(always)]
+    pub fn answer_to(&mut self, other: &Self) {
+        self.set(
+            &other.destination,
+            &other.source,
+            other.destination_port,
+            other.source_port,
+            other.protocol,
+        );
+    }
+
     /// The key of the packets that answer.
     #[inline(always)]
     pub const fn reversed(&self) -> Self {
@@ -49,17 +91,25 @@ pub enum FlowKind {
     NatReturn = 2,
 }
 
-/// One direction of a flow. `Flow<A>` is its plain copy; [`SharedFlow`] is the same bytes in a table.
-///
-/// Races, all harmless: `activity` is written by whichever CPU has a packet of the flow; an update lost to another
-/// CPU's in the same instant delays collection, nothing else. Everything above it never changes after the insert.
-/// (The BPF target has 64-bit atomics only: hence one word for two numbers.)
+impl FlowKind {
+    /// From its number; an unknown one is taken for the harmless kind.
+    #[inline(always)]
+    pub const fn of(number: u8) -> Self {
+        match number {
+            1 => Self::NatForward,
+            2 => Self::NatReturn,
+            _ => Self::Dsr,
+        }
+    }
+}
+
+/// What is written into a flow's packets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
-pub struct Flow<A, U64 = u64> {
+pub struct Rewrite<A> {
     /// Source address to write.
     pub new_source: A,
-    /// Destination address to write.
+    /// Destination address to write. For `dsr`: the backend's address, which only the next hop is looked up for.
     pub new_destination: A,
     /// Source port to write.
     pub new_source_port: Be16,
@@ -75,6 +125,34 @@ pub struct Flow<A, U64 = u64> {
     pub address_delta: u16,
     /// RFC 1624 delta of addresses and ports: what the TCP or UDP checksum changes by.
     pub transport_delta: u16,
+}
+
+impl<A: Address> Rewrite<A> {
+    /// Becomes another rewrite, field by field.
+    #[inline(always)]
+    pub fn copy_from(&mut self, other: &Self) {
+        self.new_source.assign(&other.new_source);
+        self.new_destination.assign(&other.new_destination);
+        self.new_source_port = other.new_source_port;
+        self.new_destination_port = other.new_destination_port;
+        self.backend = other.backend;
+        self.kind = other.kind;
+        self.pad = 0;
+        self.address_delta = other.address_delta;
+        self.transport_delta = other.transport_delta;
+    }
+}
+
+/// One direction of a flow. `Flow<A>` is its plain copy; [`SharedFlow`] is the same bytes in a table.
+///
+/// Races, all harmless: `activity` is written by whichever CPU has a packet of the flow; an update lost to another
+/// CPU's in the same instant delays collection, nothing else. Everything above it never changes after the insert.
+/// (The BPF target has 64-bit atomics only: hence one word for two numbers.)
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Flow<A, U64 = u64> {
+    /// What is written into its packets.
+    pub rewrite: Rewrite<A>,
     /// When the flow was made, in jiffies (low 32 bits).
     pub born: u32,
     /// Time of the last packet in jiffies (upper half), [`state`] bits that packets of this direction set (lower).
@@ -128,13 +206,13 @@ pub mod state {
     pub const SYN_ELSEWHERE: u32 = 1 << 2;
 }
 
-const _: () = assert!(size_of::<FlowKey<crate::addr::Ip4>>() == 16);
-const _: () = assert!(size_of::<FlowKey<crate::addr::Ip6>>() == 40);
-const _: () = assert!(size_of::<Flow<crate::addr::Ip4>>() == 64);
-const _: () = assert!(size_of::<SharedFlow<crate::addr::Ip4>>() == 64);
-const _: () = assert!(size_of::<Flow<crate::addr::Ip6>>() == 88);
-const _: () = assert!(size_of::<SharedFlow<crate::addr::Ip6>>() == 88);
-const _: () = assert!(align_of::<Flow<crate::addr::Ip6>>() == align_of::<SharedFlow<crate::addr::Ip6>>());
+const _: () = assert!(size_of::<FlowKey<Ip4>>() == 16);
+const _: () = assert!(size_of::<FlowKey<Ip6>>() == 40);
+const _: () = assert!(size_of::<Flow<Ip4>>() == 64);
+const _: () = assert!(size_of::<SharedFlow<Ip4>>() == 64);
+const _: () = assert!(size_of::<Flow<Ip6>>() == 88);
+const _: () = assert!(size_of::<SharedFlow<Ip6>>() == 88);
+const _: () = assert!(align_of::<Flow<Ip6>>() == align_of::<SharedFlow<Ip6>>());
 
 /// What later fragments of a datagram have in common with their first.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -152,8 +230,8 @@ pub struct FragmentKey<A> {
     pub pad: [u8; 3],
 }
 
-const _: () = assert!(size_of::<FragmentKey<crate::addr::Ip4>>() == 16);
-const _: () = assert!(size_of::<FragmentKey<crate::addr::Ip6>>() == 40);
+const _: () = assert!(size_of::<FragmentKey<Ip4>>() == 16);
+const _: () = assert!(size_of::<FragmentKey<Ip6>>() == 40);
 
 /// A flow whose client has not proved to be alive: what a bare SYN or a first datagram leaves behind.
 ///
@@ -207,9 +285,9 @@ const _: () = assert!(size_of::<YoungSlot<7>>() == 64);
 
 /// A young flow's slot of one address family.
 pub trait Slot<A> {
-    /// The young flow and the time of its last write, unless a CPU is writing it now. An all-zero slot reads as a
-    /// young flow of protocol 0, which no packet has.
-    fn read(&self) -> Option<(Young<A>, u32)>;
+    /// Reads the young flow and returns the time of its last write, unless a CPU is writing it now: then `young` is
+    /// rubbish. An all-zero slot reads as a young flow of protocol 0, which no packet has.
+    fn read(&self, young: &mut Young<A>) -> Option<u32>;
     /// Writes a young flow. `false`: another CPU is writing here, nothing was changed.
     fn write(&self, young: &Young<A>, now: u32) -> bool;
 }
@@ -219,20 +297,13 @@ where
     Young<A>: Encode<N>,
 {
     #[inline(always)]
-    fn read(&self) -> Option<(Young<A>, u32)> {
-        // A read-modify-write orders the plain loads between the two looks at the guard on every architecture.
-        let before = self.guard.fetch_or(0);
+    fn read(&self, young: &mut Young<A>) -> Option<u32> {
+        let before = self.guard.load_ordered();
         if before & 1 != 0 {
             return None;
         }
-        let mut words = [0u64; N];
-        for i in 0..N {
-            words[i] = self.words[i].load();
-        }
-        if self.guard.fetch_or(0) != before {
-            return None;
-        }
-        Some((Young::decode(&words), (before >> 32) as u32))
+        young.decode(|i| self.words[i].load());
+        (self.guard.load_ordered() == before).then_some((before >> 32) as u32)
     }
 
     #[inline(always)]
@@ -241,21 +312,18 @@ where
         if before & 1 != 0 || !self.guard.replace_if(before, before + 1) {
             return false;
         }
-        let words = young.encode();
-        for i in 0..N {
-            self.words[i].store(words[i]);
-        }
+        young.encode(|i, word| self.words[i].store(word));
         // The guard is this CPU's while it is odd: the exchange cannot fail, and its barrier orders the words before it.
         self.guard.replace_if(before + 1, (now as u64) << 32 | (before.wrapping_add(2) & 0xffff_ffff))
     }
 }
 
 /// A young flow as `N` words and back.
-pub trait Encode<const N: usize>: Sized {
-    /// As words.
-    fn encode(&self) -> [u64; N];
-    /// From words.
-    fn decode(words: &[u64; N]) -> Self;
+pub trait Encode<const N: usize> {
+    /// Gives the words, each with its index.
+    fn encode(&self, put: impl FnMut(usize, u64));
+    /// Takes the words by their indices.
+    fn decode(&mut self, get: impl FnMut(usize) -> u64);
 }
 
 #[inline(always)]
@@ -264,58 +332,100 @@ const fn pair(a: u32, b: u32) -> u64 {
 }
 
 impl<A> Young<A> {
+    /// Everything but the addresses: three words from `first` on.
     #[inline(always)]
-    fn tail(&self) -> [u64; 3] {
-        let ports = pair(
-            self.client_port.raw() as u32 | (self.service_port.raw() as u32) << 16,
-            self.nat_port.raw() as u32 | (self.backend as u32) << 16,
-        );
-        [ports, pair(self.client_isn, self.backend_isn), pair(self.protocol as u32, self.bits as u32)]
+    fn put_rest(&self, first: usize, mut put: impl FnMut(usize, u64)) {
+        let near = self.client_port.raw() as u32 | (self.service_port.raw() as u32) << 16;
+        let far = self.nat_port.raw() as u32 | (self.backend as u32) << 16;
+        put(first, pair(near, far));
+        put(first + 1, pair(self.client_isn, self.backend_isn));
+        put(first + 2, pair(self.protocol as u32, self.bits as u32));
     }
 
     #[inline(always)]
-    fn of(client: A, service: A, ports: u64, isns: u64, rest: u64) -> Self {
-        Self {
-            client,
-            service,
-            client_port: Be16::from_raw(ports as u16),
-            service_port: Be16::from_raw((ports >> 16) as u16),
-            nat_port: Be16::from_raw((ports >> 32) as u16),
-            backend: (ports >> 48) as u16,
-            client_isn: isns as u32,
-            backend_isn: (isns >> 32) as u32,
-            protocol: rest as u8,
-            bits: (rest >> 32) as u8,
-        }
+    fn get_rest(&mut self, first: usize, mut get: impl FnMut(usize) -> u64) {
+        let (ports, isns, rest) = (get(first), get(first + 1), get(first + 2));
+        self.client_port = Be16::from_raw(ports as u16);
+        self.service_port = Be16::from_raw((ports >> 16) as u16);
+        self.nat_port = Be16::from_raw((ports >> 32) as u16);
+        self.backend = (ports >> 48) as u16;
+        self.client_isn = isns as u32;
+        self.backend_isn = (isns >> 32) as u32;
+        self.protocol = rest as u8;
+        self.bits = (rest >> 32) as u8;
     }
 }
 
-impl Encode<4> for Young<crate::addr::Ip4> {
+impl Encode<4> for Young<Ip4> {
     #[inline(always)]
-    fn encode(&self) -> [u64; 4] {
-        let [a, b, c] = self.tail();
-        [pair(self.client.0.raw(), self.service.0.raw()), a, b, c]
+    fn encode(&self, mut put: impl FnMut(usize, u64)) {
+        put(0, pair(self.client.0.raw(), self.service.0.raw()));
+        self.put_rest(1, put);
     }
     #[inline(always)]
-    fn decode(w: &[u64; 4]) -> Self {
-        let ip = |raw| crate::addr::Ip4(crate::addr::Be32::from_raw(raw));
-        Self::of(ip(w[0] as u32), ip((w[0] >> 32) as u32), w[1], w[2], w[3])
+    fn decode(&mut self, mut get: impl FnMut(usize) -> u64) {
+        let addresses = get(0);
+        self.client = Ip4(Be32::from_raw(addresses as u32));
+        self.service = Ip4(Be32::from_raw((addresses >> 32) as u32));
+        self.get_rest(1, get);
     }
 }
 
-impl Encode<7> for Young<crate::addr::Ip6> {
+impl Encode<7> for Young<Ip6> {
     #[inline(always)]
-    fn encode(&self) -> [u64; 7] {
+    fn encode(&self, mut put: impl FnMut(usize, u64)) {
         let ([c0, c1, c2, c3], [s0, s1, s2, s3]) = (self.client.words(), self.service.words());
-        let [a, b, c] = self.tail();
-        [pair(c0, c1), pair(c2, c3), pair(s0, s1), pair(s2, s3), a, b, c]
+        put(0, pair(c0, c1));
+        put(1, pair(c2, c3));
+        put(2, pair(s0, s1));
+        put(3, pair(s2, s3));
+        self.put_rest(4, put);
     }
     #[inline(always)]
-    fn decode(w: &[u64; 7]) -> Self {
-        let half = crate::addr::Be32::from_raw;
+    fn decode(&mut self, mut get: impl FnMut(usize) -> u64) {
+        let half = Be32::from_raw;
         let ip = |x: u64, y: u64| {
-            crate::addr::Ip6([half(x as u32), half((x >> 32) as u32), half(y as u32), half((y >> 32) as u32)])
+            Ip6([half(x as u32), half((x >> 32) as u32), half(y as u32), half((y >> 32) as u32)])
         };
-        Self::of(ip(w[0], w[1]), ip(w[2], w[3]), w[4], w[5], w[6])
+        self.client = ip(get(0), get(1));
+        self.service = ip(get(2), get(3));
+        self.get_rest(4, get);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_young_flow_comes_out_of_its_slot_as_it_went_in() {
+        let mut flow = Young::<Ip6> {
+            client: Ip6::from_octets([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]),
+            service: Ip6::from_octets([21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36]),
+            client_port: Be16::new(1),
+            service_port: Be16::new(2),
+            nat_port: Be16::new(3),
+            backend: 4,
+            client_isn: 5,
+            backend_isn: 6,
+            protocol: 7,
+            bits: 8,
+        };
+        let slot: <Ip6 as Address>::Slot = YoungSlot { guard: Cell64::new(0), words: Default::default() };
+        assert!(slot.write(&flow, 77));
+        let mut read = Young::default();
+        assert_eq!(slot.read(&mut read), Some(77));
+        assert_eq!(read, flow);
+        flow.bits = 9;
+        assert!(slot.write(&flow, 78));
+        assert_eq!(slot.read(&mut read), Some(78));
+        assert_eq!(read, flow);
+    }
+
+    #[test]
+    fn a_slot_that_is_being_written_is_neither_read_nor_written() {
+        let slot: <Ip4 as Address>::Slot = YoungSlot { guard: Cell64::new(1), words: Default::default() };
+        assert_eq!(slot.read(&mut Young::<Ip4>::default()), None);
+        assert!(!Slot::<Ip4>::write(&slot, &Young::default(), 1));
     }
 }

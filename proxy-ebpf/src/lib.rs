@@ -1,5 +1,22 @@
-//! The kernel path of proxy-now: a pure pipeline, generic over a packet view and a table view.
+//! The kernel path of proxy-now: a pure pipeline, generic over what it looks at.
 //!
-//! Tested on the host as it stands, compiled unchanged into the BPF object. No unsafe code, no map, no helper.
-#![cfg_attr(not(test), no_std)]
+//! Tested on the host as it stands, compiled unchanged into the BPF object. No unsafe code, no map, no helper: what a
+//! packet or a table is, [`world`] says.
+#![cfg_attr(target_arch = "bpf", no_std)]
 #![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+/// The ordered stages of a packet's way.
+pub mod ingress;
+/// What a packet in hand is found to be.
+pub mod parsed;
+/// The stages: one thing each, unaware of each other.
+pub mod stage;
+/// What a flow writes into its packets.
+pub mod translation;
+/// What the pipeline ends with.
+pub mod verdict;
+/// What a packet's way has to remember.
+pub mod work;
+/// What the pipeline looks at and acts on: a packet, the tables, the kernel.
+pub mod world;

@@ -16,6 +16,7 @@ use proxy_common::{
     maglev::Ring,
     settings::Settings,
 };
+use proxy_ebpf::work::Work;
 
 const FLOWS: usize = limits::FLOWS_DEFAULT as usize;
 const FLOWS_V6: usize = (limits::FLOWS_DEFAULT / limits::FLOWS_V6_SHARE) as usize;
@@ -69,6 +70,11 @@ pub(crate) static NAT_SOURCES6: Array<NatSource<Ip6>, SOURCES> = Array::new();
 pub(crate) static BACKEND_HOPS: Array<Hop, BACKENDS> = Array::new();
 #[btf_map]
 pub(crate) static VLAN_DEVICES: HashMap<u32, VlanDevice, VLANS> = HashMap::new();
+/// Memory of a packet's way; never pinned, its layout is this program's own.
+#[btf_map]
+pub(crate) static WORK4: PerCpuArray<Work<Ip4>, 1> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static WORK6: PerCpuArray<Work<Ip6>, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static TRAFFIC: PerCpuArray<Traffic, BACKENDS> = PerCpuArray::new();
 #[btf_map]

@@ -204,10 +204,10 @@ impl Judge {
         let mut suspects = Vec::new();
         let more = walk.step(table, |key, flow| {
             seen.entries[family] += 1;
-            if flow.kind != FlowKind::NatReturn as u8 {
-                *seen.flows.entry(flow.backend).or_default() += 1;
-                if flow.kind == FlowKind::NatForward as u8 {
-                    seen.sources.insert(flow.new_source.into());
+            if flow.rewrite.kind != FlowKind::NatReturn as u8 {
+                *seen.flows.entry(flow.rewrite.backend).or_default() += 1;
+                if flow.rewrite.kind == FlowKind::NatForward as u8 {
+                    seen.sources.insert(flow.rewrite.new_source.into());
                 }
             }
             if self.may_be_over(key.protocol, &flow) {
@@ -216,13 +216,13 @@ impl Judge {
         })?;
         for (key, flow) in suspects {
             let other_key = other_direction(&flow, key.protocol);
-            let paired = flow.kind != FlowKind::Dsr as u8;
+            let paired = flow.rewrite.kind != FlowKind::Dsr as u8;
             let other = if paired { table.get(&other_key)? } else { None };
             if !self.is_over(key.protocol, &flow, other.as_ref()) {
                 continue;
             }
             // The way back last: while its entry is there, no new flow gets its port.
-            let back_first = flow.kind == FlowKind::NatReturn as u8;
+            let back_first = flow.rewrite.kind == FlowKind::NatReturn as u8;
             let keys = if back_first { [other_key, key] } else { [key, other_key] };
             for key in keys.iter().filter(|k| paired || **k == key) {
                 table.remove(key)?;
@@ -234,16 +234,17 @@ impl Judge {
 
     /// Whether the other direction is worth a look.
     fn may_be_over<A>(&self, protocol: u8, flow: &Flow<A>) -> bool {
-        self.leaving.contains(&flow.backend) || self.age(flow.seen()) > self.limits.shortest(protocol, flow)
+        self.leaving.contains(&flow.rewrite.backend)
+            || self.age(flow.seen()) > self.limits.shortest(protocol, flow)
     }
 
     /// Whether a flow is over. `other`: its other direction; a `nat` flow without one was cut in half by a table that
     /// was full, and goes like one that was closed.
     fn is_over<A>(&self, protocol: u8, flow: &Flow<A>, other: Option<&Flow<A>>) -> bool {
-        if self.leaving.contains(&flow.backend) {
+        if self.leaving.contains(&flow.rewrite.backend) {
             return true;
         }
-        let dsr = flow.kind == FlowKind::Dsr as u8;
+        let dsr = flow.rewrite.kind == FlowKind::Dsr as u8;
         let bits = |flow: &Flow<A>| flow.state();
         let both = other.map_or(if dsr { bits(flow) } else { 0 }, bits);
         let reset = (bits(flow) | both) & state::RST != 0;
@@ -265,10 +266,10 @@ impl Judge {
 /// The key of the other direction of a `nat` flow: from where its packets are sent, back to where they come from.
 fn other_direction<A: Copy>(flow: &Flow<A>, protocol: u8) -> FlowKey<A> {
     FlowKey {
-        source: flow.new_destination,
-        destination: flow.new_source,
-        source_port: flow.new_destination_port,
-        destination_port: flow.new_source_port,
+        source: flow.rewrite.new_destination,
+        destination: flow.rewrite.new_source,
+        source_port: flow.rewrite.new_destination_port,
+        destination_port: flow.rewrite.new_source_port,
         protocol,
         pad: [0; 3],
     }
@@ -277,6 +278,7 @@ fn other_direction<A: Copy>(flow: &Flow<A>, protocol: u8) -> FlowKey<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proxy_common::flow::Rewrite;
 
     const NOW: u32 = 1_000_000;
     const UDP: u8 = 17;
@@ -288,7 +290,8 @@ mod tests {
 
     fn flow(kind: FlowKind, age: u32, bits: u32) -> Flow<Ip4> {
         let activity = u64::from(NOW.wrapping_sub(age)) << 32 | u64::from(bits);
-        Flow { kind: kind as u8, activity, ..Flow::default() }
+        let rewrite = Rewrite { kind: kind as u8, ..Rewrite::default() };
+        Flow { rewrite, activity, ..Flow::default() }
     }
 
     use FlowKind::{Dsr, NatForward, NatReturn};
@@ -326,7 +329,8 @@ mod tests {
 
     #[test]
     fn flows_of_a_backend_that_leaves_are_over_at_once() {
-        let flow = Flow { backend: 9, ..flow(NatForward, 0, 0) };
+        let mut flow = flow(NatForward, 0, 0);
+        flow.rewrite.backend = 9;
         assert!(judge().may_be_over(TCP, &flow) && judge().is_over(TCP, &flow, None));
     }
 

@@ -1,0 +1,135 @@
+//! The ordered stages of a packet's way. This folder alone puts stages together.
+
+use proxy_common::{
+    addr::{Address, Ip4, Ip6},
+    flow::{FlowKey, FlowKind, state},
+    listener::ListenerKey,
+};
+
+use crate::{
+    parsed::{Link, Piece, Transport},
+    stage::{
+        admit, flow, forward, fragment,
+        icmp::Quoted,
+        parse,
+        parse::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Payload},
+        rewrite,
+    },
+    verdict::{Outcome, Verdict, passed},
+    work::Work,
+    world::{Tables, World},
+};
+use core::ops::ControlFlow::{Break, Continue};
+
+/// What the flow table does not settle: SYNs, young flows, answers.
+mod begin;
+/// ICMP errors about packets of flows.
+mod error;
+
+/// The way of a packet that came in. `v4` and `v6` are memory of this CPU's own.
+#[inline(always)]
+pub fn ingress<W: World>(world: &mut W, v4: &mut Work<Ip4>, v6: &mut Work<Ip6>) -> Verdict {
+    match family(world, v4, v6) {
+        Continue(verdict) | Break(verdict) => verdict,
+    }
+}
+
+/// By family. What is malformed is dropped only where its destination is ours; else the host may judge it.
+#[inline(always)]
+fn family<W: World>(world: &mut W, v4: &mut Work<Ip4>, v6: &mut Work<Ip6>) -> Outcome<Verdict> {
+    let (link, ethertype) = parse::link(world)?;
+    match ethertype {
+        ETHERTYPE_IPV4 => {
+            ipv4(world, link, v4)?;
+            internet(world, v4)
+        }
+        ETHERTYPE_IPV6 => {
+            ipv6(world, link, v6)?;
+            internet(world, v6)
+        }
+        _ => passed(),
+    }
+}
+
+#[inline(never)]
+fn ipv4<W: World>(world: &W, link: Link, work: &mut Work<Ip4>) -> Outcome {
+    let to = parse::ipv4_destination(world, link)?;
+    parse::judge(parse::ipv4(world, link, &mut work.ip), || admit::is_our_address(world, to))
+}
+
+#[inline(never)]
+fn ipv6<W: World>(world: &W, link: Link, work: &mut Work<Ip6>) -> Outcome {
+    let to = parse::ipv6_destination(world, link)?;
+    parse::judge(parse::ipv6(world, link, &mut work.ip), || admit::is_our_address(world, to))
+}
+
+/// By payload.
+#[inline(never)]
+fn internet<W: World + Tables<A>, A: Quoted>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
+    if let Piece::Later(identification) = work.ip.piece {
+        if !admit::is_our_address(world, work.ip.key.destination) {
+            return passed();
+        }
+        work.transport = Transport::default();
+        fragment::follow(world, &mut work.ip, identification)?;
+        return balance(world, work);
+    }
+    let payload = parse::payload(&work.ip)?;
+    if payload == Payload::Icmp {
+        return error::error(world, work);
+    }
+    parse::judge(parse::ports(world, &mut work.ip), || {
+        admit::is_our_address(world, work.ip.key.destination)
+    })?;
+    // Most packets of a host that also does other things end here.
+    admit::filter(world, &work.ip.key)?;
+    work.transport =
+        if payload == Payload::Tcp { parse::tcp(world, &work.ip)? } else { parse::udp(world, &work.ip)? };
+    if let Piece::First(identification) = work.ip.piece {
+        fragment::remember(world, &work.ip, identification);
+    }
+    balance(world, work)
+}
+
+/// Flow table first: an established flow costs one look-up. Everything else is looked at once a flow.
+#[inline(always)]
+fn balance<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
+    match world.flow(&work.ip.key) {
+        Some(known) if !(work.transport.is_bare_syn() || known.state() & state::SYN_ELSEWHERE != 0) => {
+            flow::touch(known, &work.transport, world.now());
+            work.fresh = false;
+            work.rewrite.copy_from(&known.rewrite);
+            forward::exit(world, work.ip.key.protocol, &work.rewrite, Some(&known.hop), &mut work.exit)?;
+        }
+        _ => begin::begin(world, work)?,
+    }
+    leave(world, work)
+}
+
+/// Out: the last checks, then the packet is rewritten and sent.
+#[inline(always)]
+fn leave<W: World + Tables<A>, A: Address>(world: &mut W, work: &Work<A>) -> Outcome<Verdict> {
+    rewrite::is_alive(&work.ip)?;
+    if !work.exit.wait {
+        rewrite::may_leave(&work.ip, work.exit.hop.mtu)?;
+    }
+    let returning = FlowKind::of(work.rewrite.kind) == FlowKind::NatReturn;
+    world.count_traffic(work.rewrite.backend, work.ip.end, returning, work.fresh);
+    rewrite::packet(world, &work.ip, &work.rewrite)?;
+    depart(world, work)
+}
+
+/// The link layer, and off.
+#[inline(always)]
+fn depart<W: World + Tables<A>, A: Address>(world: &mut W, work: &Work<A>) -> Outcome<Verdict> {
+    if work.exit.wait {
+        return forward::defer(world, work.ip.link, work.exit.hop.ifindex, work.exit.neighbour);
+    }
+    forward::emit(world, work.ip.link, &work.exit.hop)
+}
+
+/// Where a packet under this key would be listened for.
+#[inline(always)]
+fn place<A: Address>(key: &FlowKey<A>) -> ListenerKey<A> {
+    ListenerKey { address: key.destination, port: key.destination_port, protocol: key.protocol, pad: 0 }
+}

@@ -1,0 +1,163 @@
+//! The tables, over the maps.
+
+use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
+use proxy_common::{
+    addr::{Address, Ip4, Ip6},
+    backend::{Backend, NatSource},
+    cell::Cell64,
+    drop_reason::Notice,
+    flow::{Flow, FlowKey, FragmentKey, SharedFlow},
+    hop::SharedHop,
+    limits,
+    listener::{DestinationFilter, Listener, ListenerKey},
+    maglev::RING_SLOTS,
+    settings::Settings,
+};
+use proxy_ebpf::{
+    work::Exit,
+    world::{Insert, Route, RouteQuery, Tables, World},
+};
+
+use super::{count, maps, packet::Frame};
+
+const EEXIST: i32 = -17;
+
+macro_rules! tables {
+    ($family:ty, $flows:ident, $young:ident, $young_return:ident, $fragments:ident, $listeners:ident, $backends:ident,
+     $sources:ident, $route:path) => {
+        impl Tables<$family> for Frame {
+            #[inline(always)]
+            fn flow(&self, key: &FlowKey<$family>) -> Option<&SharedFlow<$family>> {
+                let flow = maps::$flows.get_ptr(key)?.cast::<SharedFlow<$family>>();
+                // SAFETY: a map value lives for the program's run (RCU); `Flow` and `SharedFlow` are the same bytes
+                // (asserted beside them), and everything that changes in them is a cell.
+                Some(unsafe { &*flow })
+            }
+            #[inline(always)]
+            fn insert_flow(&self, key: &FlowKey<$family>, flow: &Flow<$family>) -> Insert {
+                match maps::$flows.insert(key, flow, BPF_NOEXIST as u64) {
+                    Ok(()) => Insert::Done,
+                    Err(EEXIST) => Insert::Exists,
+                    Err(_) => Insert::Full,
+                }
+            }
+            #[inline(always)]
+            fn remove_flow(&self, key: &FlowKey<$family>) {
+                // Another CPU or the daemon may have removed it first: then it is gone all the same.
+                let _gone = maps::$flows.remove(key);
+            }
+            #[inline(always)]
+            fn young(&self, index: u32) -> Option<&<$family as Address>::Slot> {
+                let slot = maps::$young.get_ptr(index & (limits::YOUNG - 1))?;
+                // SAFETY: as for flows; a slot is cells throughout.
+                Some(unsafe { &*slot.cast::<<$family as Address>::Slot>() })
+            }
+            #[inline(always)]
+            fn young_return(&self, index: u32) -> Option<&Cell64> {
+                let cell = maps::$young_return.get_ptr(index & (limits::YOUNG - 1))?;
+                // SAFETY: as for flows; `Cell64` is a transparent u64.
+                Some(unsafe { &*cell.cast::<Cell64>() })
+            }
+            #[inline(always)]
+            fn fragment(&self, key: &FragmentKey<$family>) -> Option<FlowKey<$family>> {
+                // SAFETY: copied at once; a torn copy, if the entry is recycled meanwhile, finds no flow.
+                unsafe { maps::$fragments.get(key) }.copied()
+            }
+            #[inline(always)]
+            fn remember_fragment(&self, key: &FragmentKey<$family>, flow: &FlowKey<$family>) {
+                // A fragment that could not be remembered makes later ones drop as `fragment_unknown`, counted.
+                let _full = maps::$fragments.insert(key, flow, BPF_ANY as u64);
+            }
+            #[inline(always)]
+            fn listener(&self, key: &ListenerKey<$family>) -> Option<Listener> {
+                // SAFETY: copied at once: eight bytes, one load.
+                unsafe { maps::$listeners.get(key) }.copied()
+            }
+            #[inline(always)]
+            fn backend(&self, id: u16) -> Option<&Backend<$family>> {
+                maps::$backends.get(id as u32)
+            }
+            #[inline(always)]
+            fn nat_source(&self, index: u16) -> Option<&NatSource<$family>> {
+                maps::$sources.get(index as u32)
+            }
+            #[inline(always)]
+            fn route(&self, query: &RouteQuery<$family>, exit: &mut Exit<$family>) -> Route {
+                $route(self, query, exit)
+            }
+            #[inline(always)]
+            fn defer(&mut self, ifindex: u32, neighbour: $family) -> Option<()> {
+                super::note::leave(self, ifindex, neighbour)
+            }
+        }
+    };
+}
+
+tables!(
+    Ip4,
+    FLOWS4,
+    YOUNG4,
+    YOUNG_REVERSE4,
+    FRAGMENTS4,
+    LISTENERS4,
+    BACKENDS4,
+    NAT_SOURCES4,
+    super::route::v4
+);
+tables!(
+    Ip6,
+    FLOWS6,
+    YOUNG6,
+    YOUNG_REVERSE6,
+    FRAGMENTS6,
+    LISTENERS6,
+    BACKENDS6,
+    NAT_SOURCES6,
+    super::route::v6
+);
+
+impl World for Frame {
+    #[inline(always)]
+    fn now(&self) -> u32 {
+        super::now()
+    }
+    #[inline(always)]
+    fn settings(&self) -> Option<&Settings> {
+        maps::SETTINGS.get(0)
+    }
+    #[inline(always)]
+    fn filter(&self) -> Option<&DestinationFilter> {
+        maps::FILTER.get(0)
+    }
+    #[inline(always)]
+    fn ring_slot(&self, listener: u16, slot: u32) -> Option<u16> {
+        let ring = maps::RINGS.get_value(listener as u32, &0)?;
+        (slot < RING_SLOTS).then(|| ring.slots[slot as usize])
+    }
+    #[inline(always)]
+    fn backend_hop(&self, id: u16) -> Option<&SharedHop> {
+        let hop = maps::BACKEND_HOPS.get_ptr(id as u32)?;
+        // SAFETY: an array's value lives for the program's run; `Hop` and `SharedHop` are the same bytes.
+        Some(unsafe { &*hop.cast::<SharedHop>() })
+    }
+    #[inline(always)]
+    fn count_traffic(&self, id: u16, bytes: u32, returning: bool, fresh: bool) {
+        let Some(traffic) = maps::TRAFFIC.get_ptr_mut(id as u32) else { return };
+        // SAFETY: this CPU's own slot, and XDP does not preempt itself.
+        let traffic = unsafe { &mut *traffic };
+        if returning {
+            traffic.return_packets += 1;
+            traffic.return_bytes += bytes as u64;
+        } else {
+            traffic.packets += 1;
+            traffic.bytes += bytes as u64;
+        }
+        if fresh {
+            traffic.new_flows += 1;
+        }
+    }
+    #[inline(always)]
+    fn notice(&self, notice: Notice) {
+        count(&maps::NOTICES, notice.index());
+    }
+}

@@ -1,0 +1,20 @@
+//! The stages: one thing each, unaware of each other. `ingress` alone orders them.
+
+/// Is it ours at all, and can its sender be real.
+pub mod admit;
+/// Established flows: state, reuse of a 5-tuple, promotion.
+pub mod flow;
+/// Out of which interface, to which neighbour.
+pub mod forward;
+/// Fragments follow their first.
+pub mod fragment;
+/// ICMP errors, which quote a packet of a flow.
+pub mod icmp;
+/// From bytes to a sound header.
+pub mod parse;
+/// Addresses, ports, checksums, TTL.
+pub mod rewrite;
+/// A backend for a new flow: the ring, and a port to leave from.
+pub mod select;
+/// Young flows: what has not proved to be alive.
+pub mod young;

@@ -1,0 +1,94 @@
+//! A backend for a new flow: the listener's ring, and for `nat` a port to leave from.
+
+use proxy_common::{
+    addr::{Address, Be16},
+    backend::{Backend, NatSource},
+    drop_reason::DropReason,
+    flow::Slot,
+    hash::{flow_hash, mix64, one_of},
+    limits::PORT_PROBES,
+    maglev::{NO_BACKEND, RING_SLOTS},
+    settings::Settings,
+};
+
+use crate::{
+    translation::backend_side,
+    verdict::{Outcome, dropped},
+    work::Work,
+    world::{Tables, World},
+};
+use core::ops::ControlFlow::Continue;
+
+/// The backend in the ring's slot of this hash.
+#[inline(always)]
+pub fn by_ring<W: World>(world: &W, listener: u16, hash: u64) -> Outcome<u16> {
+    match world.ring_slot(listener, one_of(hash, RING_SLOTS)) {
+        Some(id) if id != NO_BACKEND => Continue(id),
+        _ => dropped(DropReason::NoBackend),
+    }
+}
+
+/// The source address that a backend is reached from.
+#[inline(always)]
+pub fn source<'w, W: World + Tables<A>, A: Address>(
+    world: &'w W,
+    backend: &Backend<A>,
+) -> Outcome<&'w NatSource<A>> {
+    match Tables::<A>::nat_source(world, backend.nat_source) {
+        Some(source) if source.port_count != 0 => Continue(source),
+        _ => dropped(DropReason::PortsExhausted),
+    }
+}
+
+/// A port from `source` towards `backend` that no established and no fresh young flow uses: leaves the 5-tuple of the
+/// backend's side in `there`, that of its answers in `back`. Candidates follow from the flow's hash, so that a
+/// retransmitted SYN tries the same ones in the same order.
+#[inline(never)]
+pub fn port<W: World + Tables<A>, A: Address>(
+    world: &W,
+    work: &mut Work<A>,
+    backend: &Backend<A>,
+    source: &NatSource<A>,
+) -> Outcome<Be16> {
+    let Some(settings) = world.settings() else {
+        return dropped(DropReason::PortsExhausted);
+    };
+    let mut seed = work.hash;
+    for _ in 0..PORT_PROBES {
+        seed = mix64(seed);
+        let candidate =
+            Be16::new(source.port_low.wrapping_add(one_of(seed, source.port_count as u32) as u16));
+        backend_side(&mut work.there, &source.address, candidate, backend, work.ip.key.protocol);
+        work.back.answer_to(&work.there);
+        if world.flow(&work.back).is_none() && !is_young(world, work, settings) {
+            return Continue(candidate);
+        }
+    }
+    dropped(DropReason::PortsExhausted)
+}
+
+/// Whether a young flow of another client gets its answers under `work.back`.
+#[inline(never)]
+fn is_young<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, settings: &Settings) -> bool {
+    let index = match Tables::<A>::young_return(world, flow_hash(&work.back, settings.hash_seed) as u32) {
+        Some(cell) => cell.load() as u32,
+        None => 0,
+    };
+    if index == 0 {
+        return false;
+    }
+    let slot = Tables::<A>::young(world, index - 1);
+    let Some(touched) = slot.and_then(|slot| slot.read(&mut work.other)) else { return false };
+    let (key, back, young) = (&work.ip.key, &work.back, &work.other);
+    if young.nat_port != back.destination_port
+        || young.protocol != back.protocol
+        || world.now().wrapping_sub(touched) > settings.young_lifetime
+        || (young.client_port == key.source_port && young.client == key.source)
+    {
+        return false;
+    }
+    match Tables::<A>::backend(world, young.backend) {
+        Some(other) => other.address == back.source && other.port == back.source_port,
+        None => false,
+    }
+}

@@ -1,0 +1,87 @@
+//! Young flows: what has not proved to be alive. One slot a hash; a newer one takes an older one's place.
+
+use proxy_common::{
+    addr::Address,
+    backend::Backend,
+    drop_reason::Notice,
+    flow::{FlowKey, Slot, Young},
+    hash::flow_hash,
+    settings::Settings,
+};
+
+use crate::{
+    translation::backend_side,
+    work::Work,
+    world::{Tables, World},
+};
+
+/// Finds the young flow of a client's packet under `work.asked` and leaves it in `work.young`.
+#[inline(never)]
+pub fn of_client<W: World + Tables<A>, A: Address>(
+    world: &W,
+    work: &mut Work<A>,
+    settings: &Settings,
+) -> bool {
+    let slot = Tables::<A>::young(world, work.hash as u32);
+    let Some(touched) = slot.and_then(|slot| slot.read(&mut work.young)) else {
+        return false;
+    };
+    let key = &work.asked;
+    work.young.protocol == key.protocol
+        && work.young.client == key.source
+        && work.young.client_port == key.source_port
+        && work.young.service == key.destination
+        && work.young.service_port == key.destination_port
+        && world.now().wrapping_sub(touched) <= settings.young_lifetime
+}
+
+/// Finds the young flow that a backend's packet under `work.asked` answers, and leaves it in `work.young`. Returns
+/// where it is.
+#[inline(never)]
+pub fn of_backend<W: World + Tables<A>, A: Address>(
+    world: &W,
+    work: &mut Work<A>,
+    settings: &Settings,
+) -> Option<u32> {
+    let cell = Tables::<A>::young_return(world, flow_hash(&work.asked, settings.hash_seed) as u32)?;
+    let index = (cell.load() as u32).checked_sub(1)?;
+    let touched = Tables::<A>::young(world, index)?.read(&mut work.young)?;
+    let backend: &Backend<A> = Tables::<A>::backend(world, work.young.backend)?;
+    let source = Tables::<A>::nat_source(world, backend.nat_source)?;
+    backend_side(&mut work.there, &source.address, work.young.nat_port, backend, work.young.protocol);
+    work.back.answer_to(&work.there);
+    (work.back == work.asked && world.now().wrapping_sub(touched) <= settings.young_lifetime).then_some(index)
+}
+
+/// Enters or renews `work.young`; whoever had the slot is replaced.
+#[inline(never)]
+pub fn remember<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, settings: &Settings) {
+    let Some(slot) = Tables::<A>::young(world, work.hash as u32) else { return };
+    let now = world.now();
+    if let Some(touched) = slot.read(&mut work.other)
+        && work.other.protocol != 0
+        && (work.other.client_port != work.young.client_port || work.other.client != work.young.client)
+        && now.wrapping_sub(touched) <= settings.young_lifetime
+    {
+        world.notice(Notice::YoungReplaced);
+    }
+    // Another CPU writing here at this instant wins the slot: this handshake costs a retransmission at worst.
+    let _lost = slot.write(&work.young, now);
+}
+
+/// Lets the backend's answers find a young flow.
+#[inline(always)]
+pub fn remember_return<W: World + Tables<A>, A: Address>(world: &W, back: &FlowKey<A>, hash: u64, seed: u64) {
+    if let Some(cell) = Tables::<A>::young_return(world, flow_hash(back, seed) as u32) {
+        cell.store((hash as u32 & (proxy_common::limits::YOUNG - 1)) as u64 + 1);
+    }
+}
+
+/// Writes a young flow back at its place.
+#[inline(never)]
+pub fn update<W: World + Tables<A>, A: Address>(world: &W, young: &Young<A>, index: u32) {
+    if let Some(slot) = Tables::<A>::young(world, index) {
+        // A lost write costs a packet of proof: the next answer brings it again.
+        let _lost = slot.write(young, world.now());
+    }
+}

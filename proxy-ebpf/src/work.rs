@@ -1,0 +1,54 @@
+//! What a packet's way has to remember. The BPF stack has 512 bytes for a whole chain of calls: this lies in memory
+//! that each CPU has of its own.
+
+use proxy_common::{
+    flow::{Flow, FlowKey, Rewrite, Young},
+    hop::HopView,
+};
+
+use crate::parsed::{Internet, Outer, Quote, Transport};
+
+/// How a packet leaves: by a hop, or by the host's stack, which first has to find the neighbour.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Exit<A> {
+    /// The hop; with `wait` its interface alone counts.
+    pub hop: HopView,
+    /// The neighbour: the destination itself, or the gateway to it.
+    pub neighbour: A,
+    /// The neighbour's link-layer address is not known yet.
+    pub wait: bool,
+}
+
+/// One packet's memory. Zeroes are a valid value of it; stages fill it in their order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Work<A> {
+    /// The IP header.
+    pub ip: Internet<A>,
+    /// The transport header.
+    pub transport: Transport,
+    /// The hash of the 5-tuple, once something but the flow table is asked.
+    pub hash: u64,
+    /// What is written into the packet.
+    pub rewrite: Rewrite<A>,
+    /// How it leaves.
+    pub exit: Exit<A>,
+    /// Whether a flow begins with it.
+    pub fresh: bool,
+    /// The young flow it belongs to or makes.
+    pub young: Young<A>,
+    /// Whoever else has a young flow's place.
+    pub other: Young<A>,
+    /// The 5-tuple that tables are asked for: the packet's own, or that of a packet that an ICMP error is about.
+    pub asked: FlowKey<A>,
+    /// What an ICMP error quotes.
+    pub quote: Quote<A>,
+    /// What an ICMP error's own header becomes.
+    pub outer: Outer<A>,
+    /// The 5-tuple on the backend's side.
+    pub there: FlowKey<A>,
+    /// That of the answers.
+    pub back: FlowKey<A>,
+    /// An entry on its way into the flow table.
+    pub flow: Flow<A>,
+}

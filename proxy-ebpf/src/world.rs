@@ -1,0 +1,122 @@
+//! What the pipeline looks at and acts on. The BPF binary implements it over maps and helpers, tests over plain memory.
+
+use proxy_common::{
+    addr::{Address, Ip4, Ip6},
+    backend::{Backend, NatSource},
+    cell::Cell64,
+    drop_reason::Notice,
+    flow::{Flow, FlowKey, FragmentKey, SharedFlow},
+    hop::SharedHop,
+    listener::{DestinationFilter, Listener, ListenerKey},
+    settings::Settings,
+};
+
+use crate::work::Exit;
+
+/// The furthest byte that stages look at, from the start of the frame. What has its headers further is dropped.
+pub const REACH: u32 = 1024;
+
+/// The frame in hand. Offsets count from its first byte; numbers are as they lie in memory.
+pub trait Packet {
+    /// Whether the frame, all of its buffers taken together, is at least this long.
+    fn holds(&self, bytes: u32) -> bool;
+    /// 16 bits, or `None` beyond the end.
+    fn half(&self, at: u32) -> Option<u16>;
+    /// `N` 32-bit words, or `None` beyond the end.
+    fn words<const N: usize>(&self, at: u32) -> Option<[u32; N]>;
+    /// Writes 16 bits; `None` beyond the end, with nothing written.
+    fn set_half(&mut self, at: u32, value: u16) -> Option<()>;
+    /// Writes `N` 32-bit words; `None` beyond the end, with nothing written.
+    fn set_words<const N: usize>(&mut self, at: u32, value: [u32; N]) -> Option<()>;
+    /// Moves the start of the frame: negative grows it at the front. `None`: it could not be, nothing changed.
+    fn move_start(&mut self, by: i32) -> Option<()>;
+    /// The interface that the frame came in by.
+    fn ingress(&self) -> u32;
+}
+
+/// What an insert into the flow table came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Insert {
+    /// It is there now.
+    Done,
+    /// There was one under this key.
+    Exists,
+    /// The table is full.
+    Full,
+}
+
+/// A question to the routing table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RouteQuery<A> {
+    /// Source address of the packet when it leaves.
+    pub source: A,
+    /// Whom it must reach.
+    pub destination: A,
+    /// Its protocol and ports, for policy routes and multipath.
+    pub protocol: u8,
+    /// Source port, as in the packet.
+    pub source_port: u16,
+    /// Destination port, as in the packet.
+    pub destination_port: u16,
+}
+
+/// The routing table's answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Route {
+    /// There is a way: the exit says which.
+    Way,
+    /// There is a way, but the neighbour's link-layer address is not known: the exit says whose.
+    NoNeighbour,
+    /// No route.
+    None,
+    /// Blackhole, unreachable, prohibit.
+    Refused,
+    /// Forwarding is off on the ingress interface.
+    ForwardingDisabled,
+}
+
+/// The tables of one address family.
+pub trait Tables<A: Address> {
+    /// An established flow.
+    fn flow(&self, key: &FlowKey<A>) -> Option<&SharedFlow<A>>;
+    /// Enters a flow unless there is one under its key.
+    fn insert_flow(&self, key: &FlowKey<A>, flow: &Flow<A>) -> Insert;
+    /// Removes a flow, if it is there.
+    fn remove_flow(&self, key: &FlowKey<A>);
+    /// A slot for a young flow; `index` is taken modulo the table's size.
+    fn young(&self, index: u32) -> Option<&A::Slot>;
+    /// Where the young flow of a backend's packet is; `index` is taken modulo the table's size.
+    fn young_return(&self, index: u32) -> Option<&Cell64>;
+    /// The flow of a datagram's later fragments.
+    fn fragment(&self, key: &FragmentKey<A>) -> Option<FlowKey<A>>;
+    /// Remembers the flow of a datagram for its later fragments.
+    fn remember_fragment(&self, key: &FragmentKey<A>, flow: &FlowKey<A>);
+    /// Who listens there.
+    fn listener(&self, key: &ListenerKey<A>) -> Option<Listener>;
+    /// A backend by its number.
+    fn backend(&self, id: u16) -> Option<&Backend<A>>;
+    /// A source address by its number.
+    fn nat_source(&self, index: u16) -> Option<&NatSource<A>>;
+    /// Asks the routing table. Fills the hop and the neighbour of `exit`.
+    fn route(&self, query: &RouteQuery<A>, exit: &mut Exit<A>) -> Route;
+    /// Leaves a note on the packet that our TC program shall resolve this neighbour and send. `None`: it could not be.
+    fn defer(&mut self, ifindex: u32, neighbour: A) -> Option<()>;
+}
+
+/// Everything: a packet, the tables of both families, and what belongs to neither.
+pub trait World: Packet + Tables<Ip4> + Tables<Ip6> {
+    /// The clock in jiffies, low 32 bits.
+    fn now(&self) -> u32;
+    /// What the daemon set.
+    fn settings(&self) -> Option<&Settings>;
+    /// The filter that tells what is not ours.
+    fn filter(&self) -> Option<&DestinationFilter>;
+    /// A slot of a listener's ring.
+    fn ring_slot(&self, listener: u16, slot: u32) -> Option<u16>;
+    /// The remembered hop to a backend.
+    fn backend_hop(&self, id: u16) -> Option<&SharedHop>;
+    /// Counts a packet of `bytes` to (`returning` false) or from a backend; `fresh`: it begins a flow.
+    fn count_traffic(&self, id: u16, bytes: u32, returning: bool, fresh: bool);
+    /// Counts what is worth counting though the packet goes on.
+    fn notice(&self, notice: Notice);
+}
