@@ -21,6 +21,8 @@ pub struct Fact {
     pub show: fn() -> Result<()>,
     /// Measures, or loads the machine: nothing else runs meanwhile.
     pub alone: bool,
+    /// Needs network namespaces and BPF.
+    pub root: bool,
 }
 
 /// A list of facts from the names of functions.
@@ -28,12 +30,17 @@ pub struct Fact {
 macro_rules! facts {
     ($($show:ident),* $(,)?) => {
         &[$($crate::runner::Fact {
-            name: concat!(module_path!(), "::", stringify!($show)), show: $show, alone: false,
+            name: concat!(module_path!(), "::", stringify!($show)), show: $show, alone: false, root: true,
+        }),*]
+    };
+    (rootless: $($show:ident),* $(,)?) => {
+        &[$($crate::runner::Fact {
+            name: concat!(module_path!(), "::", stringify!($show)), show: $show, alone: false, root: false,
         }),*]
     };
     (alone: $($show:ident),* $(,)?) => {
         &[$($crate::runner::Fact {
-            name: concat!(module_path!(), "::", stringify!($show)), show: $show, alone: true,
+            name: concat!(module_path!(), "::", stringify!($show)), show: $show, alone: true, root: true,
         }),*]
     };
 }
@@ -183,7 +190,7 @@ fn watched(fact: Fact) -> Outcome {
 }
 
 fn judge(fact: Fact) -> (Outcome, Vec<String>) {
-    let outcome = if is_root() {
+    let outcome = if is_root() || !fact.root {
         match catch_unwind(AssertUnwindSafe(fact.show)) {
             Ok(Ok(())) => Outcome::Holds,
             Ok(Err(why)) => match why.downcast_ref::<Skipped>() {

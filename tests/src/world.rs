@@ -52,6 +52,57 @@ pub enum Layout {
     Flat,
 }
 
+/// The addresses of a world.
+impl Layout {
+    /// The service's address and TCP port.
+    #[must_use]
+    pub fn service(self, family: Family) -> SocketAddr {
+        SocketAddr::new(front_address(family, 10), SERVICE_TCP)
+    }
+
+    /// The service's address and UDP port.
+    #[must_use]
+    pub fn service_udp(self, family: Family) -> SocketAddr {
+        SocketAddr::new(front_address(family, 10), SERVICE_UDP)
+    }
+
+    /// The address of client `number`.
+    #[must_use]
+    pub fn client_address(self, family: Family, number: usize) -> IpAddr {
+        front_address(family, 101 + number)
+    }
+
+    /// Where connections to backends leave from, unless the configuration says otherwise.
+    #[must_use]
+    pub fn nat_source(self, family: Family) -> IpAddr {
+        if self == Self::Routed { back_address(family, 1) } else { front_address(family, 1) }
+    }
+
+    /// The address of backend `number`.
+    #[must_use]
+    pub fn backend_address(self, family: Family, number: usize) -> IpAddr {
+        if self == Self::Routed {
+            back_address(family, 11 + number)
+        } else {
+            front_address(family, 11 + number)
+        }
+    }
+
+    /// Address and TCP port of the server of backend `number`.
+    #[must_use]
+    pub fn backend(self, family: Family, number: usize) -> SocketAddr {
+        let port = if self == Self::Routed { 8080 } else { SERVICE_TCP };
+        SocketAddr::new(self.backend_address(family, number), port)
+    }
+
+    /// Address and UDP port of the server of backend `number`.
+    #[must_use]
+    pub fn backend_udp(self, family: Family, number: usize) -> SocketAddr {
+        let port = if self == Self::Routed { 5353 } else { SERVICE_UDP };
+        SocketAddr::new(self.backend_address(family, number), port)
+    }
+}
+
 /// A backend's host.
 #[derive(Debug)]
 pub struct Host {
@@ -115,19 +166,19 @@ impl World {
     /// The service's address and TCP port.
     #[must_use]
     pub fn service(&self, family: Family) -> SocketAddr {
-        SocketAddr::new(front_address(family, 10), SERVICE_TCP)
+        self.layout.service(family)
     }
 
     /// The service's address and UDP port.
     #[must_use]
     pub fn service_udp(&self, family: Family) -> SocketAddr {
-        SocketAddr::new(front_address(family, 10), SERVICE_UDP)
+        self.layout.service_udp(family)
     }
 
     /// The address of client `number`.
     #[must_use]
     pub fn client_address(&self, family: Family, number: usize) -> IpAddr {
-        front_address(family, 101 + number)
+        self.layout.client_address(family, number)
     }
 
     /// The balancer's own address on the clients' side.
@@ -139,24 +190,19 @@ impl World {
     /// The address of backend `number`.
     #[must_use]
     pub fn backend_address(&self, family: Family, number: usize) -> IpAddr {
-        match self.layout {
-            Layout::Routed => back_address(family, 11 + number),
-            Layout::Flat => front_address(family, 11 + number),
-        }
+        self.layout.backend_address(family, number)
     }
 
     /// Address and TCP port of the server of backend `number`.
     #[must_use]
     pub fn backend(&self, family: Family, number: usize) -> SocketAddr {
-        let port = if self.layout == Layout::Routed { 8080 } else { SERVICE_TCP };
-        SocketAddr::new(self.backend_address(family, number), port)
+        self.layout.backend(family, number)
     }
 
     /// Address and UDP port of the server of backend `number`.
     #[must_use]
     pub fn backend_udp(&self, family: Family, number: usize) -> SocketAddr {
-        let port = if self.layout == Layout::Routed { 5353 } else { SERVICE_UDP };
-        SocketAddr::new(self.backend_address(family, number), port)
+        self.layout.backend_udp(family, number)
     }
 
     /// The interfaces that the daemon shall take.

@@ -2,10 +2,11 @@
 //! not be is sent on, what is not ours is left as it came, what belongs together goes to one backend.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result, ensure};
 use proxy_tests::bpf::{Program, Verdict};
-use proxy_tests::config::{self, Listener};
+use proxy_tests::config::{self, Listener, Protocol};
 use proxy_tests::daemon::Daemon;
 use proxy_tests::facts;
 use proxy_tests::runner::{Fact, figure};
@@ -51,13 +52,27 @@ fn start(world: &World) -> Result<Daemon<'_>> {
     world.balancer.ip_batch(lines)?;
     let mut listeners = Listener::all(world);
     for listener in &mut listeners {
-        let to = if listener.bind[0].is_ipv4() { "10.0.0.1:80" } else { "[fd00::1]:80" };
-        listener.bind = vec![to.parse()?];
+        listener.bind = vec![SocketAddr::new(address(listener.bind[0].is_ipv4())?, 80)];
         if world.layout == Layout::Flat {
             listener.backends.iter_mut().for_each(|backend| backend.address.set_port(80));
         }
     }
+    let tcp: Vec<Listener> =
+        listeners.iter().filter(|listener| listener.protocol == Protocol::Tcp).cloned().collect();
+    for mut tls in tcp {
+        tls.name.push_str("-tls");
+        tls.bind[0].set_port(443);
+        if world.layout == Layout::Flat {
+            tls.backends.iter_mut().for_each(|backend| backend.address.set_port(443));
+        }
+        listeners.push(tls);
+    }
     Daemon::start(world, &config::text(world, &listeners))
+}
+
+/// The address that the corpus writes to.
+fn address(v4: bool) -> Result<IpAddr> {
+    Ok(if v4 { "10.0.0.1" } else { "fd00::1" }.parse()?)
 }
 
 /// Where a frame goes: the link-layer address, and the address.
@@ -71,28 +86,34 @@ fn destination(frame: &[u8]) -> Vec<u8> {
     [frame.get(..6).unwrap_or_default(), address.unwrap_or_default()].concat()
 }
 
-fn judge(world: &World) -> Result<()> {
+fn judge_in(world: &World) -> Result<()> {
     let daemon = start(world)?;
     let program = Program::pinned(&daemon.pins()?.join(proxy_common::names::PROGRAM_XDP))?;
     let index = world.balancer.ifindex("front")?;
-    let (mut seen, mut wrong, mut refused) = (HashMap::new(), Vec::new(), 0);
     let cases = cases()?;
-    world.balancer.enter(|| {
-        for case in &cases {
-            let Ok((verdict, after)) = program.run(index, &case.frame) else {
-                refused += 1;
-                continue;
-            };
-            if let Some(why) = fault(case, verdict, &after, &seen) {
-                wrong.push(format!("{} ({}): {why}", case.name, case.expect));
-            }
-            seen.insert(case.name.clone(), (verdict, destination(&after)));
-        }
-    })?;
+    let wrong = world.balancer.enter(|| judge(&cases, |frame| program.run(index, frame).ok()))?;
     ensure!(wrong.is_empty(), "{} of {}:\n  {}", wrong.len(), cases.len(), wrong.join("\n  "));
-    // Frames shorter than an Ethernet header never reach a program.
-    ensure!(refused <= 16, "the kernel refused {refused} frames");
     Ok(())
+}
+
+/// Runs every case, in order, and says which were not judged rightly. What `run` refuses (frames shorter than an
+/// Ethernet header) is no case.
+pub(crate) fn judge(cases: &[Case], mut run: impl FnMut(&[u8]) -> Option<(Verdict, Vec<u8>)>) -> Vec<String> {
+    let (mut seen, mut wrong, mut refused) = (HashMap::new(), Vec::new(), 0);
+    for case in cases {
+        let Some((verdict, after)) = run(&case.frame) else {
+            refused += 1;
+            continue;
+        };
+        if let Some(why) = fault(case, verdict, &after, &seen) {
+            wrong.push(format!("{} ({}): {why}", case.name, case.expect));
+        }
+        seen.insert(case.name.clone(), (verdict, destination(&after)));
+    }
+    if refused > 16 {
+        wrong.push(format!("{refused} frames were refused"));
+    }
+    wrong
 }
 
 fn fault(
@@ -116,11 +137,11 @@ fn fault(
 }
 
 fn the_corpus_is_judged_rightly_by_nat() -> Result<()> {
-    judge(&World::routed().build()?)
+    judge_in(&World::routed().build()?)
 }
 
 fn the_corpus_is_judged_rightly_by_dsr() -> Result<()> {
-    judge(&World::flat().build()?)
+    judge_in(&World::flat().build()?)
 }
 
 const MUTANTS: usize = 20_000;

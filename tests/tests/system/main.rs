@@ -28,6 +28,7 @@ fn main() -> std::process::ExitCode {
         harness::FACTS,
         traffic::FACTS,
         frames::FACTS,
+        table::ROOTLESS,
         table::FACTS,
         corpus::FACTS,
         control::FACTS,

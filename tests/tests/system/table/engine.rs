@@ -1,14 +1,12 @@
-//! What runs a packet: the loaded program.
+//! What runs a packet: the loaded program, or the same stages on plain memory.
 
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail, ensure};
-use proxy_tests::bpf::{Program, Verdict};
 use proxy_tests::config::Protocol;
-use proxy_tests::daemon::Daemon;
 use proxy_tests::packet::Packet;
 use proxy_tests::parsed::Parsed;
-use proxy_tests::world::{Family, Layout, World};
+use proxy_tests::world::{Family, Layout};
 
 /// Where a frame comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,20 +32,45 @@ pub(super) enum Fate {
 pub(super) struct Place {
     pub(super) layout: Layout,
     /// Backends by protocol and family: address, port, MAC.
-    backends: Vec<(Protocol, Family, SocketAddr)>,
+    pub(super) backends: Vec<(Protocol, Family, SocketAddr)>,
     pub(super) backend_macs: Vec<[u8; 6]>,
-    services: Vec<(Protocol, Family, SocketAddr)>,
+    pub(super) services: Vec<(Protocol, Family, SocketAddr)>,
     /// The balancer's own address towards backends.
     pub(super) nat_source: [std::net::IpAddr; 2],
     /// MACs of the balancer.
     pub(super) front: [u8; 6],
     pub(super) back: [u8; 6],
     /// A client that the balancer knows the way to.
-    clients: [std::net::IpAddr; 2],
+    pub(super) clients: [std::net::IpAddr; 2],
     pub(super) client_mac: [u8; 6],
 }
 
 impl Place {
+    /// The addresses of a world with three backends; MACs made up.
+    pub(super) fn new(layout: Layout) -> Self {
+        let (mut backends, mut services) = (Vec::new(), Vec::new());
+        for family in Family::BOTH {
+            services.push((Protocol::Tcp, family, layout.service(family)));
+            services.push((Protocol::Udp, family, layout.service_udp(family)));
+            for number in 0..3 {
+                backends.push((Protocol::Tcp, family, layout.backend(family, number)));
+                backends.push((Protocol::Udp, family, layout.backend_udp(family, number)));
+            }
+        }
+        let back = if layout == Layout::Routed { 2 } else { 1 };
+        Self {
+            layout,
+            backends,
+            backend_macs: (0..3).map(|number| [2, 0, 0, 0, 1, number]).collect(),
+            services,
+            nat_source: Family::BOTH.map(|family| layout.nat_source(family)),
+            front: [2, 0, 0, 0, 0, 1],
+            back: [2, 0, 0, 0, 0, back],
+            clients: Family::BOTH.map(|family| layout.client_address(family, 0)),
+            client_mac: [2, 0, 0, 0, 2, 0],
+        }
+    }
+
     pub(super) fn service(&self, protocol: Protocol, family: Family) -> SocketAddr {
         let found = self.services.iter().find(|one| (one.0, one.1) == (protocol, family));
         found.expect("every protocol and family has a service").2
@@ -80,7 +103,7 @@ pub(super) trait Engine {
 
 impl dyn Engine + '_ {
     /// A packet from clients, as a frame.
-    pub(super) fn from_client(&self, packet: Packet) -> Vec<u8> {
+    pub(super) fn client_frame(&self, packet: Packet) -> Vec<u8> {
         packet.between(self.place().client_mac, self.place().front).bytes()
     }
 
@@ -100,78 +123,5 @@ impl dyn Engine + '_ {
             }
             other => bail!("{what}: {other:?}"),
         }
-    }
-}
-
-/// The program that a daemon has loaded, in its world.
-pub(super) struct Kernel<'w> {
-    world: &'w World,
-    daemon: &'w Daemon<'w>,
-    program: Program,
-    interfaces: [u32; 2],
-    place: Place,
-}
-
-impl<'w> Kernel<'w> {
-    pub(super) fn new(world: &'w World, daemon: &'w Daemon<'w>) -> Result<Self> {
-        let program = Program::pinned(&daemon.pins()?.join(proxy_common::names::PROGRAM_XDP))?;
-        let back = world.interfaces().last().context("a world has interfaces")?;
-        let interfaces = [world.balancer.ifindex("front")?, world.balancer.ifindex(back)?];
-        let (mut backends, mut services) = (Vec::new(), Vec::new());
-        for family in Family::BOTH {
-            services.push((Protocol::Tcp, family, world.service(family)));
-            services.push((Protocol::Udp, family, world.service_udp(family)));
-            for number in 0..world.backends.len() {
-                backends.push((Protocol::Tcp, family, world.backend(family, number)));
-                backends.push((Protocol::Udp, family, world.backend_udp(family, number)));
-            }
-        }
-        let own = |v4: &str, v6: &str| -> Result<_> { Ok([v4.parse()?, v6.parse()?]) };
-        let place = Place {
-            layout: world.layout,
-            backends,
-            backend_macs: world
-                .backends
-                .iter()
-                .map(|host| host.namespace.mac("eth0"))
-                .collect::<Result<_>>()?,
-            services,
-            nat_source: own("10.0.0.1", "fd00::1")?,
-            front: world.balancer.mac("front")?,
-            back: world.balancer.mac(back)?,
-            clients: Family::BOTH.map(|family| world.client_address(family, 0)),
-            client_mac: world.client().mac("eth0")?,
-        };
-        Ok(Self { world, daemon, program, interfaces, place })
-    }
-}
-
-impl Engine for Kernel<'_> {
-    fn place(&self) -> &Place {
-        &self.place
-    }
-
-    fn run(&mut self, side: Side, frame: &[u8]) -> Result<Fate> {
-        let index = self.interfaces[usize::from(side == Side::Back)];
-        let before = self.daemon.status()?;
-        let (verdict, after) = self.world.balancer.enter(|| self.program.run(index, frame))??;
-        match verdict {
-            Verdict::Tx | Verdict::Redirect => Ok(Fate::Sent(after)),
-            Verdict::Pass => {
-                ensure!(after == frame, "passed, but changed: {after:02x?}");
-                Ok(Fate::Passed)
-            }
-            Verdict::Drop => {
-                let status = self.daemon.status()?;
-                let grown = |(reason, count): &(String, u64)| *count > before.dropped(reason);
-                let reason = status.drops().into_iter().find(grown).context("a drop without a reason")?;
-                Ok(Fate::Dropped(reason.0))
-            }
-            other => bail!("{other:?}"),
-        }
-    }
-
-    fn noticed(&self, notice: &str) -> Result<u64> {
-        Ok(self.daemon.status()?.noticed(notice))
     }
 }

@@ -59,7 +59,7 @@ impl Make<'_> {
         Packet::syn(SocketAddr::new(source, self.port), self.tcp(), 1)
     }
     fn frame(&self, packet: Packet) -> Vec<u8> {
-        self.engine.from_client(packet)
+        self.engine.client_frame(packet)
     }
     /// Where the IP header ends.
     fn l4(&self) -> usize {

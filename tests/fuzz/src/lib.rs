@@ -1,0 +1,65 @@
+//! What fuzz targets have in common: a world on plain memory, and what must hold of every frame.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use proxy_ebpf::verdict::Verdict;
+use proxy_tests::host::{Host, Service, Way};
+use proxy_tests::parsed::Parsed;
+use proxy_tests::world::{Family, Layout};
+
+/// Where frames come in.
+const FRONT: u32 = 2;
+const BACK: u32 = 3;
+
+/// The listeners of the packet corpus, three backends each.
+pub fn host(layout: Layout) -> Host {
+    let (mut services, mut ways) = (Vec::new(), HashMap::new());
+    for (family, bind) in [(Family::V4, "10.0.0.1:80"), (Family::V6, "[fd00::1]:80")] {
+        let bind: SocketAddr = bind.parse().expect("an address");
+        let nat_source = (layout == Layout::Routed).then_some(bind.ip());
+        for protocol in [6, 17] {
+            let backends = (0..3).map(|number| layout.backend(family, number)).collect();
+            services.push(Service { protocol, bind, backends, nat_source });
+        }
+        for number in 0..3 {
+            let to_mac = [2, 0, 0, 0, 1, number as u8];
+            let way = Way { ifindex: BACK, to_mac, from_mac: [2, 0, 0, 0, 0, 2], mtu: 1500 };
+            ways.insert(layout.backend_address(family, number), way);
+        }
+        let client = if family == Family::V4 { "10.0.1.2" } else { "fd00:1::2" };
+        let way = Way { ifindex: FRONT, to_mac: [2, 0, 0, 0, 2, 0], from_mac: [2, 0, 0, 0, 0, 1], mtu: 1500 };
+        ways.insert(client.parse().expect("an address"), way);
+    }
+    Host::new(&services, ways)
+}
+
+/// Frames out of fuzzed bytes: each begins with its length in two bytes; the highest bit says that it comes from
+/// backends.
+pub fn frames(mut data: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    std::iter::from_fn(move || {
+        let (head, rest) = data.split_first_chunk::<2>()?;
+        let word = u16::from_be_bytes(*head);
+        let length = usize::from(word & 0x7fff).min(rest.len());
+        let (frame, rest) = rest.split_at(length);
+        data = rest;
+        Some((if word & 0x8000 == 0 { FRONT } else { BACK }, frame))
+    })
+}
+
+/// Runs a frame, and checks what must hold whatever it is.
+pub fn check(host: &mut Host, ingress: u32, frame: &[u8]) {
+    let before = Parsed::of(frame);
+    let (verdict, after) = host.run(ingress, frame);
+    match verdict {
+        Verdict::Pass => assert_eq!(after, frame, "passed, but changed"),
+        Verdict::Transmit | Verdict::Redirect(_) => {
+            assert!(after.len() <= frame.len(), "a frame grew");
+            let (before, after) = (before.expect("a sent frame is sound"), Parsed::of(after));
+            let after = after.expect("a sent frame stays sound");
+            assert!(!before.checksums_hold || after.checksums_hold, "{before:?}\n{after:?}");
+            assert_eq!(before.ttl, after.ttl + 1);
+        }
+        Verdict::Drop(_) | Verdict::Defer => {}
+    }
+}

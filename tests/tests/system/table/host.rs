@@ -1,0 +1,131 @@
+//! The pipeline on plain memory, as an engine: no kernel, no privilege.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Result, ensure};
+use proxy_ebpf::verdict::Verdict;
+use proxy_tests::bpf;
+use proxy_tests::config::Protocol;
+use proxy_tests::host::{Host, Service, Way};
+use proxy_tests::packet::protocol;
+use proxy_tests::world::{Family, Layout};
+
+use super::engine::{Engine, Fate, Place, Side};
+use crate::corpus;
+
+/// The host build with a world's services.
+pub(super) struct OnHost {
+    host: Host,
+    place: Place,
+}
+
+const FRONT: u32 = 2;
+const BACK: u32 = 3;
+
+const fn number_of(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Tcp => protocol::TCP,
+        Protocol::Udp => protocol::UDP,
+    }
+}
+
+impl OnHost {
+    pub(super) fn new(layout: Layout) -> Self {
+        let place = Place::new(layout);
+        let mut ways = HashMap::new();
+        let back = if layout == Layout::Routed { BACK } else { FRONT };
+        let mut way = |to: IpAddr, ifindex, to_mac, from_mac| {
+            ways.insert(to, Way { ifindex, to_mac, from_mac, mtu: 1500 });
+        };
+        for family in Family::BOTH {
+            way(layout.client_address(family, 0), FRONT, place.client_mac, place.front);
+            for number in 0..3 {
+                let mac = place.backend_macs[number];
+                way(layout.backend_address(family, number), back, mac, place.back);
+            }
+        }
+        let services = place.services.iter().map(|(protocol, family, bind)| Service {
+            protocol: number_of(*protocol),
+            bind: *bind,
+            backends: place
+                .backends
+                .iter()
+                .filter(|backend| (backend.0, backend.1) == (*protocol, *family))
+                .map(|backend| backend.2)
+                .collect(),
+            nat_source: (layout == Layout::Routed).then(|| layout.nat_source(*family)),
+        });
+        let services: Vec<Service> = services.collect();
+        Self { host: Host::new(&services, ways), place }
+    }
+}
+
+impl Engine for OnHost {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn run(&mut self, side: Side, frame: &[u8]) -> Result<Fate> {
+        let ifindex = if side == Side::Back && self.place.layout == Layout::Routed { BACK } else { FRONT };
+        let (verdict, after) = self.host.run(ifindex, frame);
+        Ok(match verdict {
+            Verdict::Transmit | Verdict::Redirect(_) => Fate::Sent(after.to_vec()),
+            Verdict::Drop(reason) => Fate::Dropped(reason.label().to_owned()),
+            Verdict::Pass => {
+                ensure!(after == frame, "passed, but changed: {after:02x?}");
+                Fate::Passed
+            }
+            Verdict::Defer => anyhow::bail!("every neighbour is known"),
+        })
+    }
+
+    fn noticed(&self, notice: &str) -> Result<u64> {
+        Ok(self.host.noticed(notice))
+    }
+}
+
+/// The corpus and its mutants: judged as in the kernel.
+pub(super) fn corpus(layout: Layout) -> Result<()> {
+    let cases = corpus::cases()?;
+    let mut host = corpus_host(layout)?;
+    let wrong = corpus::judge(&cases, |frame| {
+        let (verdict, after) = host.run(FRONT, frame);
+        let verdict = match verdict {
+            Verdict::Pass | Verdict::Defer => bpf::Verdict::Pass,
+            Verdict::Drop(_) => bpf::Verdict::Drop,
+            Verdict::Transmit => bpf::Verdict::Tx,
+            Verdict::Redirect(_) => bpf::Verdict::Redirect,
+        };
+        // Frames shorter than an Ethernet header never reach a program.
+        (frame.len() >= 14).then(|| (verdict, after.to_vec()))
+    });
+    ensure!(wrong.is_empty(), "{layout:?}: {} of {}:\n  {}", wrong.len(), cases.len(), wrong.join("\n  "));
+    let mut random = corpus::Random(0x5eed);
+    for _ in 0..100_000 {
+        let frame = corpus::mutate(&cases[random.below(cases.len())].frame, &mut random);
+        host.run(FRONT, &frame);
+    }
+    Ok(())
+}
+
+/// The listeners that the corpus writes to.
+fn corpus_host(layout: Layout) -> Result<Host> {
+    let mut services = Vec::new();
+    let mut ways = HashMap::new();
+    for family in Family::BOTH {
+        let address: IpAddr = if family == Family::V4 { "10.0.0.1" } else { "fd00::1" }.parse()?;
+        for (protocol, port) in [(protocol::TCP, 80), (protocol::UDP, 80), (protocol::TCP, 443)] {
+            let bind = SocketAddr::new(address, port);
+            let backends = (0..3).map(|number| layout.backend(family, number)).collect();
+            let nat_source = (layout == Layout::Routed).then(|| layout.nat_source(family));
+            services.push(Service { protocol, bind, backends, nat_source });
+        }
+        for number in 0..3 {
+            let to_mac = [2, 0, 0, 0, 1, number as u8];
+            let way = Way { ifindex: BACK, to_mac, from_mac: [2, 0, 0, 0, 0, 2], mtu: 1500 };
+            ways.insert(layout.backend_address(family, number), way);
+        }
+    }
+    Ok(Host::new(&services, ways))
+}
