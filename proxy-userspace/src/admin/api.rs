@@ -59,7 +59,7 @@ pub struct Refusal {
     /// In one sentence.
     pub error: String,
     /// Every mistake of a configuration.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, rename = "diagnostics", skip_serializing_if = "Vec::is_empty")]
     pub mistakes: Vec<Mistake>,
 }
 
@@ -93,6 +93,8 @@ pub struct Mistake {
     /// What would be right.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+    /// All of it, with the line, for people.
+    pub text: String,
 }
 
 /// A reload that was made.
@@ -176,7 +178,7 @@ pub struct Kernel {
     pub interfaces: Vec<Interface>,
     /// `v4` and `v6`.
     pub flow_tables: Vec<FlowTable>,
-    /// Packets dropped, by reason; those that never happened are left out.
+    /// Packets dropped, by reason.
     pub drops: Vec<Counter>,
     /// What else was counted.
     pub notices: Vec<Counter>,

@@ -1,6 +1,7 @@
 //! The server. Everything about it is bounded: connections, heads, bodies, and how long any of them may take.
 
 use std::convert::Infallible;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +68,14 @@ impl Server {
         let system = |error| SocketError::System { path: path.into(), error };
         let listener = UnixListener::from_std(listener).map_err(system)?;
         Ok(Self { bound, task: tokio::spawn(serve(listener, calls)).abort_handle() })
+    }
+
+    /// Changes who may ask.
+    pub fn set_mode(&self, mode: u32) {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        if let Err(error) = std::fs::set_permissions(&self.bound.path, permissions) {
+            tracing::warn!("the mode of {} stays as it was: {error}", self.bound.path.display());
+        }
     }
 
     /// Where it is.

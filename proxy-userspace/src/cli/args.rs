@@ -4,7 +4,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::context::{Context, Global};
 use super::outcome::Outcome;
-use super::{check, completions, schema};
+use super::{check, completions, drain, reload, run, schema, status};
 
 /// An eBPF-accelerated load balancer for Linux
 #[derive(Debug, Parser)]
@@ -18,6 +18,16 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Run the daemon
+    Run(run::Run),
+    /// Put the configuration on disk in force, and say what changed
+    Reload(reload::Reload),
+    /// Show listeners, pools, backends and what passes through them
+    Status(status::Status),
+    /// Give a backend no new flows; the old ones stay
+    Drain(drain::Drain),
+    /// Give a drained backend new flows again
+    Undrain(drain::Undrain),
     /// Check a configuration: every mistake at once, and what would be served
     Check(check::Check),
     /// Print the JSON schema of proxy.toml
@@ -30,6 +40,11 @@ impl Command {
     /// Runs the command.
     pub(super) fn run(self, context: &Context) -> Outcome {
         match self {
+            Self::Run(run) => run.run(context),
+            Self::Reload(reload) => reload.run(context),
+            Self::Status(status) => status.run(context),
+            Self::Drain(drain) => drain.run(context),
+            Self::Undrain(undrain) => undrain.run(context),
             Self::Check(check) => check.run(context),
             Self::Schema(schema) => schema.run(context),
             Self::Completions(completions) => completions.run(&mut Cli::command(), context),

@@ -9,12 +9,24 @@ mod check;
 mod completions;
 /// What holds for every command.
 mod context;
+/// Asks the daemon.
+mod daemon;
+/// `proxy-now drain`, `proxy-now undrain`
+mod drain;
+/// Numbers that people can take in.
+mod human;
 /// How a command ends.
 mod outcome;
 /// Everything that is printed.
 pub mod output;
+/// `proxy-now reload`
+mod reload;
+/// `proxy-now run`
+mod run;
 /// `proxy-now schema`
 mod schema;
+/// `proxy-now status`
+mod status;
 
 use std::process::ExitCode;
 

@@ -1,1 +1,38 @@
-//! The supervisor: compiles the configuration, applies it, keeps it applied, and answers the admin socket.
+//! The supervisor: compiles the configuration, applies it, keeps it applied, and answers the admin socket. It alone
+//! brings the kernel part, the checks and the admin socket together.
+
+/// What the supervisor asks of the kernel part.
+mod dataplane;
+/// What is different between two configurations.
+mod difference;
+/// Backends that the operator drained by hand.
+mod drain;
+/// What the checks have found.
+mod health;
+/// The kernel part as it is, behind that trait.
+mod kernel;
+/// Text for Prometheus.
+mod metrics;
+/// What the kernel part wants an operator to know.
+mod notes;
+/// A new configuration: loaded, compiled, applied; or refused.
+mod reload;
+/// Starting: what is made, and in which order.
+mod run;
+/// Signals, and what the service manager is told.
+mod signal;
+/// From a configuration to what the kernel part should do.
+mod snapshot;
+/// What is told to those who ask.
+mod status;
+/// The loop: what happens, and what is done about it.
+mod supervisor;
+/// Notices that the configuration's file has changed.
+mod watch;
+
+pub use kernel::status_without_daemon;
+pub use run::{RunError, RunOptions, run};
+
+#[cfg(test)]
+#[path = "control_tests.rs"]
+mod tests;

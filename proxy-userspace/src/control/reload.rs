@@ -1,0 +1,193 @@
+//! A new configuration: loaded, compiled, applied; or refused, and then everything is as it was.
+
+use std::path::Path;
+
+use crate::admin::api::{Change, Mistake, Refusal, RefusalKind, Reload};
+use crate::admin::{Server, SocketError};
+use crate::config::{AdminConfig, Config, ConfigErrors, Diagnostic, KernelConfig, Severity};
+use crate::l4::Desired;
+use crate::upstream::health::CheckKey;
+
+use super::dataplane::{Dataplane, DataplaneError};
+use super::difference::difference;
+use super::health::checks;
+use super::notes::Source;
+use super::signal;
+use super::snapshot::compile;
+use super::supervisor::Supervisor;
+
+/// Reads a configuration.
+type Load = dyn Fn(&Path) -> Result<Config, ConfigErrors>;
+/// Loads the kernel part, or adopts it if it is loaded.
+type Open = dyn Fn(&KernelConfig) -> Result<Box<dyn Dataplane>, DataplaneError>;
+
+/// How a configuration is loaded, and how the kernel part is opened: what tests do otherwise.
+pub(super) struct Outside {
+    pub(super) load: Box<Load>,
+    pub(super) open: Box<Open>,
+}
+
+impl Supervisor {
+    /// Puts the configuration on disk in force, and says what changed; or leaves everything as it was, and says why.
+    pub(super) fn reload(&mut self, why: &str) -> Result<Reload, Refusal> {
+        signal::reloading();
+        let result = self.load().and_then(|config| self.replace(config));
+        match &result {
+            Ok(reload) => self.log_applied(why, reload),
+            Err(refusal) => self.log_refused(why, refusal),
+        }
+        signal::ready();
+        result
+    }
+
+    fn load(&self) -> Result<Config, Refusal> {
+        (self.outside.load)(&self.file).map_err(|error| refusal(&error))
+    }
+
+    /// Puts a configuration in force in place of the present one.
+    fn replace(&mut self, config: Config) -> Result<Reload, Refusal> {
+        let changes = difference(&self.config, &config);
+        let warnings = config.warnings.iter().map(mistake).collect();
+        let failed = |what: &str, error: &dyn std::fmt::Display| {
+            Refusal::new(RefusalKind::Failed, format!("{what}: {error}; the old configuration stays"))
+        };
+        self.refuse_what_needs_a_restart(&config)?;
+
+        let wanted = checks(&config);
+        let mut findings = self.findings.clone();
+        findings.retain(&wanted);
+        let mut drained = self.drained.clone();
+        drained.retain(&config);
+
+        let admin = self.another_admin(&config.admin).map_err(|error| failed("the admin socket", &error))?;
+        if let Some(desired) = compile(&config, &findings, &drained) {
+            self.replace_kernel(desired).map_err(|error| failed("the kernel part", &error))?;
+        }
+        // From here on nothing fails.
+        if let Some(admin) = admin {
+            self.admin = admin;
+        } else if config.admin.mode != self.config.admin.mode {
+            self.admin.set_mode(config.admin.mode);
+        }
+        (self.config, self.findings, self.drained) = (config, findings, drained);
+        self.set_checks();
+        Ok(Reload { changes, warnings })
+    }
+
+    fn refuse_what_needs_a_restart(&self, config: &Config) -> Result<(), Refusal> {
+        let what = match (&self.config.kernel, &config.kernel) {
+            (Some(_), None) if self.kernel.is_some() => {
+                "[kernel] is gone: stop the daemon and run `proxy-now detach`"
+            }
+            (Some(old), Some(new)) if old.pin_dir != new.pin_dir => {
+                "kernel.pin_dir has changed: run `proxy-now detach`, and restart the daemon"
+            }
+            (Some(old), Some(new)) if old.flows != new.flows => {
+                "kernel.flows has changed, and a table cannot grow while it is used: run `proxy-now detach`, and restart the daemon"
+            }
+            _ => return Ok(()),
+        };
+        Err(Refusal::new(RefusalKind::Failed, format!("{what}; the old configuration stays")))
+    }
+
+    /// A socket for another path, beside the present one.
+    fn another_admin(&self, wanted: &AdminConfig) -> Result<Option<Server>, SocketError> {
+        if wanted.socket == self.config.admin.socket {
+            return Ok(None);
+        }
+        let _io = self.io.enter();
+        Server::start(&wanted.socket, wanted.mode, self.calls.clone()).map(Some)
+    }
+
+    /// Applies and attaches, or leaves the kernel part as it was.
+    pub(super) fn replace_kernel(&mut self, desired: Desired) -> Result<(), DataplaneError> {
+        let Some(kernel) = &mut self.kernel else {
+            let mut kernel = (self.outside.open)(&desired.kernel)?;
+            self.notes.log(Source::Apply, kernel.apply(&desired)?);
+            self.notes.log(Source::Attach, kernel.attach(&desired.kernel)?);
+            kernel.keep();
+            (self.kernel, self.applied) = (Some(kernel), Some(desired));
+            return Ok(());
+        };
+        let notes = kernel.apply(&desired)?;
+        let place = |kernel: &KernelConfig| (kernel.interfaces.clone(), kernel.attach);
+        if !self.applied.as_ref().is_some_and(|old| place(&old.kernel) == place(&desired.kernel)) {
+            match kernel.attach(&desired.kernel) {
+                Ok(notes) => self.notes.log(Source::Attach, notes),
+                Err(error) => {
+                    self.put_back();
+                    return Err(error);
+                }
+            }
+        }
+        self.notes.log(Source::Apply, notes);
+        self.applied = Some(desired);
+        Ok(())
+    }
+
+    /// After half a change: the tables and interfaces as they were before it.
+    fn put_back(&mut self) {
+        let (Some(kernel), Some(old)) = (&mut self.kernel, &self.applied) else { return };
+        if let Err(error) = kernel.apply(old).and_then(|_| kernel.attach(&old.kernel)) {
+            tracing::error!("the kernel part could not be put back as it was: {error}");
+        }
+    }
+
+    /// Makes the running checks those of the configuration.
+    pub(super) fn set_checks(&mut self) {
+        let _io = self.io.enter();
+        let findings = &self.findings;
+        let known = |key: &CheckKey| findings.of(key).map(|f| f.health.clone()).unwrap_or_default();
+        self.checkers.set(checks(&self.config), known);
+    }
+
+    fn log_applied(&mut self, why: &str, reload: &Reload) {
+        self.reloads += 1;
+        self.refused = None;
+        tracing::info!(changes = reload.changes.len(), "configuration reloaded ({why})");
+        for Change { what, name, how } in &reload.changes {
+            tracing::info!("{what} {name}: {how}");
+        }
+        for warning in &reload.warnings {
+            tracing::warn!("{}:{}:{}: {}", warning.file, warning.line, warning.column, warning.message);
+        }
+    }
+
+    fn log_refused(&mut self, why: &str, refusal: &Refusal) {
+        self.reloads_refused += 1;
+        self.refused = Some(refusal.error.clone());
+        tracing::error!("configuration refused ({why}), the old one stays in force: {}", refusal.error);
+        for mistake in &refusal.mistakes {
+            tracing::error!("{}:{}:{}: {}", mistake.file, mistake.line, mistake.column, mistake.message);
+        }
+    }
+}
+
+fn refusal(error: &ConfigErrors) -> Refusal {
+    match error {
+        ConfigErrors::Wrong(mistakes) => Refusal {
+            kind: RefusalKind::BadConfig,
+            error: match mistakes.0.iter().filter(|m| m.severity == Severity::Error).count() {
+                1 => "the configuration has a mistake".into(),
+                n => format!("the configuration has {n} mistakes"),
+            },
+            mistakes: mistakes.0.iter().map(mistake).collect(),
+        },
+        other => Refusal::new(RefusalKind::BadConfig, other.to_string()),
+    }
+}
+
+pub(super) fn mistake(found: &Diagnostic) -> Mistake {
+    Mistake {
+        severity: match found.severity {
+            Severity::Error => "error".into(),
+            Severity::Warning => "warning".into(),
+        },
+        file: found.file.to_string(),
+        line: found.line,
+        column: found.column,
+        message: found.message.clone(),
+        help: found.help.clone(),
+        text: found.to_string(),
+    }
+}

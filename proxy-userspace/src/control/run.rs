@@ -1,0 +1,192 @@
+//! Starting: what is made, and in which order. Stopping is leaving the loop: the kernel part goes on.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::admin::{Server, SocketError};
+use crate::config::{Config, ConfigErrors};
+use crate::telemetry::log;
+use crate::upstream::health::Checkers;
+
+use super::dataplane::DataplaneError;
+use super::drain::Drained;
+use super::health::Findings;
+use super::notes::Notes;
+use super::reload::Outside;
+use super::snapshot::compile;
+use super::status::Rates;
+use super::supervisor::{Events, Order, Supervisor};
+use super::{signal, watch};
+
+/// Calls and orders that may wait.
+const QUEUE: usize = 64;
+
+/// What `proxy-now run` was told.
+#[derive(Clone, Default, Debug)]
+pub struct RunOptions {
+    /// The configuration.
+    pub config: PathBuf,
+    /// The admin socket, whatever the configuration says.
+    pub socket: Option<PathBuf>,
+    /// The shape of the log.
+    pub log: log::Format,
+}
+
+/// Why the daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// There is no admin socket.
+    #[error(transparent)]
+    Admin(#[from] SocketError),
+    /// The kernel part could not be loaded, told what to do, or attached.
+    #[error("{0}")]
+    Kernel(#[source] DataplaneError),
+    /// No thread, no timer, no signals.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs until it is told to stop.
+pub fn run(options: &RunOptions) -> Result<(), RunError> {
+    log::start(options.log);
+    raise_file_limit();
+    let socket = options.socket.clone();
+    let load = move |path: &Path| {
+        let mut config = crate::config::load(path)?;
+        if let Some(socket) = &socket {
+            config.admin.socket.clone_from(socket);
+        }
+        Ok(config)
+    };
+    let outside = Outside { load: Box::new(load), open: Box::new(super::kernel::open) };
+    let (orders, ordered) = mpsc::channel(QUEUE);
+    let io = Io::start()?;
+    io.handle.block_on(async { signal::listen(orders.clone()) })?;
+    let known = std::fs::read(&options.config).ok();
+    let (mut supervisor, events) = start(&options.config, outside, io.handle.clone(), ordered)?;
+    io.handle.spawn(watch::watch(options.config.clone(), known, orders));
+
+    tracing::info!("ready: {}", summary(&supervisor));
+    signal::ready();
+    let loop_ = Builder::new_current_thread().enable_all().build()?;
+    let who = loop_.block_on(supervisor.run(events));
+    signal::stopping();
+    tracing::info!("stopping ({who}); the kernel part goes on forwarding until `proxy-now detach`");
+    Ok(())
+}
+
+/// Makes everything that the loop needs, in the order in which a failure leaves the least behind.
+pub(super) fn start(
+    file: &Path,
+    outside: Outside,
+    io: Handle,
+    orders: mpsc::Receiver<Order>,
+) -> Result<(Supervisor, Events), RunError> {
+    let config = (outside.load)(file)?;
+    for warning in &config.warnings {
+        tracing::warn!("{}:{}:{}: {}", warning.file, warning.line, warning.column, warning.message);
+    }
+    // First the socket: where another daemon answers, nothing of its kernel part may be touched.
+    let (calls, called) = mpsc::channel(QUEUE);
+    let admin = {
+        let _io = io.enter();
+        Server::start(&config.admin.socket, config.admin.mode, calls.clone())?
+    };
+    let kernel = config.kernel.as_ref().map(|kernel| (outside.open)(kernel)).transpose();
+    let (checkers, reports) = Checkers::new();
+    let mut supervisor = Supervisor {
+        outside,
+        file: file.to_owned(),
+        kernel: kernel.map_err(RunError::Kernel)?,
+        applied: None,
+        findings: Findings::default(),
+        drained: Drained::default(),
+        checkers,
+        io,
+        admin,
+        calls,
+        rates: Rates::default(),
+        notes: Notes::default(),
+        started: Instant::now(),
+        reloads: 1,
+        reloads_refused: 0,
+        refused: None,
+        config,
+    };
+    supervisor.adopt();
+    if let Some(desired) = compile(&supervisor.config, &supervisor.findings, &supervisor.drained) {
+        supervisor.replace_kernel(desired).map_err(RunError::Kernel)?;
+    }
+    if let Some(kernel) = &mut supervisor.kernel {
+        kernel.keep();
+    }
+    supervisor.set_checks();
+    Ok((supervisor, Events { orders, calls: called, reports }))
+}
+
+/// What is served, in a few words.
+fn summary(supervisor: &Supervisor) -> String {
+    let Config { listeners, pools, .. } = &supervisor.config;
+    let backends: usize = pools.iter().map(|pool| pool.backends.len()).sum();
+    let interfaces = supervisor.status().kernel.map(|kernel| {
+        let each = kernel.interfaces.iter().map(|i| format!("{} ({})", i.name, i.mode));
+        each.collect::<Vec<_>>().join(", ")
+    });
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    format!(
+        "{}, {}, {}; attached to {}; admin socket {}",
+        count(listeners.len(), "listener"),
+        count(pools.len(), "pool"),
+        count(backends, "backend"),
+        interfaces.filter(|i| !i.is_empty()).unwrap_or_else(|| "nothing".into()),
+        supervisor.admin.path().display(),
+    )
+}
+
+/// A thread for checks and the admin socket: what the supervisor does to the kernel part takes milliseconds, and
+/// must not make a backend look slow.
+struct Io {
+    handle: Handle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Io {
+    fn start() -> io::Result<Self> {
+        let runtime: Runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let thread = std::thread::Builder::new().name("io".into()).spawn(move || {
+            let _ = runtime.block_on(stopped);
+        })?;
+        Ok(Self { handle, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Io {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Checks need sockets: as many as the system allows this process.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::debug!("the limit of open files stays as it is: {error}");
+    }
+}

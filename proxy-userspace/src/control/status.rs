@@ -1,0 +1,143 @@
+//! What is told to those who ask.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use crate::admin::api::{self, Rate, State, Status, Traffic, Use};
+use crate::config::{BackendConfig, Config, Forward, PoolConfig};
+use crate::upstream::health::{CheckKey, Health};
+
+use super::dataplane::{Observed, Place, Seen};
+use super::drain::Drained;
+use super::health::{Finding, Findings, describe};
+
+/// What each backend of each listener does in a second.
+#[derive(Default, Debug)]
+pub(super) struct Rates {
+    at: Option<Instant>,
+    traffic: HashMap<Place, Traffic>,
+    rates: HashMap<Place, Rate>,
+}
+
+impl Rates {
+    /// Takes the counters as they are now.
+    pub(super) fn measure(&mut self, observed: &Observed, now: Instant) {
+        let seconds = self.at.map_or(0.0, |at| now.duration_since(at).as_secs_f64());
+        let rate = |(place, seen): (&Place, &Seen)| {
+            let rate = self.traffic.get(place).map(|earlier| seen.traffic.rate_since(*earlier, seconds));
+            (place.clone(), rate.unwrap_or_default())
+        };
+        self.rates = observed.backends.iter().map(rate).collect();
+        self.traffic = observed.backends.iter().map(|(place, seen)| (place.clone(), seen.traffic)).collect();
+        self.at = Some(now);
+    }
+
+    fn of(&self, place: &Place) -> Rate {
+        self.rates.get(place).copied().unwrap_or_default()
+    }
+}
+
+/// What a status is made of.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) config: &'a Config,
+    pub(super) observed: Option<&'a Observed>,
+    pub(super) findings: &'a Findings,
+    pub(super) drained: &'a Drained,
+    pub(super) rates: &'a Rates,
+}
+
+/// Everything that is to be known, but for the daemon itself.
+pub(super) fn status(known: Known<'_>) -> Status {
+    let mut uses: HashMap<CheckKey, Use> = HashMap::new();
+    let mut listeners = Vec::new();
+    for listener in &known.config.listeners {
+        let mut sum = Use::default();
+        for (address, backend) in known.config.backends(listener) {
+            let one = use_of(known, &Place { listener: listener.name.clone(), address });
+            sum += one;
+            let key = CheckKey { pool: listener.pool.clone(), backend: backend.address };
+            *uses.entry(key).or_default() += one;
+        }
+        listeners.push(api::Listener {
+            name: listener.name.to_string(),
+            protocol: listener.protocol.to_string(),
+            forward: forward_word(listener.forward).into(),
+            bind: listener.bind.clone(),
+            pool: listener.pool.to_string(),
+            use_: sum,
+        });
+    }
+    let pool = |pool: &PoolConfig| api::Pool {
+        name: pool.name.to_string(),
+        check: pool.health.as_ref().map(describe),
+        backends: pool.backends.iter().map(|b| backend(known, pool, b, &uses)).collect(),
+    };
+    let pools = known.config.pools.iter().map(pool).collect();
+    Status { daemon: None, kernel: known.observed.map(kernel), listeners, pools }
+}
+
+fn use_of(known: Known<'_>, place: &Place) -> Use {
+    let seen = known.observed.and_then(|observed| observed.backends.get(place)).copied().unwrap_or_default();
+    Use { flows: seen.flows, traffic: seen.traffic, rate: known.rates.of(place) }
+}
+
+fn kernel(observed: &Observed) -> api::Kernel {
+    api::Kernel {
+        interfaces: observed.interfaces.clone(),
+        flow_tables: observed.flow_tables.clone(),
+        drops: observed.drops.clone(),
+        notices: observed.notices.clone(),
+    }
+}
+
+fn backend(
+    known: Known<'_>,
+    pool: &PoolConfig,
+    backend: &BackendConfig,
+    uses: &HashMap<CheckKey, Use>,
+) -> api::Backend {
+    let key = CheckKey { pool: pool.name.clone(), backend: backend.address };
+    let by_hand = known.drained.has(&key);
+    let drained_by = if by_hand { Some("hand") } else { backend.drain.then_some("config") };
+    api::Backend {
+        address: backend.address.to_string(),
+        weight: backend.weight,
+        state: state(by_hand || backend.drain, known.findings.serves(&key)),
+        drained_by: drained_by.map(str::to_owned),
+        health: match (&pool.health, known.findings.of(&key)) {
+            (None, _) => api::Health { word: "unchecked".into(), ..api::Health::default() },
+            (Some(_), None) => api::Health { word: Health::Unknown.word().into(), ..api::Health::default() },
+            (Some(_), Some(finding)) => health(finding),
+        },
+        use_: uses.get(&key).copied().unwrap_or_default(),
+    }
+}
+
+/// Whether a backend gets new flows.
+pub(super) const fn state(draining: bool, serves: bool) -> State {
+    match (draining, serves) {
+        (true, _) => State::Draining,
+        (false, false) => State::Down,
+        (false, true) => State::Ready,
+    }
+}
+
+fn health(finding: &Finding) -> api::Health {
+    api::Health {
+        word: finding.health.word().into(),
+        why: match &finding.health {
+            Health::Down(why) => Some(why.to_string()),
+            _ => None,
+        },
+        since: Some(finding.since.elapsed().as_secs()),
+        took_ms: finding.took.map(|took| (took.as_secs_f64() * 1e5).round() / 100.0),
+    }
+}
+
+pub(super) const fn forward_word(forward: Forward) -> &'static str {
+    match forward {
+        Forward::Nat => "nat",
+        Forward::Dsr => "dsr",
+    }
+}

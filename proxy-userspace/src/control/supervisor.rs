@@ -1,0 +1,256 @@
+//! The loop: what happens, and what is done about it. One thread does all of this, so nothing here is shared.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::admin::api::{
+    Answer, Daemon, Drain, Drained as DrainedAnswer, DrainedBackend, Refusal, RefusalKind,
+};
+use crate::admin::api::{Request, Status};
+use crate::admin::{Call, Server};
+use crate::config::Config;
+use crate::l4::Desired;
+use crate::upstream::health::{CheckKey, Checkers, Failure, Health, Report};
+
+use super::dataplane::{Dataplane, DataplaneError, Observed, Place};
+use super::drain::{Drained, meant};
+use super::health::Findings;
+use super::notes::{Notes, Source};
+use super::reload::Outside;
+use super::snapshot::compile;
+use super::status::{Known, Rates, state, status};
+use super::{metrics, signal};
+
+/// Flows that are over are collected in slices, one each time.
+const COLLECT_EVERY: Duration = Duration::from_millis(100);
+/// Rates are measured over this; what could not be applied is tried again.
+const MEASURE_EVERY: Duration = Duration::from_secs(2);
+
+/// What the supervisor is told to do, and by whom.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Order {
+    /// Put the configuration on disk in force.
+    Reload(&'static str),
+    /// Stop; the kernel part goes on.
+    Stop(&'static str),
+}
+
+/// Where everything that happens comes from.
+#[derive(Debug)]
+pub(super) struct Events {
+    pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) calls: mpsc::Receiver<Call>,
+    pub(super) reports: mpsc::UnboundedReceiver<Report>,
+}
+
+/// All that the daemon knows.
+pub(super) struct Supervisor {
+    pub(super) outside: Outside,
+    pub(super) file: PathBuf,
+    pub(super) config: Config,
+    /// None: the configuration has no `[kernel]`.
+    pub(super) kernel: Option<Box<dyn Dataplane>>,
+    /// What the kernel part was last told.
+    pub(super) applied: Option<Desired>,
+    pub(super) findings: Findings,
+    pub(super) drained: Drained,
+    pub(super) checkers: Checkers,
+    /// Where checks and the admin socket run.
+    pub(super) io: Handle,
+    pub(super) admin: Server,
+    /// Where the admin socket sends calls.
+    pub(super) calls: mpsc::Sender<Call>,
+    pub(super) rates: Rates,
+    pub(super) notes: Notes,
+    pub(super) started: Instant,
+    pub(super) reloads: u64,
+    pub(super) reloads_refused: u64,
+    pub(super) refused: Option<String>,
+}
+
+impl Supervisor {
+    /// Runs until it is told to stop, and says by whom.
+    pub(super) async fn run(&mut self, mut events: Events) -> &'static str {
+        let mut collect = interval(COLLECT_EVERY);
+        collect.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut measure = interval(MEASURE_EVERY);
+        measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some(order) = events.orders.recv() => match order {
+                    Order::Stop(who) => return who,
+                    Order::Reload(why) => drop(self.reload(why)),
+                },
+                Some(report) = events.reports.recv() => self.reported(report, &mut events.reports),
+                Some(call) = events.calls.recv() => self.answer(call),
+                _ = collect.tick() => self.collect(),
+                _ = measure.tick() => self.measure(),
+            }
+        }
+    }
+
+    /// Takes all reports that are there before the rings are made anew: many changes at once cost one change.
+    pub(super) fn reported(&mut self, first: Report, more: &mut mpsc::UnboundedReceiver<Report>) {
+        let mut changed = self.findings.take(first);
+        while let Ok(report) = more.try_recv() {
+            changed |= self.findings.take(report);
+        }
+        if changed {
+            self.refresh();
+        }
+    }
+
+    /// Applies what is known now. What fails is tried again at every measuring.
+    pub(super) fn refresh(&mut self) {
+        if let Err(error) = self.apply() {
+            tracing::error!("the kernel part could not be told what changed; trying again: {error}");
+        }
+    }
+
+    /// Applies what is known now, or leaves everything as it was.
+    pub(super) fn apply(&mut self) -> Result<(), DataplaneError> {
+        let desired = compile(&self.config, &self.findings, &self.drained);
+        let (Some(kernel), Some(desired)) = (&mut self.kernel, desired) else { return Ok(()) };
+        if self.applied.as_ref() != Some(&desired) {
+            self.notes.log(Source::Apply, kernel.apply(&desired)?);
+            self.applied = Some(desired);
+        }
+        Ok(())
+    }
+
+    fn collect(&mut self) {
+        let Some(kernel) = &mut self.kernel else { return };
+        match kernel.follow() {
+            Ok(notes) => notes.iter().for_each(|note| tracing::warn!("{note}")),
+            Err(error) => {
+                tracing::warn!("changes of routes, neighbours or interfaces were not followed: {error}")
+            }
+        }
+        if let Err(error) = kernel.collect() {
+            tracing::warn!("flows that are over could not be collected: {error}");
+        }
+    }
+
+    fn measure(&mut self) {
+        signal::alive();
+        self.refresh();
+        if let Some(observed) = self.observe() {
+            self.rates.measure(&observed, Instant::now());
+        }
+    }
+
+    fn observe(&self) -> Option<Observed> {
+        match self.kernel.as_ref()?.observe() {
+            Ok(observed) => Some(observed),
+            Err(error) => {
+                tracing::warn!("the kernel part could not be read: {error}");
+                None
+            }
+        }
+    }
+
+    fn answer(&mut self, call: Call) {
+        let answer = match &call.request {
+            Request::Status => Ok(Answer::Status(Box::new(self.status()))),
+            Request::Metrics => Ok(Answer::Metrics(metrics::text(&self.status()))),
+            Request::Health => Ok(Answer::Health(self.daemon())),
+            Request::Reload => self.reload("asked for").map(Answer::Reload),
+            Request::Drain(which) => self.drain(which, true, call.uid).map(Answer::Drain),
+            Request::Undrain(which) => self.drain(which, false, call.uid).map(Answer::Drain),
+            Request::Explain(tuple) => self.explain(tuple).map(Answer::Explain),
+        };
+        // Whoever asked may have gone.
+        let _ = call.answer.send(answer);
+    }
+
+    /// Everything that is to be known.
+    pub(super) fn status(&self) -> Status {
+        let observed = self.observe();
+        let known = Known {
+            config: &self.config,
+            observed: observed.as_ref(),
+            findings: &self.findings,
+            drained: &self.drained,
+            rates: &self.rates,
+        };
+        Status { daemon: Some(self.daemon()), ..status(known) }
+    }
+
+    fn daemon(&self) -> Daemon {
+        Daemon {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            uptime: self.started.elapsed().as_secs(),
+            config: self.file.display().to_string(),
+            reloads: self.reloads,
+            reloads_refused: self.reloads_refused,
+            refused: self.refused.clone(),
+        }
+    }
+
+    fn explain(&self, tuple: &str) -> Result<serde_json::Value, Refusal> {
+        let kernel = self.kernel.as_ref().ok_or_else(|| {
+            Refusal::new(RefusalKind::NotFound, "the configuration has no [kernel]: nothing is balanced")
+        })?;
+        kernel.explain(tuple).map_err(|error| Refusal::new(RefusalKind::BadRequest, error.to_string()))
+    }
+
+    /// Drains a backend by hand, or ends that. If the kernel part refuses, nothing has changed.
+    pub(super) fn drain(
+        &mut self,
+        which: &Drain,
+        drain: bool,
+        uid: Option<u32>,
+    ) -> Result<DrainedAnswer, Refusal> {
+        let keys = meant(&self.config, which)?;
+        let before = self.drained.clone();
+        self.drained.set(&keys, drain);
+        if let Err(error) = self.apply() {
+            self.drained = before;
+            return Err(Refusal::new(RefusalKind::Failed, format!("not done: {error}")));
+        }
+        for CheckKey { pool, backend } in &keys {
+            let what = if drain { "drained by hand" } else { "no longer drained by hand" };
+            tracing::info!(%pool, %backend, uid, "backend is {what}");
+        }
+        Ok(DrainedAnswer { backends: self.drained_backends(&keys) })
+    }
+
+    fn drained_backends(&self, keys: &[CheckKey]) -> Vec<DrainedBackend> {
+        let status = self.status();
+        let one = |key: &CheckKey| {
+            let (pool, backend) = (key.pool.to_string(), key.backend.to_string());
+            let now = status.pools.iter().filter(|p| p.name == pool).flat_map(|p| &p.backends);
+            let now = now.into_iter().find(|b| b.address == backend);
+            let (state, flows) = now.map_or((state(true, true), 0), |b| (b.state, b.use_.flows));
+            DrainedBackend { pool, backend, state, flows }
+        };
+        keys.iter().map(one).collect()
+    }
+
+    /// Takes over what the kernel part remembers of a daemon before this one: who was drained by hand, and who was
+    /// down, until a check says otherwise.
+    pub(super) fn adopt(&mut self) {
+        let Some(known) = self.kernel.as_ref().map(|kernel| kernel.known()) else { return };
+        for listener in &self.config.listeners {
+            let checked = self.config.pool(&listener.pool).is_some_and(|pool| pool.health.is_some());
+            for (address, backend) in self.config.backends(listener) {
+                let place = Place { listener: listener.name.clone(), address };
+                let Some(known) = known.get(&place) else { continue };
+                let key = CheckKey { pool: listener.pool.clone(), backend: backend.address };
+                if known.drained_by_hand && !self.drained.has(&key) {
+                    tracing::info!(pool = %key.pool, backend = %key.backend, "backend is still drained by hand");
+                    self.drained.set(std::slice::from_ref(&key), true);
+                }
+                if known.down && checked && self.findings.of(&key).is_none() {
+                    self.findings.remember(key, Health::Down(Arc::new(Failure::Before)));
+                }
+            }
+        }
+    }
+}
