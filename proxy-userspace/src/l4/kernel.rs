@@ -15,6 +15,7 @@ use super::attach::{self, AttachError, Attacher, Attachment, Done};
 use super::clock::Clock;
 use super::collect::Collector;
 use super::desired::{Desired, Surroundings};
+use super::follow::Follower;
 use super::load::{self, OpenError, OpenNote, Programs};
 use super::maps::MapError;
 use super::pins::{self, Pins};
@@ -47,6 +48,7 @@ pub(super) struct State {
     pub(super) present: Present,
     pub(super) config: KernelConfig,
     pub(super) collector: Collector,
+    pub(super) follower: Follower,
     pub(super) attachments: BTreeMap<String, Attachment>,
     /// Backends that are not wanted any more, and since when.
     pub(super) leaving: BTreeMap<u16, Instant>,
@@ -119,11 +121,15 @@ impl Kernel {
         load::check(&pins)?;
         let loaded = load::load(&pins, config.flows)?;
         let start = Start { made: loaded.made, done: Vec::new() };
-        let clock = match Clock::new(loaded.programs.clock.try_clone().map_err(OpenError::Clock)?) {
-            Ok(clock) => clock,
+        let senses = || {
+            let clock = loaded.programs.clock.try_clone().and_then(Clock::new).map_err(OpenError::Clock)?;
+            Ok((clock, Follower::new().map_err(OpenError::Netlink)?))
+        };
+        let (clock, follower) = match senses() {
+            Ok(both) => both,
             Err(error) => {
                 start.undo(&pins);
-                return Err(OpenError::Clock(error));
+                return Err(error);
             }
         };
         let kernel = Self {
@@ -135,6 +141,7 @@ impl Kernel {
                 present: Present::default(),
                 config: config.clone(),
                 collector: Collector::default(),
+                follower,
                 attachments: BTreeMap::new(),
                 leaving: BTreeMap::new(),
                 suspect: true,
@@ -200,6 +207,7 @@ impl Kernel {
         }
         state.config = desired.kernel.clone();
         state.weights = goal.rings.values().flatten().map(|share| (share.id, share.weight)).collect();
+        state.follower.ways_changed = true;
         let now = Instant::now();
         state.leaving.retain(|id, _| !goal.backends.contains_key(id));
         for id in state.present.backends.keys().filter(|id| !goal.backends.contains_key(id)) {
@@ -233,6 +241,7 @@ impl Kernel {
                 })?;
             }
         }
+        state.follower.wanted = (interfaces.to_vec(), mode);
         state.attachments = attached.iter().map(|a| (a.interface.clone(), a.clone())).collect();
         Ok(attached)
     }
@@ -250,7 +259,10 @@ impl Kernel {
 
     /// Raises the epoch: every hop is looked up anew.
     pub fn raise_epoch(&self) -> Result<(), MapError> {
-        let state = &mut *self.lock();
+        self.raise(&mut self.lock())
+    }
+
+    pub(super) fn raise(&self, state: &mut State) -> Result<(), MapError> {
         let mut settings = state.present.settings;
         settings.hop_epoch = settings.hop_epoch.checked_add(1).unwrap_or(1);
         self.tables.settings.put(&0, &settings)?;

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use aya::programs::{ProgramError, SchedClassifier, Xdp};
 use aya::{EbpfError, EbpfLoader};
@@ -91,6 +93,9 @@ pub enum OpenError {
     /// A table could not be read.
     #[error(transparent)]
     Table(#[from] MapError),
+    /// The kernel's announcements could not be read.
+    #[error("cannot follow routes, neighbours and interfaces: {0}")]
+    Netlink(#[source] io::Error),
     /// The kernel's clock could not be read.
     #[error("cannot read the kernel's clock: {0}")]
     Clock(#[source] io::Error),
@@ -200,7 +205,7 @@ pub(super) fn load(pins: &Pins, flows: u32) -> Result<Loaded, OpenError> {
         move |cause| OpenError::Files { what, path, cause }
     };
     pins.make().map_err(files("make the folder", &folder))?;
-    let lock = pins.lock().map_err(files("lock", pins.root()))?;
+    let lock = hold(pins).map_err(files("lock", pins.root()))?;
     let Some(lock) = lock else { return Err(OpenError::Busy(pins.root().to_owned())) };
     let shapes = shapes(flows);
     let before = pins::entries(&folder);
@@ -221,6 +226,17 @@ pub(super) fn load(pins: &Pins, flows: u32) -> Result<Loaded, OpenError> {
             Err(error)
         }
     }
+}
+
+/// Holds the folder. A daemon that is just ending is waited for.
+fn hold(pins: &Pins) -> io::Result<Option<File>> {
+    for _ in 0..10 {
+        match pins.lock()? {
+            None => thread::sleep(Duration::from_millis(100)),
+            held => return Ok(held),
+        }
+    }
+    Ok(None)
 }
 
 /// Looks whether the pinned maps are what this version makes.

@@ -11,8 +11,12 @@ mod clock;
 mod collect;
 /// What the kernel part should do, in the words of the configuration.
 mod desired;
+/// Follows what changes around the kernel part.
+mod follow;
 /// The kernel part, opened.
 mod kernel;
+#[cfg(test)]
+mod kernel_tests;
 /// Loads the programs, and takes over what is pinned.
 mod load;
 /// Maps as typed tables.
@@ -23,6 +27,8 @@ mod object;
 mod pins;
 /// From what the tables hold to what is wanted.
 mod reconcile;
+/// What the kernel part does.
+mod status;
 /// bpf(2).
 mod sys;
 /// All tables, by name and type.
@@ -32,7 +38,11 @@ pub use attach::{AttachError, Attachment, Mode};
 pub use capability::{Capability, Feature};
 pub use collect::Collected;
 pub use desired::{Desired, DesiredBackend, DesiredListener};
+pub use follow::{FollowError, Followed};
 pub use kernel::{Applied, ApplyError, Kernel, KnownBackend};
 pub use load::{OpenError, OpenNote};
 pub use maps::{Action, MapError};
 pub use reconcile::{Failed, PlanError, Unroutable};
+pub use status::{
+    BackendState, BackendStatus, Count, FlowTableStatus, InterfaceStatus, KernelStatus, ListenerStatus, View,
+};

@@ -22,6 +22,14 @@ pub mod kind {
     pub const DEL_ROUTE: u16 = 25;
     /// Asks for the way to an address.
     pub const GET_ROUTE: u16 = 26;
+    /// An address of the host is there.
+    pub const NEW_ADDRESS: u16 = 20;
+    /// An address of the host is gone.
+    pub const DEL_ADDRESS: u16 = 21;
+    /// A rule of policy routing is there.
+    pub const NEW_RULE: u16 = 32;
+    /// A rule of policy routing is gone.
+    pub const DEL_RULE: u16 = 33;
     /// A neighbour is there, or changed.
     pub const NEW_NEIGHBOUR: u16 = 28;
     /// A neighbour is gone.
@@ -139,7 +147,7 @@ impl Socket {
         sendto(&self.fd, &message, SendFlags::empty(), &family::SocketAddrNetlink::new(0, 0))?;
         let mut answers = Vec::new();
         loop {
-            let (messages, end) = self.receive_for(Some(self.sequence))?;
+            let (messages, end) = self.receive_for(Some(self.sequence), RecvFlags::empty())?;
             let got = !messages.is_empty();
             answers.extend(messages);
             if end || (got && flags & (flag::DUMP | flag::ACK) == 0) {
@@ -148,15 +156,19 @@ impl Socket {
         }
     }
 
-    /// Waits for announcements.
-    pub fn receive(&self) -> io::Result<Vec<Message>> {
-        self.receive_for(None).map(|(messages, _)| messages)
+    /// Announcements that have come; none: there are no more.
+    pub fn announced(&self) -> io::Result<Option<Vec<Message>>> {
+        match self.receive_for(None, RecvFlags::DONTWAIT) {
+            Ok((messages, _)) => Ok(Some(messages)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// One datagram's messages, and whether it ends an answer.
-    fn receive_for(&self, sequence: Option<u32>) -> io::Result<(Vec<Message>, bool)> {
+    fn receive_for(&self, sequence: Option<u32>, flags: RecvFlags) -> io::Result<(Vec<Message>, bool)> {
         let mut buffer = vec![0u8; BUFFER];
-        let (got, _) = recv(&self.fd, &mut buffer[..], RecvFlags::empty())?;
+        let (got, _) = recv(&self.fd, &mut buffer[..], flags)?;
         buffer.truncate(got);
         let (mut messages, mut rest) = (Vec::new(), &buffer[..]);
         while let Some((kind, number, payload, next)) = parse(rest) {

@@ -1,0 +1,285 @@
+//! Follows what changes around the kernel part: routes, neighbours, devices. Raises the epoch so that hops are looked up
+//! anew, attaches to interfaces that return, keeps the neighbours of backends resolved and the table of VLAN devices
+//! right. Without a daemon hops grow old by themselves, and the kernel keeps the neighbours.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use proxy_common::hop::VlanDevice;
+
+use super::attach::{AttachError, Attacher, Attachment, Mode};
+use super::kernel::{Kernel, State};
+use super::maps::MapError;
+use super::tables::Tables;
+use crate::config::AttachMode;
+use crate::net::link::{self, Link};
+use crate::net::neighbour::{self, Neighbour};
+use crate::net::netlink::{ANNOUNCEMENTS, Message, Socket, kind};
+use crate::net::route;
+
+/// The epoch is raised no more often than this: between, changes are gathered.
+const EPOCH_INTERVAL: Duration = Duration::from_millis(100);
+/// The next hops of backends are looked up no more often than this.
+const NEIGHBOUR_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Something that an operator should know.
+#[derive(Debug, thiserror::Error)]
+pub enum Followed {
+    /// It is gone, and with it what was attached to it.
+    #[error("the interface {0} is gone: nothing is balanced there until it returns")]
+    Gone(String),
+    /// It is back.
+    #[error("the interface {} is back: attached again ({})", .0.interface, .0.mode)]
+    Returned(Attachment),
+    /// It is back, and cannot be attached to.
+    #[error("the interface is back, but {0}")]
+    Refused(#[source] AttachError),
+}
+
+/// Why changes cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// The kernel's announcements cannot be read.
+    #[error("cannot follow the changes of routes, neighbours and interfaces: {0}")]
+    Netlink(#[from] io::Error),
+    /// A table could not be written.
+    #[error(transparent)]
+    Table(#[from] MapError),
+}
+
+/// What is known of the surroundings.
+#[derive(Debug)]
+pub(super) struct Follower {
+    announcements: Socket,
+    links: BTreeMap<u32, Link>,
+    neighbours: HashMap<(u32, IpAddr), Vec<u8>>,
+    /// Interfaces to be attached to, and how.
+    pub(super) wanted: (Vec<String>, AttachMode),
+    /// What was said of an interface that could not be attached to: said once.
+    refused: BTreeMap<String, String>,
+    /// Neighbours that the kernel was asked to keep resolved.
+    kept: BTreeSet<(u32, IpAddr)>,
+    hops_changed: bool,
+    links_changed: bool,
+    /// Routes changed, or backends.
+    pub(super) ways_changed: bool,
+    raised: Instant,
+    looked: Instant,
+}
+
+impl Follower {
+    /// Begins to listen, then looks at what is there: nothing falls between.
+    pub(super) fn new() -> io::Result<Self> {
+        let long_ago = Instant::now().checked_sub(NEIGHBOUR_INTERVAL).unwrap_or_else(Instant::now);
+        let mut follower = Self {
+            announcements: Socket::subscribed(ANNOUNCEMENTS)?,
+            links: BTreeMap::new(),
+            neighbours: HashMap::new(),
+            wanted: (Vec::new(), AttachMode::Auto),
+            refused: BTreeMap::new(),
+            kept: BTreeSet::new(),
+            hops_changed: false,
+            links_changed: true,
+            ways_changed: true,
+            raised: long_ago,
+            looked: long_ago,
+        };
+        follower.look()?;
+        Ok(follower)
+    }
+
+    /// Reads everything anew.
+    fn look(&mut self) -> io::Result<()> {
+        let mut socket = Socket::open()?;
+        self.links = link::all(&mut socket)?.into_iter().map(|link| (link.index, link)).collect();
+        self.neighbours = neighbour::all(&mut socket)?
+            .into_iter()
+            .filter_map(|n| Some(((n.ifindex, n.address), n.mac.clone().filter(|_| n.is_resolved())?)))
+            .collect();
+        Ok(())
+    }
+
+    /// Reads what was announced since the last time.
+    fn listen(&mut self) -> io::Result<()> {
+        loop {
+            match self.announcements.announced() {
+                Ok(None) => return Ok(()),
+                Ok(Some(messages)) => messages.iter().for_each(|message| self.hear(message)),
+                // More was announced than the socket holds: anything may have changed.
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                    self.look()?;
+                    (self.hops_changed, self.links_changed, self.ways_changed) = (true, true, true);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn hear(&mut self, message: &Message) {
+        /// `AF_BRIDGE`: ports of a bridge and its forwarding table, not devices and neighbours.
+        const BRIDGE: u8 = 7;
+        if message.payload.first() == Some(&BRIDGE) {
+            return;
+        }
+        match message.kind {
+            kind::NEW_LINK | kind::DEL_LINK => self.hear_link(message),
+            kind::NEW_NEIGHBOUR | kind::DEL_NEIGHBOUR => self.hear_neighbour(message),
+            kind::NEW_ROUTE | kind::DEL_ROUTE if is_cached(message) => {}
+            kind::NEW_ROUTE
+            | kind::DEL_ROUTE
+            | kind::NEW_ADDRESS
+            | kind::DEL_ADDRESS
+            | kind::NEW_RULE
+            | kind::DEL_RULE => {
+                self.hops_changed = true;
+                self.ways_changed = true;
+            }
+            _ => {}
+        }
+    }
+
+    fn hear_link(&mut self, message: &Message) {
+        let Some(link) = Link::parse(message) else { return };
+        let before = if message.kind == kind::NEW_LINK {
+            self.links.insert(link.index, link.clone())
+        } else {
+            self.links.remove(&link.index)
+        };
+        // Announcements without a change are common: statistics, wireless events, our own attaching.
+        let same = message.kind == kind::NEW_LINK
+            && before.is_some_and(|before| Link { xdp: None, ..before } == Link { xdp: None, ..link });
+        if !same {
+            (self.hops_changed, self.links_changed, self.ways_changed) = (true, true, true);
+        }
+    }
+
+    /// A neighbour that is confirmed again and again is no change; another link-layer address, or none, is.
+    fn hear_neighbour(&mut self, message: &Message) {
+        let Some(neighbour) = Neighbour::parse(message) else { return };
+        let key = (neighbour.ifindex, neighbour.address);
+        let mac =
+            neighbour.mac.clone().filter(|_| message.kind == kind::NEW_NEIGHBOUR && neighbour.is_resolved());
+        let changed = match mac {
+            Some(mac) => self.neighbours.insert(key, mac.clone()).is_some_and(|before| before != mac),
+            None => self.neighbours.remove(&key).is_some(),
+        };
+        self.hops_changed |= changed;
+        // An entry that was removed under us is asked for again.
+        if message.kind == kind::DEL_NEIGHBOUR && self.kept.remove(&key) {
+            self.ways_changed = true;
+        }
+    }
+
+    /// Asks the kernel to keep the next hops of these backends resolved, and not those of others.
+    fn keep_neighbours(&mut self, backends: &BTreeSet<IpAddr>) -> io::Result<()> {
+        let mut socket = Socket::open()?;
+        let mut wanted = BTreeSet::new();
+        for backend in backends {
+            match route::to(&mut socket, *backend) {
+                Ok(way) if !way.local => drop(wanted.insert((way.ifindex, way.neighbour(*backend)))),
+                // Without a way there is no neighbour; a change of routes brings us here again.
+                _ => {}
+            }
+        }
+        for (ifindex, address) in wanted.difference(&self.kept) {
+            // A device that cannot have neighbours, or has just gone: nothing to keep there.
+            let _ = neighbour::keep_resolved(&mut socket, *ifindex, *address);
+        }
+        for (ifindex, address) in self.kept.difference(&wanted) {
+            let _ = neighbour::remove(&mut socket, *ifindex, *address);
+        }
+        self.kept = wanted;
+        Ok(())
+    }
+}
+
+/// Whether a route is a copy that the kernel made for one destination (`RTM_F_CLONED`).
+fn is_cached(message: &Message) -> bool {
+    const CLONED: u32 = 0x200;
+    let flags = message.payload.get(8..12).and_then(crate::net::netlink::number);
+    flags.is_some_and(|flags| flags & CLONED != 0)
+}
+
+impl Kernel {
+    /// Takes note of what has changed since the last call. To be called ten times a second or so.
+    pub fn follow(&self) -> Result<Vec<Followed>, FollowError> {
+        let state = &mut *self.lock();
+        state.follower.listen()?;
+        let mut notes = Vec::new();
+        if std::mem::take(&mut state.follower.links_changed) {
+            sync_vlans(&self.tables, &state.follower.links)?;
+            self.attach_returned(state, &mut notes);
+        }
+        if state.follower.hops_changed && state.follower.raised.elapsed() >= EPOCH_INTERVAL {
+            self.raise(state)?;
+            (state.follower.hops_changed, state.follower.raised) = (false, Instant::now());
+        }
+        if state.follower.ways_changed && state.follower.looked.elapsed() >= NEIGHBOUR_INTERVAL {
+            let backends = state.present.backends.values().map(|entry| entry.address.ip()).collect();
+            state.follower.keep_neighbours(&backends)?;
+            (state.follower.ways_changed, state.follower.looked) = (false, Instant::now());
+        }
+        Ok(notes)
+    }
+
+    /// Notes interfaces that have gone, and attaches to those that are back.
+    fn attach_returned(&self, state: &mut State, notes: &mut Vec<Followed>) {
+        let State { follower, attachments, .. } = state;
+        let (interfaces, mode) = follower.wanted.clone();
+        for interface in interfaces {
+            let now = follower.links.values().find(|link| link.name == interface).map(|link| link.index);
+            let attached = attachments.get(&interface).map(|attachment| attachment.ifindex);
+            if attached == now {
+                continue;
+            }
+            if attachments.remove(&interface).is_some() {
+                notes.push(Followed::Gone(interface.clone()));
+            }
+            if now.is_none() {
+                follower.refused.remove(&interface);
+                continue;
+            }
+            let (pins, programs, mut done) = (&self.pins, &self.programs, Vec::new());
+            match (Attacher { pins, programs, mode, done: &mut done }).attach(&interface) {
+                Ok(attachment) => {
+                    follower.refused.remove(&interface);
+                    attachments.insert(interface, attachment.clone());
+                    notes.push(Followed::Returned(attachment));
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    if follower.refused.insert(interface, text.clone()).is_none_or(|said| said != text) {
+                        notes.push(Followed::Refused(error));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Writes the VLAN devices of the host into their table.
+fn sync_vlans(tables: &Tables, links: &BTreeMap<u32, Link>) -> Result<(), MapError> {
+    let device = |link: &Link| {
+        let parent = (link.below != 0 && !link.below_elsewhere).then_some(link.below)?;
+        Some(VlanDevice { parent, vlan_id: link.vlan_id?, pad: 0 })
+    };
+    let wanted: BTreeMap<u32, VlanDevice> =
+        links.values().filter_map(|link| Some((link.index, device(link)?))).collect();
+    let present: BTreeMap<u32, VlanDevice> = tables.vlan_devices.entries()?.into_iter().collect();
+    for (index, device) in &wanted {
+        if present.get(index) != Some(device) {
+            tables.vlan_devices.put(index, device)?;
+        }
+    }
+    for index in present.keys().filter(|index| !wanted.contains_key(index)) {
+        tables.vlan_devices.remove(index)?;
+    }
+    Ok(())
+}
+
+/// What is known of an interface without attaching to it: its mode, if our program is on it.
+pub(super) fn mode_of(link: &Link) -> Option<Mode> {
+    link.xdp.map(|xdp| if xdp.native { Mode::Native } else { Mode::Generic })
+}

@@ -1,0 +1,320 @@
+//! The kernel part on a real kernel, in a network namespace of its own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use proxy_common::flow::FlowKey;
+
+use super::*;
+use crate::config::{AttachMode, Forward, KernelConfig, Protocol};
+
+/// A place of one's own: a network namespace with a pair of devices, and a BPF file system.
+struct Place {
+    name: String,
+    mount: PathBuf,
+}
+
+fn run(command: &str) {
+    let mut words = command.split_whitespace();
+    let program = words.next().expect("a command has a program");
+    let output = Command::new(program).args(words).output().expect(program);
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Runs `test` in a place of its own, or says why it cannot.
+fn in_a_place(test: impl FnOnce(&Place) + Send) {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: needs root for namespaces and BPF");
+        return;
+    }
+    if object::BYTES.is_empty() {
+        eprintln!("SKIPPED: built without the BPF toolchain");
+        return;
+    }
+    let name = format!("pn-l4-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let place = Place { mount: std::env::temp_dir().join(&name), name };
+    std::fs::create_dir(&place.mount).unwrap();
+    run(&format!("mount -t bpf bpf {}", place.mount.display()));
+    run(&format!("ip netns add {}", place.name));
+    for command in [
+        "link set lo up",
+        "link add out type veth peer name in",
+        "addr add 10.80.0.1/24 dev out",
+        "addr add fd80::1/64 dev out nodad",
+        "link set out up",
+        "link set in up",
+    ] {
+        run(&format!("ip -n {} {command}", place.name));
+    }
+    let namespace = std::fs::File::open(format!("/run/netns/{}", place.name)).unwrap();
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            let net = rustix::thread::LinkNameSpaceType::Network;
+            rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&namespace), Some(net))
+                .unwrap();
+            test(&place);
+        });
+        if let Err(panic) = inside.join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for command in [
+            format!("ip netns del {}", self.name),
+            format!("umount {}", self.mount.display()),
+            format!("rmdir {}", self.mount.display()),
+        ] {
+            let mut words = command.split_whitespace();
+            drop(Command::new(words.next().unwrap_or("true")).args(words).output());
+        }
+    }
+}
+
+impl Place {
+    fn config(&self) -> KernelConfig {
+        KernelConfig {
+            interfaces: vec!["out".into()],
+            attach: AttachMode::Auto,
+            flows: 4096,
+            nat_ports: None,
+            nat_source: Vec::new(),
+            hash_seed: None,
+            tcp_idle: Duration::from_secs(3600),
+            tcp_closing: Duration::from_secs(60),
+            udp_idle: Duration::from_secs(120),
+            pin_dir: self.mount.join("proxy-now"),
+        }
+    }
+
+    fn desired(&self, backends: &[&str]) -> Desired {
+        let listener = |name: &str, bind: &str, v6: bool| DesiredListener {
+            name: name.into(),
+            addresses: vec![bind.parse().unwrap()],
+            protocol: Protocol::Tcp,
+            forward: Forward::Nat,
+            backends: backends
+                .iter()
+                .map(|text| text.parse::<SocketAddr>().unwrap())
+                .filter(|address| address.is_ipv6() == v6)
+                .map(|address| DesiredBackend::ready(address, 1))
+                .collect(),
+        };
+        let listeners =
+            vec![listener("web.v4", "10.80.0.1:80", false), listener("web.v6", "[fd80::1]:80", true)];
+        Desired { kernel: self.config(), listeners }
+    }
+
+    fn pins(&self) -> Vec<String> {
+        pins::entries(&self.config().pin_dir.join("v1"))
+    }
+}
+
+const BACKENDS: [&str; 3] = ["10.80.0.11:8080", "10.80.0.12:8080", "[fd80::11]:8080"];
+
+#[test]
+fn a_start_that_is_not_finished_leaves_nothing() {
+    in_a_place(|place| {
+        let kernel = Kernel::open(&place.config()).unwrap();
+        kernel.apply(&place.desired(&BACKENDS)).unwrap();
+        let attached = kernel.attach(&["out".into()], AttachMode::Auto).unwrap();
+        assert_eq!(attached[0].mode, Mode::Native, "{attached:?}");
+        assert!(place.pins().contains(&"link-out".into()), "{:?}", place.pins());
+        let error = kernel.attach(&["absent".into()], AttachMode::Auto).unwrap_err().to_string();
+        assert_eq!(error, "there is no interface absent; there are: lo, in, out");
+        drop(kernel);
+        assert!(!place.config().pin_dir.exists(), "{:?}", place.pins());
+        let out = Command::new("ip").args(["-n", &place.name, "link", "show", "out"]).output().unwrap();
+        assert!(!String::from_utf8_lossy(&out.stdout).contains("xdp"));
+    });
+}
+
+#[test]
+fn a_second_daemon_takes_over_what_the_first_left() {
+    in_a_place(|place| {
+        let first = Kernel::open(&place.config()).unwrap();
+        assert!(!first.adopted());
+        assert!(first.apply(&place.desired(&BACKENDS)).unwrap().steps > 0);
+        first.attach(&["out".into()], AttachMode::Auto).unwrap();
+        first.keep();
+        let busy = Kernel::open(&place.config()).unwrap_err();
+        assert!(matches!(busy, OpenError::Busy(_)), "{busy}");
+        let before = first.lock().present.clone();
+        drop(first);
+        let larger = KernelConfig { flows: 8192, ..place.config() };
+        let second = Kernel::open(&larger).unwrap();
+        assert!(second.adopted());
+        assert_eq!(second.notes().len(), 2, "{:?}", second.notes());
+        assert_eq!(second.lock().present.backends, before.backends);
+        assert_eq!(second.apply(&place.desired(&BACKENDS)).unwrap().steps, 0);
+        let attached = second.attach(&["out".into()], AttachMode::Auto).unwrap();
+        assert!(attached[0].taken_over);
+        second.keep();
+        assert_eq!(second.lock().present.settings.hash_seed, before.settings.hash_seed);
+        assert!(second.lock().present.settings.hop_epoch > before.settings.hop_epoch);
+    });
+}
+
+#[test]
+fn a_ring_is_in_the_kernel_as_it_was_filled() {
+    in_a_place(|place| {
+        let kernel = Kernel::open(&place.config()).unwrap();
+        kernel.apply(&place.desired(&BACKENDS)).unwrap();
+        let found = reconcile::recover(&kernel.tables).unwrap();
+        let present = kernel.lock().present.clone();
+        assert_eq!((&found.backends, &found.listeners), (&present.backends, &present.listeners));
+        assert_eq!((&found.names, &found.sources), (&present.names, &present.sources));
+        assert_eq!(found.filter, present.filter);
+        assert_eq!(found.settings, present.settings);
+        let slots = kernel.tables.rings.get(0).unwrap().unwrap().slots;
+        let share = slots.iter().filter(|slot| **slot == 0).count();
+        assert!(share.abs_diff(slots.len() / 2) <= 1, "{share}");
+    });
+}
+
+#[test]
+fn the_clock_is_the_kernels() {
+    in_a_place(|place| {
+        let kernel = Kernel::open(&place.config()).unwrap();
+        let (before, began) = (kernel.clock.now().unwrap(), Instant::now());
+        std::thread::sleep(Duration::from_millis(200));
+        let ticks = kernel.clock.now().unwrap().wrapping_sub(before);
+        let expected = kernel.clock.ticks(began.elapsed());
+        assert!(ticks.abs_diff(expected) <= 2, "{ticks} {expected}");
+    });
+}
+
+#[test]
+fn idle_flows_are_forgotten_and_others_counted() {
+    in_a_place(|place| {
+        let kernel = Kernel::open(&place.config()).unwrap();
+        kernel.apply(&place.desired(&BACKENDS)).unwrap();
+        let now = kernel.clock.now().unwrap();
+        for port in 0..3000u16 {
+            let age = if port < 1000 { kernel.clock.ticks(Duration::from_secs(3601)) } else { 0 };
+            let key = FlowKey {
+                source: std::net::Ipv4Addr::new(10, 9, 0, 1).into(),
+                source_port: proxy_common::addr::Be16::new(port),
+                protocol: 6,
+                ..FlowKey::default()
+            };
+            let activity = u64::from(now.wrapping_sub(age)) << 32;
+            let mut flow = proxy_common::flow::Flow { activity, ..Default::default() };
+            flow.rewrite.backend = 1;
+            kernel.tables.v4.flows.put(&key, &flow).unwrap();
+        }
+        let mut forgotten = 0;
+        loop {
+            let collected = kernel.collect().unwrap();
+            forgotten += collected.forgotten;
+            if collected.finished {
+                break;
+            }
+        }
+        assert_eq!(forgotten, 1000);
+        assert_eq!(kernel.tables.v4.flows.entries().unwrap().len(), 2000);
+        assert_eq!(kernel.lock().collector.last.as_ref().unwrap().flows[&1], 3000);
+    });
+}
+
+#[test]
+fn somebody_elses_program_is_named_and_left_alone() {
+    in_a_place(|place| {
+        let kernel = Kernel::open(&place.config()).unwrap();
+        let clock = kernel.pins.object(object::PROGRAM_CLOCK);
+        run(&format!("ip -n {} link set in xdp pinned {}", place.name, clock.display()));
+        let error = kernel.attach(&["out".into(), "in".into()], AttachMode::Auto).unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, AttachError::Occupied { .. }), "{text}");
+        assert!(text.contains("in carries") && text.contains("proxy_clock"), "{text}");
+        assert!(!place.pins().contains(&"link-out".into()), "what this call attached is taken back");
+    });
+}
+
+#[test]
+fn a_folder_that_is_on_no_bpf_file_system_is_refused_with_the_command_that_helps() {
+    in_a_place(|place| {
+        let config = KernelConfig { pin_dir: "/tmp/proxy-now-nowhere".into(), ..place.config() };
+        let error = Kernel::open(&config).unwrap_err().to_string();
+        assert!(error.contains("mount -t bpf bpf"), "{error}");
+        assert!(!config.pin_dir.exists());
+    });
+}
+
+#[test]
+fn an_interface_that_returns_is_attached_again() {
+    in_a_place(|place| {
+        let kernel = Kernel::open(&place.config()).unwrap();
+        kernel.apply(&place.desired(&BACKENDS)).unwrap();
+        kernel.attach(&["out".into()], AttachMode::Auto).unwrap();
+        run(&format!("ip -n {} link del out", place.name));
+        let said = kernel.follow().unwrap();
+        assert!(matches!(&said[..], [Followed::Gone(name)] if name == "out"), "{said:?}");
+        assert_eq!(kernel.status().unwrap().interfaces[0].mode, None);
+        run(&format!("ip -n {} link add out type veth peer name in", place.name));
+        let said = kernel.follow().unwrap();
+        assert!(matches!(&said[..], [Followed::Returned(_)]), "{said:?}");
+        assert_eq!(kernel.status().unwrap().interfaces[0].mode, Some(Mode::Native));
+    });
+}
+
+#[test]
+fn neighbours_of_backends_are_kept_resolved_and_changes_raise_the_epoch() {
+    in_a_place(|place| {
+        let kernel = Kernel::open(&place.config()).unwrap();
+        kernel.apply(&place.desired(&BACKENDS)).unwrap();
+        kernel.follow().unwrap();
+        let shown = || {
+            let output = Command::new("ip").args(["-n", &place.name, "neigh"]).output().unwrap();
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        assert_eq!(shown().matches("managed").count(), 3, "{}", shown());
+        std::thread::sleep(Duration::from_millis(120));
+        kernel.follow().unwrap();
+        let epoch = || kernel.tables.settings.get(&0).unwrap().unwrap().hop_epoch;
+        let before = epoch();
+        run(&format!("ip -n {} route add 10.99.0.0/16 via 10.80.0.11", place.name));
+        kernel.follow().unwrap();
+        assert_eq!(epoch(), before + 1);
+        kernel.follow().unwrap();
+        assert_eq!(epoch(), before + 1, "nothing changed since");
+    });
+}
+
+#[test]
+fn vlan_devices_are_in_their_table() {
+    in_a_place(|place| {
+        let kernel = Kernel::open(&place.config()).unwrap();
+        let add =
+            ["-n", &place.name, "link", "add", "link", "out", "name", "out.7", "type", "vlan", "id", "7"];
+        if !Command::new("ip").args(add).output().unwrap().status.success() {
+            eprintln!("SKIPPED: this kernel has no VLAN devices");
+            return;
+        }
+        kernel.follow().unwrap();
+        let devices = kernel.tables.vlan_devices.entries().unwrap();
+        assert_eq!(devices.len(), 1);
+        assert_eq!(devices[0].1.vlan_id, 7);
+        kernel.attach(&["out.7".into()], AttachMode::Auto).unwrap();
+    });
+}
+
+#[test]
+fn a_driver_without_native_xdp_gets_generic_and_it_is_said() {
+    in_a_place(|place| {
+        let kernel = Kernel::open(&place.config()).unwrap();
+        kernel.attach(&["out".into()], AttachMode::Generic).unwrap();
+        let refused = kernel.attach(&["lo".into()], AttachMode::Native).unwrap_err();
+        assert!(matches!(refused, AttachError::NotNative { .. }), "{refused}");
+        let attached = kernel.attach(&["lo".into()], AttachMode::Auto).unwrap();
+        assert_eq!(attached[0].mode, Mode::Generic);
+        assert!(attached[0].native_refused.is_some());
+        assert!(!place.pins().contains(&"link-out".into()), "{:?}", place.pins());
+    });
+}
