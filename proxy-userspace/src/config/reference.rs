@@ -108,7 +108,7 @@ mod tests {
         let stands = std::fs::read_to_string(path).expect("docs/configuration.md");
         assert!(
             stands == markdown(),
-            "docs/configuration.md is old; make it anew: cargo run -p proxy-userspace -- schema --markdown > docs/configuration.md"
+            "docs/configuration.md is not what the program says of itself: run `cargo xtask docs`"
         );
     }
 
