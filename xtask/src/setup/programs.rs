@@ -17,11 +17,18 @@ pub(super) fn has_bpf_linker() -> bool {
         .is_some_and(|text| text.trim() == format!("bpf-linker {BPF_LINKER}"))
 }
 
-/// The LLVM that bpf-linker can be built with: `LLVM_PREFIX`, or Debian's.
+/// The LLVM that bpf-linker can be built with: `LLVM_PREFIX`, or Debian's. Each comes in pieces, of which these are
+/// the last ones.
 pub(super) fn llvm() -> Option<String> {
-    let named = std::env::var("LLVM_PREFIX").ok();
-    let debian = format!("/usr/lib/llvm-{}", bpf_build::LINKER_LLVM);
-    named.into_iter().chain([debian]).find(|prefix| Path::new(prefix).join("bin/llvm-config").is_file())
+    let named = std::env::var("LLVM_PREFIX")
+        .ok()
+        .map(|prefix| (prefix, ["bin/llvm-config", "include/llvm-c/Core.h"]));
+    let debian =
+        (format!("/usr/lib/llvm-{}", bpf_build::LINKER_LLVM), ["include/llvm-c/Core.h", "lib/libPolly.a"]);
+    let whole = |(prefix, pieces): &(String, [&str; 2])| {
+        pieces.iter().all(|piece| Path::new(prefix).join(piece).exists())
+    };
+    named.into_iter().chain([debian]).find(whole).map(|(prefix, _)| prefix)
 }
 
 /// Builds bpf-linker.
