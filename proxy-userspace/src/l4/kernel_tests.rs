@@ -318,3 +318,31 @@ fn a_driver_without_native_xdp_gets_generic_and_it_is_said() {
         assert!(!place.pins().contains(&"link-out".into()), "{:?}", place.pins());
     });
 }
+
+#[test]
+fn a_new_packet_is_explained_down_to_the_neighbour() {
+    in_a_place(|place| {
+        let kernel = Kernel::open(&place.config()).unwrap();
+        kernel.apply(&place.desired(&BACKENDS)).unwrap();
+        kernel.keep();
+        let tuple: Tuple = "tcp 10.80.0.99:5555 10.80.0.1:80".parse().unwrap();
+        let said = kernel.explain(&tuple).unwrap();
+        assert_eq!((said.verdict, said.listener.as_deref()), (Verdict::Forward, Some("web.v4")));
+        let slots = kernel.tables.rings.get(0).unwrap().unwrap().slots;
+        let backend = said.backend.clone().unwrap();
+        assert_eq!(slots[said.slot.unwrap() as usize], backend.id);
+        assert_eq!(said.way.clone().unwrap().interface, "out");
+        let view = View::open(&place.config().pin_dir).unwrap().unwrap();
+        assert_eq!(view.explain(&tuple).unwrap().backend, said.backend);
+        assert_eq!(view.status().unwrap().listeners.len(), 2);
+
+        let elsewhere = kernel.explain(&"tcp 10.80.0.99:5555 10.80.0.1:81".parse().unwrap()).unwrap();
+        assert_eq!((elsewhere.verdict, elsewhere.listener), (Verdict::Pass, None));
+        let mut down = place.desired(&BACKENDS);
+        down.listeners[0].backends.iter_mut().for_each(|backend| backend.down = true);
+        kernel.apply(&down).unwrap();
+        let dropped = kernel.explain(&tuple).unwrap();
+        assert_eq!((dropped.verdict, dropped.reason), (Verdict::Drop, Some("no_backend")));
+        assert!(dropped.why.last().unwrap().contains("10.80.0.11:8080 (down)"), "{:?}", dropped.why);
+    });
+}

@@ -11,6 +11,8 @@ mod clock;
 mod collect;
 /// What the kernel part should do, in the words of the configuration.
 mod desired;
+/// What becomes of a packet.
+mod explain;
 /// Follows what changes around the kernel part.
 mod follow;
 /// The kernel part, opened.
@@ -38,6 +40,7 @@ pub use attach::{AttachError, Attachment, Mode};
 pub use capability::{Capability, Feature};
 pub use collect::Collected;
 pub use desired::{Desired, DesiredBackend, DesiredListener};
+pub use explain::{Chosen, Explanation, FlowStatus, Tuple, TupleError, Verdict, WayOut};
 pub use follow::{FollowError, Followed};
 pub use kernel::{Applied, ApplyError, Kernel, KnownBackend};
 pub use load::{OpenError, OpenNote};
