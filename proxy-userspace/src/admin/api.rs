@@ -253,8 +253,9 @@ pub struct Pool {
 pub struct Backend {
     /// Its address.
     pub address: String,
-    /// Its weight.
-    pub weight: u32,
+    /// Its weight; none: no daemon runs, and the kernel part does not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
     /// Whether it gets new flows.
     pub state: State,
     /// By whom it is drained: `hand` or `config`.

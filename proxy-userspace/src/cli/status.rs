@@ -117,7 +117,7 @@ fn pools(pools: &[Pool]) -> Table {
             plain(backend.address.clone()),
             (backend.state.word().to_owned(), style),
             plain(health(backend)),
-            plain(backend.weight.to_string()),
+            plain(backend.weight.map_or_else(|| "-".to_owned(), |weight| weight.to_string())),
         ];
         let rest = use_cells(&backend.use_).into_iter().chain([why(backend)]);
         table.styled_row(first.into_iter().chain(rest.map(plain)));

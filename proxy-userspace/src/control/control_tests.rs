@@ -12,9 +12,10 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 use super::dataplane::{Dataplane, DataplaneError, Known, Observed, Place, Seen};
-use super::reload::Outside;
+use super::order::Order;
+use super::outside::Outside;
 use super::run::{RunError, start};
-use super::supervisor::{Events, Order, Supervisor};
+use super::supervisor::{Events, Supervisor};
 use crate::admin::api::{Drain, Interface, Refusal, RefusalKind, State, Status, Traffic};
 use crate::admin::{Client, ClientError};
 use crate::config::{Forward, KernelConfig};
@@ -29,6 +30,7 @@ struct Told {
     refuse_apply: bool,
     refuse_attach: bool,
     kept: bool,
+    unroutable: bool,
     known: HashMap<Place, Known>,
     observed: Observed,
 }
@@ -63,7 +65,7 @@ impl Dataplane for Fake {
             return Err("no space in a map".into());
         }
         told.applied.push(desired.clone());
-        Ok(vec![])
+        Ok(if told.unroutable { vec!["no route to 10.1.0.1:80".into()] } else { vec![] })
     }
 
     fn attach(&mut self, config: &KernelConfig) -> Result<Vec<String>, DataplaneError> {
@@ -373,12 +375,37 @@ fn what_could_not_be_applied_is_applied_later() {
 }
 
 #[test]
+fn what_the_kernel_part_could_not_do_is_told_again_until_it_can() {
+    let world = World::new("incomplete");
+    world.write(CONFIG);
+    world.kernel.0.borrow_mut().unroutable = true;
+    let (mut supervisor, ..) = world.start().unwrap();
+    supervisor.refresh();
+    assert_eq!(world.kernel.times_applied(), 2);
+    world.kernel.0.borrow_mut().unroutable = false;
+    supervisor.refresh();
+    supervisor.refresh();
+    assert_eq!(world.kernel.times_applied(), 3);
+}
+
+#[test]
+fn a_backend_without_a_route_is_down_and_status_says_why() {
+    let (world, supervisor) = World::started("no-route", CONFIG);
+    let place = Place { listener: "web".into(), address: "10.1.0.1:80".parse().unwrap() };
+    world.kernel.0.borrow_mut().observed.backends =
+        HashMap::from([(place, Seen { down: true, ..Seen::default() })]);
+    let backend = supervisor.status().pools[0].backends[0].clone();
+    assert_eq!(backend.state, State::Down);
+    assert_eq!(backend.health.why.as_deref(), Some("no route to it"));
+}
+
+#[test]
 fn status_sums_over_listeners_and_measures_rates() {
     let (world, mut supervisor) = World::started("status", CONFIG);
     let see = |listener: &str, address: &str, packets: u64| {
         let place = Place { listener: listener.into(), address: address.parse().unwrap() };
         let traffic = Traffic { packets, ..Traffic::default() };
-        (place, Seen { flows: 2, traffic })
+        (place, Seen { flows: 2, traffic, down: false })
     };
     let observe = |factor: u64| {
         world.kernel.0.borrow_mut().observed.backends = HashMap::from([
@@ -439,7 +466,7 @@ fn the_admin_socket_is_answered_and_the_file_is_watched() {
     world.write(CONFIG);
     let client = Client::new(world.socket());
     let weights = async || -> Vec<u32> {
-        client.status().await.unwrap().pools[0].backends.iter().map(|b| b.weight).collect()
+        client.status().await.unwrap().pools[0].backends.iter().filter_map(|b| b.weight).collect()
     };
     serving_loop(&world, async {
         assert_eq!(weights().await, [1, 3]);

@@ -54,6 +54,8 @@ pub(super) struct Place {
 pub(super) struct Seen {
     pub(super) flows: u64,
     pub(super) traffic: Traffic,
+    /// It gets no new flows: it does not answer, or there is no way to it.
+    pub(super) down: bool,
 }
 
 /// What an earlier daemon left about a backend of one listener.

@@ -1,12 +1,15 @@
-//! The kernel part as it is, behind [`Dataplane`].
+//! The kernel part as it is, behind [`Dataplane`]; and what it says of itself when no daemon runs.
 
 use std::collections::HashMap;
 
-use crate::admin::api::Status;
+use crate::admin::api::{self, Status};
 use crate::config::{Config, KernelConfig};
-use crate::l4::{Desired, Kernel, OpenError};
+use crate::l4::{
+    BackendState, BackendStatus, Count, Desired, InterfaceStatus, Kernel, KernelStatus, ListenerStatus,
+    MapError, View,
+};
 
-use super::dataplane::{Dataplane, DataplaneError, Known, Observed, Place};
+use super::dataplane::{Dataplane, DataplaneError, Known, Observed, Place, Seen};
 
 /// Loads the kernel part, or adopts it if it is loaded.
 pub(super) fn open(config: &KernelConfig) -> Result<Box<dyn Dataplane>, DataplaneError> {
@@ -16,11 +19,6 @@ pub(super) fn open(config: &KernelConfig) -> Result<Box<dyn Dataplane>, Dataplan
     }
     tracing::info!("the kernel part is {}", if kernel.adopted() { "taken over as it was" } else { "loaded" });
     Ok(Box::new(kernel))
-}
-
-/// What the kernel part does by itself, when no daemon runs.
-pub fn status_without_daemon(_config: &Config) -> Result<Status, OpenError> {
-    Ok(Status::default())
 }
 
 impl Dataplane for Kernel {
@@ -47,7 +45,7 @@ impl Dataplane for Kernel {
     }
 
     fn follow(&mut self) -> Result<Vec<String>, DataplaneError> {
-        Ok(vec![])
+        Ok(Kernel::follow(self)?.iter().map(ToString::to_string).collect())
     }
 
     fn collect(&mut self) -> Result<(), DataplaneError> {
@@ -56,10 +54,96 @@ impl Dataplane for Kernel {
     }
 
     fn observe(&self) -> Result<Observed, DataplaneError> {
-        Ok(Observed::default())
+        let status = self.status()?;
+        let backends = status.listeners.iter().flat_map(|listener| {
+            let there = listener.backends.iter().filter(|b| b.state != BackendState::Leaving);
+            there.map(|backend| {
+                let place = Place { listener: listener.name.as_str().into(), address: backend.address };
+                let down = backend.state == BackendState::Down;
+                (place, Seen { flows: backend.flows, traffic: traffic(backend), down })
+            })
+        });
+        let backends = backends.collect();
+        let api::Kernel { interfaces, flow_tables, drops, notices } = kernel(status);
+        Ok(Observed { interfaces, flow_tables, drops, notices, backends })
     }
 
     fn explain(&self, _tuple: &str) -> Result<serde_json::Value, DataplaneError> {
         Err("this build explains nothing yet".into())
+    }
+}
+
+/// What the kernel part does by itself, when no daemon runs: a "pool" is what a listener has.
+pub fn status_without_daemon(config: &Config) -> Result<Status, MapError> {
+    let Some(config) = &config.kernel else { return Ok(Status::default()) };
+    let Some(view) = View::open(&config.pin_dir)? else { return Ok(Status::default()) };
+    let mut status = view.status()?;
+    let (listeners, pools) = std::mem::take(&mut status.listeners).into_iter().map(alone).unzip();
+    Ok(Status { daemon: None, kernel: Some(kernel(status)), listeners, pools })
+}
+
+fn alone(listener: ListenerStatus) -> (api::Listener, api::Pool) {
+    let mut sum = api::Use::default();
+    let mut backends = Vec::new();
+    for backend in &listener.backends {
+        let use_ = api::Use { flows: backend.flows, traffic: traffic(backend), rate: api::Rate::default() };
+        sum += use_;
+        backends.push(api::Backend {
+            address: backend.address.to_string(),
+            weight: backend.weight,
+            state: match backend.state {
+                BackendState::Ready => api::State::Ready,
+                BackendState::Draining | BackendState::Leaving => api::State::Draining,
+                BackendState::Down => api::State::Down,
+            },
+            drained_by: None,
+            health: api::Health { word: "unchecked".into(), ..api::Health::default() },
+            use_,
+        });
+    }
+    let pool = api::Pool { name: listener.name.clone(), check: None, backends };
+    let listener = api::Listener {
+        pool: listener.name.clone(),
+        name: listener.name,
+        protocol: listener.protocol.into(),
+        forward: listener.forward.into(),
+        bind: listener.addresses,
+        use_: sum,
+    };
+    (listener, pool)
+}
+
+fn traffic(backend: &BackendStatus) -> api::Traffic {
+    let t = &backend.traffic;
+    api::Traffic {
+        packets: t.packets,
+        bytes: t.bytes,
+        return_packets: t.return_packets,
+        return_bytes: t.return_bytes,
+        new_flows: t.new_flows,
+    }
+}
+
+fn kernel(status: KernelStatus) -> api::Kernel {
+    let interface = |interface: InterfaceStatus| api::Interface {
+        name: interface.name,
+        mode: interface.mode.map_or_else(|| "detached".to_owned(), |mode| mode.to_string()),
+        note: interface.native_refused.map(|why| format!("its driver refused native XDP: {why}")),
+    };
+    let counter = |count: Count| api::Counter {
+        name: count.name.into(),
+        meaning: count.meaning.into(),
+        count: count.count,
+    };
+    let table = |table: crate::l4::FlowTableStatus| api::FlowTable {
+        family: table.family.into(),
+        used: table.used,
+        size: table.size,
+    };
+    api::Kernel {
+        interfaces: status.interfaces.into_iter().map(interface).collect(),
+        flow_tables: status.flow_tables.into_iter().map(table).collect(),
+        drops: status.drops.into_iter().map(counter).collect(),
+        notices: status.notices.into_iter().map(counter).collect(),
     }
 }

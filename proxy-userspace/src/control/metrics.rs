@@ -122,7 +122,7 @@ fn backend_states(text: &mut Text, backends: &[(&str, &Backend)]) {
     }
     let mut weight = text.metric("proxy_now_backend_weight", Gauge, "A backend's weight.");
     for (pool, backend) in backends {
-        weight.sample(&labels(pool, &backend.address), backend.weight);
+        weight.sample(&labels(pool, &backend.address), backend.weight.unwrap_or(0));
     }
 }
 

@@ -9,12 +9,16 @@ mod difference;
 mod drain;
 /// What the checks have found.
 mod health;
-/// The kernel part as it is, behind that trait.
+/// The kernel part as it is, behind that trait; and without a daemon.
 mod kernel;
 /// Text for Prometheus.
 mod metrics;
 /// What the kernel part wants an operator to know.
 mod notes;
+/// What the supervisor is told to do.
+mod order;
+/// What the supervisor reaches for.
+mod outside;
 /// A new configuration: loaded, compiled, applied; or refused.
 mod reload;
 /// Starting: what is made, and in which order.

@@ -1,31 +1,18 @@
 //! A new configuration: loaded, compiled, applied; or refused, and then everything is as it was.
 
-use std::path::Path;
-
 use crate::admin::api::{Change, Mistake, Refusal, RefusalKind, Reload};
 use crate::admin::{Server, SocketError};
 use crate::config::{AdminConfig, Config, ConfigErrors, Diagnostic, KernelConfig, Severity};
 use crate::l4::Desired;
 use crate::upstream::health::CheckKey;
 
-use super::dataplane::{Dataplane, DataplaneError};
+use super::dataplane::DataplaneError;
 use super::difference::difference;
 use super::health::checks;
 use super::notes::Source;
 use super::signal;
 use super::snapshot::compile;
 use super::supervisor::Supervisor;
-
-/// Reads a configuration.
-type Load = dyn Fn(&Path) -> Result<Config, ConfigErrors>;
-/// Loads the kernel part, or adopts it if it is loaded.
-type Open = dyn Fn(&KernelConfig) -> Result<Box<dyn Dataplane>, DataplaneError>;
-
-/// How a configuration is loaded, and how the kernel part is opened: what tests do otherwise.
-pub(super) struct Outside {
-    pub(super) load: Box<Load>,
-    pub(super) open: Box<Open>,
-}
 
 impl Supervisor {
     /// Puts the configuration on disk in force, and says what changed; or leaves everything as it was, and says why.
@@ -103,10 +90,11 @@ impl Supervisor {
     pub(super) fn replace_kernel(&mut self, desired: Desired) -> Result<(), DataplaneError> {
         let Some(kernel) = &mut self.kernel else {
             let mut kernel = (self.outside.open)(&desired.kernel)?;
-            self.notes.log(Source::Apply, kernel.apply(&desired)?);
+            let notes = kernel.apply(&desired)?;
             self.notes.log(Source::Attach, kernel.attach(&desired.kernel)?);
             kernel.keep();
-            (self.kernel, self.applied) = (Some(kernel), Some(desired));
+            self.kernel = Some(kernel);
+            self.applied(desired, notes);
             return Ok(());
         };
         let notes = kernel.apply(&desired)?;
@@ -120,8 +108,7 @@ impl Supervisor {
                 }
             }
         }
-        self.notes.log(Source::Apply, notes);
-        self.applied = Some(desired);
+        self.applied(desired, notes);
         Ok(())
     }
 

@@ -16,10 +16,11 @@ use super::dataplane::DataplaneError;
 use super::drain::Drained;
 use super::health::Findings;
 use super::notes::Notes;
-use super::reload::Outside;
+use super::order::Order;
+use super::outside::Outside;
 use super::snapshot::compile;
 use super::status::Rates;
-use super::supervisor::{Events, Order, Supervisor};
+use super::supervisor::{Events, Supervisor};
 use super::{signal, watch};
 
 /// Calls and orders that may wait.
@@ -106,6 +107,7 @@ pub(super) fn start(
         file: file.to_owned(),
         kernel: kernel.map_err(RunError::Kernel)?,
         applied: None,
+        incomplete: false,
         findings: Findings::default(),
         drained: Drained::default(),
         checkers,

@@ -6,7 +6,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::supervisor::Order;
+use super::order::Order;
 
 /// Turns signals into orders, for as long as somebody takes them. Needs a tokio runtime.
 pub(super) fn listen(orders: mpsc::Sender<Order>) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! What is told to those who ask.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use crate::admin::api::{self, Rate, State, Status, Traffic, Use};
@@ -50,13 +50,18 @@ pub(super) struct Known<'a> {
 /// Everything that is to be known, but for the daemon itself.
 pub(super) fn status(known: Known<'_>) -> Status {
     let mut uses: HashMap<CheckKey, Use> = HashMap::new();
+    let mut lost = HashSet::new();
     let mut listeners = Vec::new();
     for listener in &known.config.listeners {
         let mut sum = Use::default();
         for (address, backend) in known.config.backends(listener) {
-            let one = use_of(known, &Place { listener: listener.name.clone(), address });
+            let place = Place { listener: listener.name.clone(), address };
+            let one = use_of(known, &place);
             sum += one;
             let key = CheckKey { pool: listener.pool.clone(), backend: backend.address };
+            if known.observed.and_then(|o| o.backends.get(&place)).is_some_and(|seen| seen.down) {
+                lost.insert(key.clone());
+            }
             *uses.entry(key).or_default() += one;
         }
         listeners.push(api::Listener {
@@ -71,7 +76,7 @@ pub(super) fn status(known: Known<'_>) -> Status {
     let pool = |pool: &PoolConfig| api::Pool {
         name: pool.name.to_string(),
         check: pool.health.as_ref().map(describe),
-        backends: pool.backends.iter().map(|b| backend(known, pool, b, &uses)).collect(),
+        backends: pool.backends.iter().map(|b| backend(known, pool, b, &uses, &lost)).collect(),
     };
     let pools = known.config.pools.iter().map(pool).collect();
     Status { daemon: None, kernel: known.observed.map(kernel), listeners, pools }
@@ -96,20 +101,26 @@ fn backend(
     pool: &PoolConfig,
     backend: &BackendConfig,
     uses: &HashMap<CheckKey, Use>,
+    lost: &HashSet<CheckKey>,
 ) -> api::Backend {
     let key = CheckKey { pool: pool.name.clone(), backend: backend.address };
     let by_hand = known.drained.has(&key);
     let drained_by = if by_hand { Some("hand") } else { backend.drain.then_some("config") };
+    let serves = known.findings.serves(&key);
+    let mut health = match (&pool.health, known.findings.of(&key)) {
+        (None, _) => api::Health { word: "unchecked".into(), ..api::Health::default() },
+        (Some(_), None) => api::Health { word: Health::Unknown.word().into(), ..api::Health::default() },
+        (Some(_), Some(finding)) => health(finding),
+    };
+    if serves && lost.contains(&key) {
+        health.why = Some("no route to it".into());
+    }
     api::Backend {
         address: backend.address.to_string(),
-        weight: backend.weight,
-        state: state(by_hand || backend.drain, known.findings.serves(&key)),
+        weight: Some(backend.weight),
+        state: state(by_hand || backend.drain, serves && !lost.contains(&key)),
         drained_by: drained_by.map(str::to_owned),
-        health: match (&pool.health, known.findings.of(&key)) {
-            (None, _) => api::Health { word: "unchecked".into(), ..api::Health::default() },
-            (Some(_), None) => api::Health { word: Health::Unknown.word().into(), ..api::Health::default() },
-            (Some(_), Some(finding)) => health(finding),
-        },
+        health,
         use_: uses.get(&key).copied().unwrap_or_default(),
     }
 }

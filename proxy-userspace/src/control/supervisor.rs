@@ -21,7 +21,8 @@ use super::dataplane::{Dataplane, DataplaneError, Observed, Place};
 use super::drain::{Drained, meant};
 use super::health::Findings;
 use super::notes::{Notes, Source};
-use super::reload::Outside;
+use super::order::Order;
+use super::outside::Outside;
 use super::snapshot::compile;
 use super::status::{Known, Rates, state, status};
 use super::{metrics, signal};
@@ -30,15 +31,6 @@ use super::{metrics, signal};
 const COLLECT_EVERY: Duration = Duration::from_millis(100);
 /// Rates are measured over this; what could not be applied is tried again.
 const MEASURE_EVERY: Duration = Duration::from_secs(2);
-
-/// What the supervisor is told to do, and by whom.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Order {
-    /// Put the configuration on disk in force.
-    Reload(&'static str),
-    /// Stop; the kernel part goes on.
-    Stop(&'static str),
-}
 
 /// Where everything that happens comes from.
 #[derive(Debug)]
@@ -57,6 +49,8 @@ pub(super) struct Supervisor {
     pub(super) kernel: Option<Box<dyn Dataplane>>,
     /// What the kernel part was last told.
     pub(super) applied: Option<Desired>,
+    /// The kernel part could not do all of it: it is told again at every measuring.
+    pub(super) incomplete: bool,
     pub(super) findings: Findings,
     pub(super) drained: Drained,
     pub(super) checkers: Checkers,
@@ -116,20 +110,25 @@ impl Supervisor {
     pub(super) fn apply(&mut self) -> Result<(), DataplaneError> {
         let desired = compile(&self.config, &self.findings, &self.drained);
         let (Some(kernel), Some(desired)) = (&mut self.kernel, desired) else { return Ok(()) };
-        if self.applied.as_ref() != Some(&desired) {
-            self.notes.log(Source::Apply, kernel.apply(&desired)?);
-            self.applied = Some(desired);
+        if self.incomplete || self.applied.as_ref() != Some(&desired) {
+            let notes = kernel.apply(&desired)?;
+            self.applied(desired, notes);
         }
         Ok(())
+    }
+
+    /// Remembers what was applied, and what could not be done of it.
+    pub(super) fn applied(&mut self, desired: Desired, notes: Vec<String>) {
+        self.incomplete = !notes.is_empty();
+        self.notes.log(Source::Apply, notes);
+        self.applied = Some(desired);
     }
 
     fn collect(&mut self) {
         let Some(kernel) = &mut self.kernel else { return };
         match kernel.follow() {
             Ok(notes) => notes.iter().for_each(|note| tracing::warn!("{note}")),
-            Err(error) => {
-                tracing::warn!("changes of routes, neighbours or interfaces were not followed: {error}")
-            }
+            Err(error) => tracing::warn!("what changes around the kernel part is not followed: {error}"),
         }
         if let Err(error) = kernel.collect() {
             tracing::warn!("flows that are over could not be collected: {error}");

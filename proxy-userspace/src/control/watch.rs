@@ -13,7 +13,7 @@ use inotify::{EventMask, EventStream, Inotify, WatchMask};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::supervisor::Order;
+use super::order::Order;
 
 /// Nothing must happen in the folder for this long before the file is read.
 const QUIET: Duration = Duration::from_millis(100);
