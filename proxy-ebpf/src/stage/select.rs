@@ -7,6 +7,7 @@ use proxy_common::{
     flow::Slot,
     hash::{flow_hash, mix64, one_of},
     limits::PORT_PROBES,
+    listener::{Ours, filter_bit},
     maglev::{NO_BACKEND, RING_SLOTS},
     settings::Settings,
 };
@@ -40,7 +41,7 @@ pub fn source<'w, W: World + Tables<A>, A: Address>(
     }
 }
 
-/// A port from `source` towards `backend` that no established and no fresh young flow uses: leaves the 5-tuple of the
+/// A port from `source` towards `backend` that no listener, no established and no fresh young flow uses: leaves the 5-tuple of the
 /// backend's side in `there`, that of its answers in `back`. Candidates follow from the flow's hash, so that a
 /// retransmitted SYN tries the same ones in the same order.
 #[inline(never)]
@@ -50,7 +51,7 @@ pub fn port<W: World + Tables<A>, A: Address>(
     backend: &Backend<A>,
     source: &NatSource<A>,
 ) -> Outcome<Be16> {
-    let Some(settings) = world.settings() else {
+    let (Some(settings), Some(filter)) = (world.settings(), world.filter()) else {
         return dropped(DropReason::PortsExhausted);
     };
     let mut seed = work.hash;
@@ -58,7 +59,13 @@ pub fn port<W: World + Tables<A>, A: Address>(
         seed = mix64(seed);
         let candidate =
             Be16::new(source.port_low.wrapping_add(one_of(seed, source.port_count as u32) as u16));
-        backend_side(&mut work.there, &source.address, candidate, backend, work.ip.key.protocol);
+        // An answer to an address that is listened on would be taken for a client's packet. A bit that is another's
+        // costs a candidate.
+        let protocol = work.ip.key.protocol;
+        if filter.has(filter_bit(Ours::Listener, source.address, candidate, protocol)) {
+            continue;
+        }
+        backend_side(&mut work.there, &source.address, candidate, backend, protocol);
         work.back.answer_to(&work.there);
         if world.flow(&work.back).is_none() && !is_young(world, work, settings) {
             return Continue(candidate);

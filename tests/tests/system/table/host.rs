@@ -8,7 +8,8 @@ use proxy_ebpf::verdict::Verdict;
 use proxy_tests::bpf;
 use proxy_tests::config::Protocol;
 use proxy_tests::host::{Host, Service, Way};
-use proxy_tests::packet::protocol;
+use proxy_tests::packet::{Packet, protocol};
+use proxy_tests::parsed::Parsed;
 use proxy_tests::world::{Family, Layout};
 
 use super::engine::{Engine, Fate, Place, Side};
@@ -83,6 +84,35 @@ impl Engine for OnHost {
     fn noticed(&self, notice: &str) -> Result<u64> {
         Ok(self.host.noticed(notice))
     }
+}
+
+/// Listeners on the very address that connections to backends leave from: their ports are left alone.
+pub(super) fn ports_of_listeners_are_not_given_to_flows() -> Result<()> {
+    let ours: IpAddr = "10.0.0.1".parse()?;
+    let to = SocketAddr::new("10.0.0.11".parse()?, 80);
+    let listened = 1024..2048u16;
+    let services = listened.clone().map(|port| Service {
+        protocol: protocol::TCP,
+        bind: SocketAddr::new(ours, port),
+        backends: vec![to],
+        nat_source: Some(ours),
+    });
+    let way = Way { ifindex: BACK, to_mac: [2, 0, 0, 0, 1, 0], from_mac: [2, 0, 0, 0, 0, 2], mtu: 1500 };
+    let mut host = Host::new(&services.collect::<Vec<_>>(), HashMap::from([(to.ip(), way)]));
+    for port in 40_000..40_500 {
+        let client = SocketAddr::new("192.0.2.1".parse()?, port);
+        let syn = Packet::syn(client, SocketAddr::new(ours, 1500), 1)
+            .between([2, 0, 0, 0, 2, 0], [2, 0, 0, 0, 0, 1]);
+        let (verdict, after) = host.run(FRONT, &syn.bytes());
+        ensure!(verdict == Verdict::Redirect(BACK), "{verdict:?}");
+        let seen = Parsed::of(after)?;
+        ensure!(
+            !listened.contains(&seen.from().port()),
+            "an answer to {} would meet a listener",
+            seen.from()
+        );
+    }
+    Ok(())
 }
 
 /// The corpus and its mutants: judged as in the kernel.

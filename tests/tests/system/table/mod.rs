@@ -19,7 +19,7 @@ use proxy_tests::runner::Fact;
 use proxy_tests::world::{Family, Layout, World};
 
 use engine::Engine;
-use host::OnHost;
+use host::{OnHost, ports_of_listeners_are_not_given_to_flows};
 use kernel::Kernel;
 
 pub(crate) const FACTS: &[Fact] = facts![
@@ -35,6 +35,7 @@ pub(crate) const ROOTLESS: &[Fact] = facts![rootless:
     flows_by_nat_on_the_host,
     flows_by_dsr_on_the_host,
     the_corpus_on_the_host,
+    ports_of_listeners_are_not_given_to_flows,
 ];
 
 /// Shows something on the loaded program, for both families.
