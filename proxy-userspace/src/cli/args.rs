@@ -4,7 +4,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::context::{Context, Global};
 use super::outcome::Outcome;
-use super::{check, completions, drain, reload, run, schema, status};
+use super::{check, completions, detach, doctor, drain, explain, reload, run, schema, status};
 
 /// An eBPF-accelerated load balancer for Linux
 #[derive(Debug, Parser)]
@@ -28,6 +28,12 @@ pub(super) enum Command {
     Drain(drain::Drain),
     /// Give a drained backend new flows again
     Undrain(drain::Undrain),
+    /// Tell what becomes of a packet, and why
+    Explain(explain::Explain),
+    /// Look for what keeps packets from flowing, and say what mends it
+    Doctor(doctor::Doctor),
+    /// Take everything out of the kernel: programs, tables, pins
+    Detach(detach::Detach),
     /// Check a configuration: every mistake at once, and what would be served
     Check(check::Check),
     /// Print the JSON schema of proxy.toml
@@ -45,6 +51,9 @@ impl Command {
             Self::Status(status) => status.run(context),
             Self::Drain(drain) => drain.run(context),
             Self::Undrain(undrain) => undrain.run(context),
+            Self::Explain(explain) => explain.run(context),
+            Self::Doctor(doctor) => doctor.run(context),
+            Self::Detach(detach) => detach.run(context),
             Self::Check(check) => check.run(context),
             Self::Schema(schema) => schema.run(context),
             Self::Completions(completions) => completions.run(&mut Cli::command(), context),

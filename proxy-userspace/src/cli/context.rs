@@ -11,6 +11,8 @@ use crate::config::{self, Config, ConfigErrors};
 const CONFIG_PATHS: [&str; 2] = ["/etc/proxy-now/proxy.toml", "proxy.toml"];
 /// Where the daemon's socket is, unless anybody says something else.
 const SOCKET_PATH: &str = "/run/proxy-now/admin.sock";
+/// Where the kernel part is pinned, unless the configuration says something else.
+const PIN_DIR: &str = "/sys/fs/bpf/proxy-now";
 /// The variable that names the socket.
 const SOCKET_VARIABLE: &str = "PROXY_NOW_SOCKET";
 
@@ -69,6 +71,12 @@ impl Context {
             .or_else(variable)
             .or_else(configured)
             .unwrap_or_else(|| Path::new(SOCKET_PATH).into())
+    }
+
+    /// Where the kernel part is pinned. A configuration that cannot be read says nothing about it.
+    pub fn pin_dir(&self) -> PathBuf {
+        let configured = self.load_config().ok().and_then(|config| config.kernel);
+        configured.map_or_else(|| PIN_DIR.into(), |kernel| kernel.pin_dir)
     }
 
     /// The socket that was asked for on the command line, if one was: `run` listens there instead of where the

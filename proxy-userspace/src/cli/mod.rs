@@ -11,8 +11,14 @@ mod completions;
 mod context;
 /// Asks the daemon.
 mod daemon;
+/// `proxy-now detach`
+mod detach;
+/// `proxy-now doctor`
+mod doctor;
 /// `proxy-now drain`, `proxy-now undrain`
 mod drain;
+/// `proxy-now explain`
+mod explain;
 /// Numbers that people can take in.
 mod human;
 /// How a command ends.

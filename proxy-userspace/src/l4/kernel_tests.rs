@@ -346,3 +346,55 @@ fn a_new_packet_is_explained_down_to_the_neighbour() {
         assert!(dropped.why.last().unwrap().contains("10.80.0.11:8080 (down)"), "{:?}", dropped.why);
     });
 }
+
+#[test]
+fn detach_takes_everything_out_but_not_from_under_a_daemon() {
+    in_a_place(|place| {
+        let pin_dir = place.config().pin_dir;
+        let kernel = Kernel::open(&place.config()).unwrap();
+        kernel.apply(&place.desired(&BACKENDS)).unwrap();
+        kernel.attach(&["out".into()], AttachMode::Auto).unwrap();
+        kernel.follow().unwrap();
+        kernel.keep();
+        assert!(matches!(detach_all(&pin_dir), Err(DetachError::Busy(_))));
+        drop(kernel);
+        // A child that another test has just forked holds the lock until it runs its own program.
+        let detached = loop {
+            match detach_all(&pin_dir) {
+                Err(DetachError::Busy(_)) => std::thread::sleep(Duration::from_millis(10)),
+                result => break result.unwrap(),
+            }
+        };
+        assert_eq!(detached.interfaces, ["out"]);
+        assert!(!pin_dir.exists());
+        for what in ["link show out", "neigh"] {
+            let mut args = vec!["-n", &place.name];
+            args.extend(what.split(' '));
+            let shown = String::from_utf8(Command::new("ip").args(args).output().unwrap().stdout).unwrap();
+            assert!(!shown.contains("xdp") && !shown.contains("managed"), "{shown}");
+        }
+        assert_eq!(detach_all(&pin_dir).unwrap(), Detached::default());
+    });
+}
+
+#[test]
+fn the_link_of_another_version_is_taken_over_and_its_tables_go() {
+    in_a_place(|place| {
+        let root = place.config().pin_dir;
+        let first = Kernel::open(&place.config()).unwrap();
+        first.attach(&["out".into()], AttachMode::Auto).unwrap();
+        first.keep();
+        drop(first);
+        std::fs::create_dir(root.join("v0")).unwrap();
+        for pin in place.pins() {
+            std::fs::rename(root.join("v1").join(&pin), root.join("v0").join(&pin)).unwrap();
+        }
+        let second = Kernel::open(&place.config()).unwrap();
+        assert!(matches!(second.notes(), [OpenNote::OtherVersion(_)]), "{:?}", second.notes());
+        let attached = second.attach(&["out".into()], AttachMode::Auto).unwrap();
+        assert!(attached[0].taken_over);
+        second.keep();
+        assert!(!root.join("v0").exists());
+        assert!(place.pins().contains(&"link-out".into()));
+    });
+}

@@ -11,6 +11,10 @@ mod clock;
 mod collect;
 /// What the kernel part should do, in the words of the configuration.
 mod desired;
+/// Takes everything out of the kernel.
+mod detach;
+/// Looks for what keeps packets from flowing.
+mod doctor;
 /// What becomes of a packet.
 mod explain;
 /// Follows what changes around the kernel part.
@@ -40,6 +44,8 @@ pub use attach::{AttachError, Attachment, Mode};
 pub use capability::{Capability, Feature};
 pub use collect::Collected;
 pub use desired::{Desired, DesiredBackend, DesiredListener};
+pub use detach::{DetachError, Detached, detach_all};
+pub use doctor::{Check, Finding, Severity, doctor};
 pub use explain::{Chosen, Explanation, FlowStatus, Tuple, TupleError, Verdict, WayOut};
 pub use follow::{FollowError, Followed};
 pub use kernel::{Applied, ApplyError, Kernel, KnownBackend};

@@ -8,6 +8,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 const SIOCETHTOOL: u32 = 0x8946;
 const GET_DRIVER: u32 = 0x03;
+const GET_TX_CHECKSUM: u32 = 0x16;
 const GET_FLAGS: u32 = 0x25;
 const GET_GRO: u32 = 0x2b;
 const GET_CHANNELS: u32 = 0x3c;
@@ -91,6 +92,11 @@ impl Ethtool {
     /// Whether generic receive offload is on.
     pub fn gro(&self, device: &str) -> io::Result<bool> {
         Ok(self.value(device, GET_GRO)? != 0)
+    }
+
+    /// Whether checksums of what is sent are left to the device.
+    pub fn tx_checksum(&self, device: &str) -> io::Result<bool> {
+        Ok(self.value(device, GET_TX_CHECKSUM)? != 0)
     }
 
     /// Its queues. Many virtual devices cannot tell.
