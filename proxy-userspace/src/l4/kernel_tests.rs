@@ -24,15 +24,21 @@ fn run(command: &str) {
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Says so past the test runner, which keeps to itself what passing tests print.
+fn skipped(reason: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
+}
+
 /// Runs `test` in a place of its own, or says why it cannot.
 fn in_a_place(test: impl FnOnce(&Place) + Send) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: needs root for namespaces and BPF");
+        skipped("needs root for namespaces and BPF");
         return;
     }
     if object::BYTES.is_empty() {
-        eprintln!("SKIPPED: built without the BPF toolchain");
+        skipped("built without the BPF toolchain");
         return;
     }
     let name = format!("pn-l4-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -117,6 +123,14 @@ impl Place {
 }
 
 const BACKENDS: [&str; 3] = ["10.80.0.11:8080", "10.80.0.12:8080", "[fd80::11]:8080"];
+
+#[test]
+fn the_embedded_object_says_its_layout() {
+    if object::BYTES.is_empty() {
+        return skipped("built without the BPF toolchain");
+    }
+    assert_eq!(object::abi_version(), Some(proxy_common::ABI_VERSION));
+}
 
 #[test]
 fn a_start_that_is_not_finished_leaves_nothing() {
@@ -294,7 +308,7 @@ fn vlan_devices_are_in_their_table() {
         let add =
             ["-n", &place.name, "link", "add", "link", "out", "name", "out.7", "type", "vlan", "id", "7"];
         if !Command::new("ip").args(add).output().unwrap().status.success() {
-            eprintln!("SKIPPED: this kernel has no VLAN devices");
+            skipped("this kernel has no VLAN devices");
             return;
         }
         kernel.follow().unwrap();
