@@ -57,6 +57,8 @@ pub(super) const UNSAFE: &[(&str, &str)] = &[
     ("proxy-common/src/cell.rs", "a word that several CPUs write"),
     ("proxy-ebpf/src/main.rs", "entry points are found by their section"),
     ("proxy-ebpf/src/kernel/", "maps, packet bytes and helpers of the kernel"),
+    ("proxy-userspace/src/l4/sys.rs", "bpf(2), as far as aya does not offer it"),
+    ("proxy-userspace/src/net/ethtool.rs", "ioctl(2), for what a driver can do"),
     ("tests/src/bpf.rs", "bpf(2), for programs that are run on one packet"),
     ("tests/src/ethtool.rs", "ioctl(2), for offloads"),
     ("tests/src/raw.rs", "packet sockets"),
