@@ -27,6 +27,7 @@ mod tidy;
 /// Where things are in the workspace.
 mod workspace;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -71,7 +72,11 @@ enum Word {
     /// Write the documents that are made from the program itself
     Docs,
     /// Run every check: what CI runs
-    Ci,
+    Ci {
+        /// Only these
+        #[arg(value_name = "STEP", value_parser = PossibleValuesParser::new(ci::names()))]
+        steps: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -83,7 +88,7 @@ fn main() -> ExitCode {
         Word::Test { arguments } => test::run(&arguments),
         Word::Bench { arguments } => bench::run(&arguments),
         Word::Docs => docs::run(),
-        Word::Ci => ci::run(),
+        Word::Ci { steps } => ci::run(&steps),
     };
     say::outcome(&done)
 }

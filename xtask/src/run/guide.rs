@@ -24,8 +24,8 @@ pub(super) fn commands(world: &World) {
     let from = world.client_address(Family::V4, 0);
     let lines = [
         "\nTry it by hand, in another terminal of this folder:".to_string(),
-        format!("  ip netns exec {client} curl http://{v4}/"),
-        format!("  ip netns exec {client} curl http://{v6}/"),
+        format!("  ip netns exec {client} curl 'http://{v4}/'"),
+        format!("  ip netns exec {client} curl 'http://{v6}/'"),
         format!("  export PROXY_NOW_SOCKET={}", socket.display()),
         "  target/release/proxy-now status".into(),
         format!("  target/release/proxy-now explain 'tcp {from}:40000 {v4}'"),
