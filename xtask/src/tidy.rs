@@ -4,6 +4,8 @@
 mod arrows;
 /// Knots of modules.
 mod cycles;
+/// How long things are, for those who ask.
+mod figures;
 /// What is wrong, and where.
 mod finding;
 /// The tables: layers, budgets, who may use what.
@@ -29,6 +31,7 @@ use source::Source;
 /// Checks every tracked file.
 pub(crate) fn run() -> Result<()> {
     let sources = source::tracked(&workspace::root())?;
+    say::line(&figures::count(&sources).to_string());
     let findings = check(&sources);
     for finding in &findings {
         say::line(&finding.to_string());

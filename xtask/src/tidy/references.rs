@@ -2,7 +2,7 @@
 //!
 //! A path is followed through `pub use`: who uses a re-exported thing refers to where it is, not to the shelf.
 
-use super::source::{Source, is_path_sign, is_sign, is_word, line};
+use super::source::{Source, after_item, is_path_sign, is_sign, is_test_attribute, is_word, line};
 use proc_macro2::{Delimiter, TokenTree};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,17 +51,12 @@ struct Path {
 /// Finds the packages: folders with `src/` files.
 pub(super) fn packages(sources: &[Source]) -> Vec<Package> {
     let mut grouped: BTreeMap<&str, Vec<(Module, &Source)>> = BTreeMap::new();
-    for source in sources.iter().filter(|source| source.is_rust() && !is_test_file(source)) {
+    for source in sources.iter().filter(|source| source.is_rust() && !source.is_test()) {
         if let Some((package, inside)) = source.path.split_once("/src/") {
             grouped.entry(package).or_default().push((module_of(inside), source));
         }
     }
     grouped.into_iter().map(|(name, files)| package(name, &files)).collect()
-}
-
-/// Tests in a file of their own may compose what they like.
-fn is_test_file(source: &Source) -> bool {
-    source.name() == "tests.rs" || source.name().ends_with("_tests.rs") || source.path.contains("/tests/")
 }
 
 fn module_of(inside: &str) -> Module {
@@ -224,22 +219,6 @@ impl Reader {
         self.found.push(Path { segments, offered: None, shelf: false, line: line(&tokens[at]) });
         next
     }
-}
-
-/// `#[cfg(test)]`
-fn is_test_attribute(tokens: &[TokenTree], at: usize) -> bool {
-    let Some(TokenTree::Group(group)) = tokens.get(at + 1) else { return false };
-    let text = group.stream().to_string().replace(' ', "");
-    is_sign(tokens.get(at), '#') && text == "cfg(test)"
-}
-
-/// Past the item that begins at `at`: to its `;` or its braces.
-fn after_item(tokens: &[TokenTree], at: usize) -> usize {
-    let ends = |token: &TokenTree| match token {
-        TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
-        other => is_sign(Some(other), ';'),
-    };
-    tokens[at..].iter().position(ends).map_or(tokens.len(), |past| at + past + 1)
 }
 
 /// The paths of a use tree, each with the name it gives.

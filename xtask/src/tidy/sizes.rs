@@ -31,7 +31,7 @@ pub(super) fn check(source: &Source) -> Vec<Finding> {
 }
 
 /// Every function with a body: name, first line, number of lines.
-fn functions(tokens: &[TokenTree], found: &mut impl FnMut(&str, usize, usize)) {
+pub(super) fn functions(tokens: &[TokenTree], found: &mut impl FnMut(&str, usize, usize)) {
     for (at, token) in tokens.iter().enumerate() {
         if let TokenTree::Group(group) = token {
             functions(&group.stream().into_iter().collect::<Vec<_>>(), found);

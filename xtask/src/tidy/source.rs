@@ -2,7 +2,7 @@
 
 use crate::process;
 use anyhow::{Context, Result};
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::path::Path;
 
 /// One text file of the workspace.
@@ -29,6 +29,11 @@ impl Source {
     /// Whether it is Rust.
     pub(super) fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
+    }
+
+    /// Tests in a file of their own may compose what they like.
+    pub(super) fn is_test(&self) -> bool {
+        self.name() == "tests.rs" || self.name().ends_with("_tests.rs") || self.path.contains("/tests/")
     }
 
     /// Its last part.
@@ -65,4 +70,20 @@ pub(super) fn is_sign(token: Option<&TokenTree>, sign: char) -> bool {
 /// Whether `::` stands at `at`.
 pub(super) fn is_path_sign(tokens: &[TokenTree], at: usize) -> bool {
     is_sign(tokens.get(at), ':') && is_sign(tokens.get(at + 1), ':')
+}
+
+/// `#[cfg(test)]`
+pub(super) fn is_test_attribute(tokens: &[TokenTree], at: usize) -> bool {
+    let Some(TokenTree::Group(group)) = tokens.get(at + 1) else { return false };
+    let text = group.stream().to_string().replace(' ', "");
+    is_sign(tokens.get(at), '#') && text == "cfg(test)"
+}
+
+/// Past the item that begins at `at`: to its `;` or its braces.
+pub(super) fn after_item(tokens: &[TokenTree], at: usize) -> usize {
+    let ends = |token: &TokenTree| match token {
+        TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
+        other => is_sign(Some(other), ';'),
+    };
+    tokens[at..].iter().position(ends).map_or(tokens.len(), |past| at + past + 1)
 }
