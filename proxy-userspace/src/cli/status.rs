@@ -5,7 +5,7 @@ use clap::Args;
 use super::context::Context;
 use super::daemon::{refused, try_ask};
 use super::human::{short, span};
-use super::outcome::Outcome;
+use super::outcome::{Failure, Outcome};
 use super::output::{Column, Output, Style, Table, left, right};
 use crate::admin::ClientError;
 use crate::admin::api::{Backend, Daemon, Kernel, Listener, Pool, State, Status as Answer, Use};
@@ -20,14 +20,12 @@ impl Status {
         let status = match try_ask(context, async |daemon| daemon.status().await)? {
             Ok(status) => status,
             // What the kernel part does by itself can be told all the same.
-            Err(none @ ClientError::NoDaemon(_)) => match context.load_config() {
-                Ok(config) => control::status_without_daemon(&config)?,
-                Err(_) => return Err(none.into()),
-            },
+            Err(ClientError::NoDaemon(_)) => control::status_without_daemon(&context.pin_dir())?,
             Err(error) => return Err(refused(context, error)),
         };
         context.output.answer(&status, |output| print(output, &status));
-        Ok(())
+        // Neither a daemon nor a kernel part: nothing is balanced.
+        if status.daemon.is_none() && status.kernel.is_none() { Err(Failure::Shown) } else { Ok(()) }
     }
 }
 

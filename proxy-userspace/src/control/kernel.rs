@@ -1,9 +1,10 @@
 //! The kernel part as it is, behind [`Dataplane`]; and what it says of itself when no daemon runs.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use crate::admin::api::{self, Status};
-use crate::config::{Config, KernelConfig};
+use crate::config::KernelConfig;
 use crate::l4::{
     BackendState, BackendStatus, Count, Desired, InterfaceStatus, Kernel, KernelStatus, ListenerStatus,
     MapError, View,
@@ -68,15 +69,14 @@ impl Dataplane for Kernel {
         Ok(Observed { interfaces, flow_tables, drops, notices, backends })
     }
 
-    fn explain(&self, _tuple: &str) -> Result<serde_json::Value, DataplaneError> {
-        Err("this build explains nothing yet".into())
+    fn explain(&self, tuple: &str) -> Result<serde_json::Value, DataplaneError> {
+        Ok(serde_json::to_value(Kernel::explain(self, &tuple.parse()?)?)?)
     }
 }
 
 /// What the kernel part does by itself, when no daemon runs: a "pool" is what a listener has.
-pub fn status_without_daemon(config: &Config) -> Result<Status, MapError> {
-    let Some(config) = &config.kernel else { return Ok(Status::default()) };
-    let Some(view) = View::open(&config.pin_dir)? else { return Ok(Status::default()) };
+pub fn status_without_daemon(pin_dir: &Path) -> Result<Status, MapError> {
+    let Some(view) = View::open(pin_dir)? else { return Ok(Status::default()) };
     let mut status = view.status()?;
     let (listeners, pools) = std::mem::take(&mut status.listeners).into_iter().map(alone).unzip();
     Ok(Status { daemon: None, kernel: Some(kernel(status)), listeners, pools })

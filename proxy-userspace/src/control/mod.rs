@@ -15,6 +15,8 @@ mod kernel;
 mod metrics;
 /// What the kernel part wants an operator to know.
 mod notes;
+/// Addresses of listeners on which a socket of this host waits.
+mod occupied;
 /// What the supervisor is told to do.
 mod order;
 /// What the supervisor reaches for.
@@ -35,6 +37,7 @@ mod supervisor;
 mod watch;
 
 pub use kernel::status_without_daemon;
+pub use occupied::Occupied;
 pub use run::{RunError, RunOptions, run};
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::dataplane::DataplaneError;
 use super::difference::difference;
 use super::health::checks;
 use super::notes::Source;
+use super::occupied::{addresses, refuse_occupied};
 use super::signal;
 use super::snapshot::compile;
 use super::supervisor::Supervisor;
@@ -39,6 +40,8 @@ impl Supervisor {
             Refusal::new(RefusalKind::Failed, format!("{what}: {error}; the old configuration stays"))
         };
         self.refuse_what_needs_a_restart(&config)?;
+        let served = addresses(&self.config).map(|(_, address, protocol)| (address, protocol)).collect();
+        refuse_occupied(&config, &served).map_err(|error| failed("a listener", &error))?;
 
         let wanted = checks(&config);
         let mut findings = self.findings.clone();

@@ -16,6 +16,7 @@ use super::dataplane::DataplaneError;
 use super::drain::Drained;
 use super::health::Findings;
 use super::notes::Notes;
+use super::occupied::{Occupied, refuse_occupied};
 use super::order::Order;
 use super::outside::Outside;
 use super::snapshot::compile;
@@ -46,6 +47,9 @@ pub enum RunError {
     /// There is no admin socket.
     #[error(transparent)]
     Admin(#[from] SocketError),
+    /// A listener's address is in use.
+    #[error(transparent)]
+    Occupied(#[from] Occupied),
     /// The kernel part could not be loaded, told what to do, or attached.
     #[error("{0}")]
     Kernel(#[source] DataplaneError),
@@ -123,6 +127,7 @@ pub(super) fn start(
         config,
     };
     supervisor.adopt();
+    refuse_occupied(&supervisor.config, &supervisor.adopted_addresses())?;
     if let Some(desired) = compile(&supervisor.config, &supervisor.findings, &supervisor.drained) {
         supervisor.replace_kernel(desired).map_err(RunError::Kernel)?;
     }

@@ -1,5 +1,7 @@
 //! The loop: what happens, and what is done about it. One thread does all of this, so nothing here is shared.
 
+use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +15,7 @@ use crate::admin::api::{
 };
 use crate::admin::api::{Request, Status};
 use crate::admin::{Call, Server};
-use crate::config::Config;
+use crate::config::{Config, Protocol};
 use crate::l4::Desired;
 use crate::upstream::health::{CheckKey, Checkers, Failure, Health, Report};
 
@@ -21,6 +23,7 @@ use super::dataplane::{Dataplane, DataplaneError, Observed, Place};
 use super::drain::{Drained, meant};
 use super::health::Findings;
 use super::notes::{Notes, Source};
+use super::occupied::addresses;
 use super::order::Order;
 use super::outside::Outside;
 use super::snapshot::compile;
@@ -230,6 +233,14 @@ impl Supervisor {
             DrainedBackend { pool, backend, state, flows }
         };
         keys.iter().map(one).collect()
+    }
+
+    /// Addresses of listeners that the kernel part served before this daemon.
+    pub(super) fn adopted_addresses(&self) -> HashSet<(SocketAddr, Protocol)> {
+        let known = self.kernel.as_ref().map(|kernel| kernel.known()).unwrap_or_default();
+        let served: HashSet<_> = known.into_keys().map(|place| place.listener).collect();
+        let addresses = addresses(&self.config).filter(|(listener, ..)| served.contains(*listener));
+        addresses.map(|(_, address, protocol)| (address, protocol)).collect()
     }
 
     /// Takes over what the kernel part remembers of a daemon before this one: who was drained by hand, and who was

@@ -10,6 +10,8 @@ pub mod neighbour;
 pub mod netlink;
 /// The way to an address.
 pub mod route;
+/// Sockets of this host that wait for clients.
+pub mod sockets;
 /// Settings of the kernel under /proc/sys/net.
 pub mod sysctl;
 /// BPF programs as filters of the clsact qdisc.
