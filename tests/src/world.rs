@@ -336,9 +336,18 @@ impl World {
             &[],
             &format!("link add {interface} netns {name} type veth peer name {port} netns {wire}\n"),
         )?;
-        self.wire.ip_batch(&format!("link set {port} master {bridge} up\n"))?;
-        // What XDP redirects into the port arrives only where the port polls.
-        self.wire.enter(|| ethtool::set(port, Offload::Gro, true))?
+        self.wire.ip_batch(&format!("link set {port} master {bridge} up\n"))
+    }
+
+    /// A cable to the balancer. What XDP redirects into its port arrives only where the port polls (GRO); what the
+    /// port sends has its checksums computed, for XDP does not know of partial ones.
+    fn cable_balancer(&self, interface: &str) -> Result<()> {
+        let port = format!("lb-{interface}");
+        self.cable(&self.balancer, interface, interface, &port)?;
+        self.wire.enter(|| {
+            ethtool::set(&port, Offload::Gro, true)?;
+            ethtool::set(&port, Offload::TransmitChecksum, false)
+        })?
     }
 
     fn make_balancer(&mut self) -> Result<()> {
@@ -348,7 +357,7 @@ impl World {
         }
         let mut lines = String::new();
         for interface in self.interfaces() {
-            self.cable(&self.balancer, interface, interface, &format!("lb-{interface}"))?;
+            self.cable_balancer(interface)?;
             writeln!(lines, "link set {interface} up")?;
         }
         self.front_addresses(&mut lines);
@@ -368,7 +377,7 @@ impl World {
     /// What `ip` says.
     pub fn renew_front(&self) -> Result<()> {
         self.balancer.ip("link del front")?;
-        self.cable(&self.balancer, "front", "front", "lb-front")?;
+        self.cable_balancer("front")?;
         let mut lines = "link set front up\n".to_owned();
         self.front_addresses(&mut lines);
         self.balancer.ip_batch(&lines)
