@@ -6,6 +6,9 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+/// The same pipeline on plain memory, for whoever has no kernel.
+#[cfg(not(target_arch = "bpf"))]
+pub mod host;
 /// The ordered stages of a packet's way.
 pub mod ingress;
 /// What a packet in hand is found to be.

@@ -11,8 +11,6 @@ pub mod config;
 pub mod daemon;
 /// Offloads of an interface, by the ethtool ioctl.
 pub mod ethtool;
-/// The kernel programs' pipeline on plain memory.
-pub mod host;
 /// What dead test runs have left behind.
 pub mod leftovers;
 /// Network namespaces.

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use proxy_ebpf::host::{Host, Service, Way};
 use proxy_ebpf::verdict::Verdict;
-use proxy_tests::host::{Host, Service, Way};
 use proxy_tests::parsed::Parsed;
 use proxy_tests::world::{Family, Layout};
 

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Result, ensure};
+use proxy_ebpf::host::{Host, Service, Way};
 use proxy_ebpf::verdict::Verdict;
 use proxy_tests::bpf;
 use proxy_tests::config::Protocol;
-use proxy_tests::host::{Host, Service, Way};
 use proxy_tests::packet::{Packet, protocol};
 use proxy_tests::parsed::Parsed;
 use proxy_tests::world::{Family, Layout};

@@ -1,25 +1,33 @@
-//! The pipeline of the kernel programs on plain memory: the same stages, the tables in place of maps. For the tables
-//! of situations and for fuzzing, where no kernel is needed.
+//! The pipeline's world on plain memory: the same stages, tables in place of maps, a clock that is set by hand. For
+//! tests, for fuzzing, and for whoever wants to know what becomes of a frame without a kernel.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 
-use proxy_common::addr::{Address, Be16, Ip4, Ip6};
-use proxy_common::backend::{Backend, NatSource};
-use proxy_common::cell::Cell64;
-use proxy_common::counters::Traffic;
-use proxy_common::drop_reason::Notice;
-use proxy_common::flow::{Flow, FlowKey, FragmentKey, SharedFlow, YoungSlot};
-use proxy_common::hop::{HopView, SharedHop};
-use proxy_common::listener::{DestinationFilter, Forward, Listener, ListenerKey, Ours, filter_bit};
-use proxy_common::maglev::{NO_BACKEND, RING_SLOTS};
-use proxy_common::settings::Settings;
-use proxy_ebpf::ingress::ingress;
-use proxy_ebpf::verdict::Verdict;
-use proxy_ebpf::work::{Exit, Work};
-use proxy_ebpf::world::{Insert, Packet, Route, RouteQuery, Tables, World};
+use proxy_common::{
+    addr::{Address, Ip4, Ip6},
+    backend::{Backend, NatSource},
+    cell::Cell64,
+    counters::Traffic,
+    drop_reason::{DropReason, Notice},
+    flow::{Flow, FlowKey, FragmentKey, SharedFlow, YoungSlot},
+    hop::{HopView, SharedHop},
+    listener::{DestinationFilter, Listener, ListenerKey},
+    maglev::{NO_BACKEND, RING_SLOTS},
+    settings::Settings,
+};
+
+use crate::{
+    ingress::ingress,
+    verdict::Verdict,
+    work::{Exit, Work},
+    world::{Insert, Packet, Route, RouteQuery, Tables, World},
+};
+use family::{Addresses, FamilyTables};
+
+/// The tables of one address family.
+mod family;
 
 /// A listener of the host build: its address, its backends, where connections to them leave from (`nat`).
 #[derive(Clone, Debug)]
@@ -34,7 +42,7 @@ pub struct Service {
     pub nat_source: Option<IpAddr>,
 }
 
-/// A way to a destination.
+/// A way to a neighbour.
 #[derive(Clone, Copy, Debug)]
 pub struct Way {
     /// The interface.
@@ -47,116 +55,62 @@ pub struct Way {
     pub mtu: u16,
 }
 
+/// What the routing table answers for a destination.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// Whether there is a way.
+    pub route: Route,
+    /// The hop.
+    pub hop: HopView,
+    /// The destination itself, or the gateway to it.
+    pub neighbour: IpAddr,
+}
+
+/// Sizes of the tables, each family's.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Flows that a table holds before it is full.
+    pub flows: usize,
+    /// Slots for young flows: a power of two.
+    pub young: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { flows: 1024, young: 4096 }
+    }
+}
+
 /// Ports that connections to backends leave from.
 pub const NAT_PORTS: std::ops::Range<u16> = 1024..32_768;
-/// Flows that the host build holds before its table is full.
-const FLOWS: usize = 1024;
-/// Slots for young flows; a power of two.
-const YOUNG: usize = 4096;
 
 /// The pipeline's world on plain memory.
 #[derive(Debug)]
 pub struct Host {
     frame: Vec<u8>,
     ingress: u32,
-    settings: Settings,
     filter: Box<DestinationFilter>,
-    /// Backends of each listener; a ring's slots are theirs by turns.
-    rings: Vec<Vec<u16>>,
     hops: Vec<SharedHop>,
-    ways: HashMap<IpAddr, Way>,
-    v4: FamilyTables<Ip4, 4>,
-    v6: FamilyTables<Ip6, 7>,
+    v4: FamilyTables<Ip4>,
+    v6: FamilyTables<Ip6>,
     traffic: RefCell<HashMap<u16, Traffic>>,
     notices: RefCell<HashMap<&'static str, u64>>,
+    drops: HashMap<&'static str, u64>,
+    deferred: Vec<(u32, IpAddr)>,
+    /// What the daemon set.
+    pub settings: Settings,
+    /// The routing table.
+    pub routes: HashMap<IpAddr, Answer>,
+    /// Backends of each listener by their numbers; a ring's slots are theirs by turns.
+    pub rings: Vec<Vec<u16>>,
     /// The clock, in jiffies.
     pub now: u32,
-}
-
-#[derive(Debug)]
-struct FamilyTables<A: Address, const WORDS: usize> {
-    /// Where each flow lies in `memory`. An entry's memory is not given again: a flow that was looked up stays valid.
-    flows: RefCell<HashMap<FlowKey<A>, usize>>,
-    memory: Vec<OnceCell<SharedFlow<A>>>,
-    used: Cell<usize>,
-    young: Vec<YoungSlot<WORDS, Cell64>>,
-    young_return: Vec<Cell64>,
-    fragments: RefCell<HashMap<FragmentKey<A>, FlowKey<A>>>,
-    listeners: HashMap<ListenerKey<A>, Listener>,
-    backends: HashMap<u16, Backend<A>>,
-    sources: Vec<NatSource<A>>,
-}
-
-impl<A: Address + Hash, const WORDS: usize> FamilyTables<A, WORDS> {
-    fn new() -> Self {
-        let slot = || YoungSlot { guard: Cell64::new(0), words: std::array::from_fn(|_| Cell64::new(0)) };
-        Self {
-            flows: RefCell::default(),
-            memory: (0..FLOWS).map(|_| OnceCell::new()).collect(),
-            used: Cell::new(0),
-            young: (0..YOUNG).map(|_| slot()).collect(),
-            young_return: (0..YOUNG).map(|_| Cell64::new(0)).collect(),
-            fragments: RefCell::default(),
-            listeners: HashMap::new(),
-            backends: HashMap::new(),
-            sources: Vec::new(),
-        }
-    }
-
-    fn insert(&self, key: &FlowKey<A>, flow: &Flow<A>) -> Insert {
-        if self.flows.borrow().contains_key(key) {
-            return Insert::Exists;
-        }
-        let Some(place) = self.memory.get(self.used.get()) else { return Insert::Full };
-        place.get_or_init(|| SharedFlow {
-            rewrite: flow.rewrite,
-            born: flow.born,
-            activity: Cell64::new(flow.activity),
-            hop: SharedHop::default(),
-        });
-        self.flows.borrow_mut().insert(*key, self.used.replace(self.used.get() + 1));
-        Insert::Done
-    }
-
-    fn listen(
-        &mut self,
-        id: u16,
-        service: &Service,
-        at: &Addresses<A>,
-        first: u16,
-        filter: &mut DestinationFilter,
-    ) {
-        let port = Be16::new(service.bind.port());
-        let key = ListenerKey { address: at.bind, port, protocol: service.protocol, pad: 0 };
-        let forward = if at.source.is_some() { Forward::Nat } else { Forward::Dsr };
-        self.listeners.insert(key, Listener { id, forward: forward as u8, ..Listener::default() });
-        filter.set(filter_bit(Ours::Listener, at.bind, port, service.protocol));
-        filter.set(filter_bit(Ours::Address, at.bind, Be16::default(), 0));
-        let nat_source = self.sources.len() as u16;
-        if let Some(address) = at.source {
-            let port_count = NAT_PORTS.end - NAT_PORTS.start;
-            self.sources.push(NatSource { address, port_low: NAT_PORTS.start, port_count });
-            filter.set(filter_bit(Ours::NatSource, address, Be16::default(), 0));
-            filter.set(filter_bit(Ours::Address, address, Be16::default(), 0));
-        }
-        for (number, (address, to)) in at.backends.iter().zip(&service.backends).enumerate() {
-            let backend = Backend {
-                address: *address,
-                port: Be16::new(to.port()),
-                listener: id,
-                nat_source,
-                flags: Backend::<A>::IN_USE,
-            };
-            self.backends.insert(first + number as u16, backend);
-        }
-    }
-}
-
-/// A service's addresses in the words of one family.
-struct Addresses<A> {
-    bind: A,
-    source: Option<A>,
-    backends: Vec<A>,
+    /// Bytes of a frame's first buffer: what lies beyond counts to its length, and cannot be read.
+    pub first_buffer: usize,
+    /// Bytes in front of a frame: how far it may grow.
+    pub headroom: usize,
+    /// Whether the driver has room for a note to the TC program.
+    pub room_for_notes: bool,
 }
 
 fn v4(address: IpAddr) -> Option<Ip4> {
@@ -167,19 +121,47 @@ fn v6(address: IpAddr) -> Option<Ip6> {
     if let IpAddr::V6(v6) = address { Some(v6.into()) } else { None }
 }
 
-fn addresses<A>(service: &Service, convert: fn(IpAddr) -> Option<A>) -> Option<Addresses<A>> {
-    let bind = convert(service.bind.ip())?;
-    let backends = service.backends.iter().map(|backend| convert(backend.ip())).collect::<Option<_>>()?;
-    Some(Addresses { bind, source: service.nat_source.and_then(convert), backends })
+fn zero() -> Cell64 {
+    Cell64::new(0)
+}
+
+impl Way {
+    /// The routing table's answer for a destination on this link.
+    #[must_use]
+    pub fn to(self, neighbour: IpAddr) -> Answer {
+        let mac = |m: [u8; 6]| u64::from_be_bytes([0, 0, m[0], m[1], m[2], m[3], m[4], m[5]]);
+        let hop = HopView {
+            destination: mac(self.to_mac),
+            source: mac(self.from_mac),
+            ifindex: self.ifindex,
+            mtu: self.mtu,
+            vlan: 0,
+        };
+        Answer { route: Route::Way, hop, neighbour }
+    }
 }
 
 impl Host {
     /// A world with these services and these ways. A ring gives its slots to the backends by turns.
     #[must_use]
     pub fn new(services: &[Service], ways: HashMap<IpAddr, Way>) -> Self {
+        Self::sized(services, ways, Sizes::default())
+    }
+
+    /// As [`Host::new`], with tables of other sizes.
+    #[must_use]
+    pub fn sized(services: &[Service], ways: HashMap<IpAddr, Way>, sizes: Sizes) -> Self {
         let mut host = Self {
             frame: Vec::new(),
             ingress: 0,
+            filter: Box::new(DestinationFilter::EMPTY),
+            hops: Vec::new(),
+            v4: FamilyTables::new(sizes, || YoungSlot { guard: zero(), words: [(); 4].map(|()| zero()) }),
+            v6: FamilyTables::new(sizes, || YoungSlot { guard: zero(), words: [(); 7].map(|()| zero()) }),
+            traffic: RefCell::default(),
+            notices: RefCell::default(),
+            drops: HashMap::new(),
+            deferred: Vec::new(),
             settings: Settings {
                 abi_version: proxy_common::ABI_VERSION,
                 hop_epoch: 1,
@@ -190,15 +172,12 @@ impl Host {
                 nat_port_count: NAT_PORTS.end - NAT_PORTS.start,
                 ..Settings::default()
             },
-            filter: Box::new(DestinationFilter::EMPTY),
+            routes: ways.into_iter().map(|(to, way)| (to, way.to(to))).collect(),
             rings: Vec::new(),
-            hops: Vec::new(),
-            ways,
-            v4: FamilyTables::new(),
-            v6: FamilyTables::new(),
-            traffic: RefCell::default(),
-            notices: RefCell::default(),
             now: 100_000,
+            first_buffer: usize::MAX,
+            headroom: 256,
+            room_for_notes: true,
         };
         services.iter().for_each(|service| host.listen(service));
         host
@@ -209,20 +188,25 @@ impl Host {
         let ids: Vec<u16> = (first..).take(service.backends.len()).collect();
         self.hops.extend(ids.iter().map(|_| SharedHop::default()));
         self.rings.push(ids);
-        if let Some(at) = addresses(service, v4) {
+        if let Some(at) = Addresses::of(service, v4) {
             self.v4.listen(id, service, &at, first, &mut self.filter);
         }
-        if let Some(at) = addresses(service, v6) {
+        if let Some(at) = Addresses::of(service, v6) {
             self.v6.listen(id, service, &at, first, &mut self.filter);
         }
     }
 
     /// A frame's way: the verdict, and the frame as it is then.
     pub fn run(&mut self, ingress_ifindex: u32, frame: &[u8]) -> (Verdict, &[u8]) {
+        self.v4.reclaim();
+        self.v6.reclaim();
         self.frame.clear();
         self.frame.extend_from_slice(frame);
         self.ingress = ingress_ifindex;
         let verdict = ingress(self, &mut Work::default(), &mut Work::default());
+        if let Verdict::Drop(reason) = verdict {
+            *self.drops.entry(reason.label()).or_default() += 1;
+        }
         (verdict, &self.frame)
     }
 
@@ -232,10 +216,54 @@ impl Host {
         self.notices.borrow().get(label).copied().unwrap_or(0)
     }
 
+    /// How many packets were dropped for this reason.
+    #[must_use]
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.drops.get(reason.label()).copied().unwrap_or(0)
+    }
+
     /// What a backend had to do, by its number.
     #[must_use]
     pub fn traffic(&self, id: u16) -> Traffic {
         self.traffic.borrow().get(&id).copied().unwrap_or_default()
+    }
+
+    /// Notes to the TC program: out of which interface, to which neighbour.
+    #[must_use]
+    pub fn deferred(&self) -> &[(u32, IpAddr)] {
+        &self.deferred
+    }
+
+    /// Entries of both flow tables.
+    #[must_use]
+    pub fn flows(&self) -> usize {
+        self.v4.flows.borrow().len() + self.v6.flows.borrow().len()
+    }
+
+    /// Sets a backend's flags beside `IN_USE`.
+    pub fn flag(&mut self, id: u16, flags: u16) {
+        if let Some(backend) = self.v4.backends.get_mut(&id) {
+            backend.flags = Backend::<Ip4>::IN_USE | flags;
+        }
+        if let Some(backend) = self.v6.backends.get_mut(&id) {
+            backend.flags = Backend::<Ip6>::IN_USE | flags;
+        }
+    }
+
+    /// Leaves this many ports to every source address, from the first on.
+    pub fn limit_ports(&mut self, count: u16) {
+        self.v4.sources.iter_mut().for_each(|source| source.port_count = count);
+        self.v6.sources.iter_mut().for_each(|source| source.port_count = count);
+    }
+
+    /// The frame's bytes that can be read.
+    fn linear(&self) -> &[u8] {
+        &self.frame[..self.frame.len().min(self.first_buffer)]
+    }
+
+    fn linear_mut(&mut self) -> &mut [u8] {
+        let end = self.frame.len().min(self.first_buffer);
+        &mut self.frame[..end]
     }
 }
 
@@ -245,23 +273,23 @@ impl Packet for Host {
     }
 
     fn half(&self, at: u32) -> Option<u16> {
-        let bytes = self.frame.get(at as usize..)?.first_chunk()?;
+        let bytes = self.linear().get(at as usize..)?.first_chunk()?;
         Some(u16::from_ne_bytes(*bytes))
     }
 
     fn words<const N: usize>(&self, at: u32) -> Option<[u32; N]> {
-        let bytes = self.frame.get(at as usize..at as usize + N * 4)?;
+        let bytes = self.linear().get(at as usize..at as usize + N * 4)?;
         let word = |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         Some(std::array::from_fn(|number| word(number * 4)))
     }
 
     fn set_half(&mut self, at: u32, value: u16) -> Option<()> {
-        *self.frame.get_mut(at as usize..)?.first_chunk_mut()? = value.to_ne_bytes();
+        *self.linear_mut().get_mut(at as usize..)?.first_chunk_mut()? = value.to_ne_bytes();
         Some(())
     }
 
     fn set_words<const N: usize>(&mut self, at: u32, value: [u32; N]) -> Option<()> {
-        let bytes = self.frame.get_mut(at as usize..at as usize + N * 4)?;
+        let bytes = self.linear_mut().get_mut(at as usize..at as usize + N * 4)?;
         for (place, word) in bytes.chunks_exact_mut(4).zip(value) {
             place.copy_from_slice(&word.to_ne_bytes());
         }
@@ -269,12 +297,12 @@ impl Packet for Host {
     }
 
     fn move_start(&mut self, by: i32) -> Option<()> {
+        let count = by.unsigned_abs() as usize;
         if by >= 0 {
-            (by as usize + 14 <= self.frame.len()).then(|| drop(self.frame.drain(..by as usize)))
-        } else {
-            self.frame.splice(0..0, vec![0; by.unsigned_abs() as usize]);
-            Some(())
+            return (count + 14 <= self.frame.len()).then(|| drop(self.frame.drain(..count)));
         }
+        // What is in front is rubbish, as in a driver's buffer.
+        (count <= self.headroom).then(|| drop(self.frame.splice(0..0, vec![0xa5; count])))
     }
 
     fn ingress(&self) -> u32 {
@@ -293,13 +321,13 @@ macro_rules! tables {
                 self.$tables.insert(key, flow)
             }
             fn remove_flow(&self, key: &FlowKey<$family>) {
-                self.$tables.flows.borrow_mut().remove(key);
+                self.$tables.remove(key);
             }
             fn young(&self, index: u32) -> Option<&<$family as Address>::Slot> {
-                self.$tables.young.get(index as usize % YOUNG)
+                self.$tables.young.get(index as usize & (self.$tables.young.len() - 1))
             }
             fn young_return(&self, index: u32) -> Option<&Cell64> {
-                self.$tables.young_return.get(index as usize % YOUNG)
+                self.$tables.young_return.get(index as usize & (self.$tables.young_return.len() - 1))
             }
             fn fragment(&self, key: &FragmentKey<$family>) -> Option<FlowKey<$family>> {
                 self.$tables.fragments.borrow().get(key).copied()
@@ -317,15 +345,13 @@ macro_rules! tables {
                 self.$tables.sources.get(usize::from(index))
             }
             fn route(&self, query: &RouteQuery<$family>, exit: &mut Exit<$family>) -> Route {
-                let Some(way) = self.ways.get(&query.destination.into()) else { return Route::None };
-                let mac = |m: [u8; 6]| u64::from_be_bytes([0, 0, m[0], m[1], m[2], m[3], m[4], m[5]]);
-                let (destination, source) = (mac(way.to_mac), mac(way.from_mac));
-                exit.hop = HopView { destination, source, ifindex: way.ifindex, mtu: way.mtu, vlan: 0 };
-                exit.neighbour = query.destination;
-                Route::Way
+                let Some(answer) = self.routes.get(&query.destination.into()) else { return Route::None };
+                exit.hop = answer.hop;
+                exit.neighbour = $tables(answer.neighbour).unwrap_or(query.destination);
+                answer.route
             }
-            fn defer(&mut self, _ifindex: u32, _neighbour: $family) -> Option<()> {
-                Some(())
+            fn defer(&mut self, ifindex: u32, neighbour: $family) -> Option<()> {
+                self.room_for_notes.then(|| self.deferred.push((ifindex, neighbour.into())))
             }
         }
     };
