@@ -20,6 +20,14 @@ pub(crate) fn difference(present: &Present, goal: &Goal) -> Vec<Step> {
     if present.settings != goal.settings {
         steps.push(Step::Settings(goal.settings));
     }
+    // Bits of the filter: a packet whose bit is not set is never looked up, neither a client's nor a backend's answer.
+    let mut sources = present.sources.clone();
+    sources.extend(goal.sources.iter().map(|(index, entry)| (*index, *entry)));
+    let wanted = filter(goal.listeners.keys(), sources.values());
+    let both = filter(present.listeners.keys().chain(goal.listeners.keys()), sources.values());
+    if both != present.filter {
+        steps.push(Step::Filter(both.clone()));
+    }
     // Source addresses before the backends that use them.
     steps.extend(changed(&present.sources, &goal.sources).map(|(i, new)| Step::Source(*i, Some(*new))));
     // Backends before the rings that hold their numbers.
@@ -31,15 +39,6 @@ pub(crate) fn difference(present: &Present, goal: &Goal) -> Vec<Step> {
     // Rings, each filled aside and swapped in whole, before the listeners that look into them.
     steps.extend(goal.rings.iter().filter_map(|(id, shares)| ring_step(*id, present.rings.get(id), shares)));
     steps.extend(changed(&present.names, &goal.names).map(|(id, new)| Step::Name(*id, Some(new.clone()))));
-    // Bits of the filter: a packet whose bit is not set is never looked up.
-    let mut sources = present.sources.clone();
-    sources.extend(goal.sources.iter().map(|(index, entry)| (*index, *entry)));
-    let wanted = filter(goal.listeners.keys(), sources.values());
-    let both = filter(present.listeners.keys().chain(goal.listeners.keys()), sources.values());
-    let widened = both != present.filter;
-    if widened {
-        steps.push(Step::Filter(both.clone()));
-    }
     // Listeners: from here on packets come.
     steps.extend(changed(&present.listeners, &goal.listeners).map(|(b, new)| Step::Listener(*b, Some(*new))));
     // What is not wanted any more, in the opposite order.
@@ -120,8 +119,8 @@ pub(crate) fn forget(present: &Present, backends: &[u16], sources: &[SourceIndex
         .collect();
     if !sources.is_empty() {
         let left = present.sources.iter().filter(|(index, _)| !sources.contains(index)).map(|(_, s)| s);
-        steps.push(Step::Filter(filter(present.listeners.keys(), left)));
         steps.extend(sources.iter().map(|index| Step::Source(*index, None)));
+        steps.push(Step::Filter(filter(present.listeners.keys(), left)));
     }
     steps
 }
