@@ -427,6 +427,18 @@ fn status_sums_over_listeners_and_measures_rates() {
     assert_eq!(first.health.word, "unchecked");
 }
 
+#[test]
+fn every_metric_is_in_the_documents() {
+    let (_world, supervisor) = World::started("metrics", CONFIG);
+    let text = super::metrics::text(&supervisor.status());
+    let documents = include_str!("../../../docs/operations.md");
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, _) = line.split_once(' ').unwrap();
+        assert!(documents.contains(&format!("`{name}`")), "{name} is not in docs/operations.md");
+    }
+    assert!(text.contains("proxy_now_interface_attached{interface=\"eth0\",mode=\"native\"} 1\n"));
+}
+
 /// Runs the loop, its admin socket and its watch of the file beside what a test does; then it must end.
 fn serving_loop(world: &World, test: impl Future<Output = ()>) {
     let (mut supervisor, events, orders) = world.start().unwrap();

@@ -38,7 +38,7 @@ impl Dataplane for Kernel {
 
     fn attach(&mut self, config: &KernelConfig) -> Result<Vec<String>, DataplaneError> {
         let attached = Kernel::attach(self, &config.interfaces, config.attach)?;
-        Ok(attached.iter().map(ToString::to_string).collect())
+        Ok(attached.iter().map(|attachment| format!("attached to {attachment}")).collect())
     }
 
     fn keep(&mut self) {

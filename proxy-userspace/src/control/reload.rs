@@ -158,7 +158,7 @@ fn refusal(error: &ConfigErrors) -> Refusal {
         ConfigErrors::Wrong(mistakes) => Refusal {
             kind: RefusalKind::BadConfig,
             error: match mistakes.0.iter().filter(|m| m.severity == Severity::Error).count() {
-                1 => "the configuration has a mistake".into(),
+                1 => "the configuration has 1 mistake".into(),
                 n => format!("the configuration has {n} mistakes"),
             },
             mistakes: mistakes.0.iter().map(mistake).collect(),
