@@ -224,10 +224,12 @@ impl Judge {
             // The way back last: while its entry is there, no new flow gets its port.
             let back_first = flow.rewrite.kind == FlowKind::NatReturn as u8;
             let keys = if back_first { [other_key, key] } else { [key, other_key] };
+            let mut removed = false;
             for key in keys.iter().filter(|k| paired || **k == key) {
-                table.remove(key)?;
+                removed |= table.remove(key)?;
             }
-            *forgotten += 1;
+            // Its other direction, in the same batch, may have taken it along.
+            *forgotten += u64::from(removed);
         }
         Ok(more)
     }

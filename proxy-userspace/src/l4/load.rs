@@ -10,9 +10,10 @@ use std::time::Duration;
 use aya::programs::{ProgramError, SchedClassifier, Xdp};
 use aya::{EbpfError, EbpfLoader};
 use proxy_common::names;
+use proxy_common::settings::Settings;
 
 use super::capability::{self, Capability, Feature};
-use super::maps::MapError;
+use super::maps::{MapError, Table};
 use super::object;
 use super::pins::{self, Pins};
 use super::sys::{self, MapInfo};
@@ -210,6 +211,7 @@ pub(super) fn load(pins: &Pins, flows: u32) -> Result<Loaded, OpenError> {
     let shapes = shapes(flows);
     let before = pins::entries(&folder);
     let mut notes = adopt(pins, &shapes)?;
+    written_by_this_layout(pins)?;
     notes.extend(pins.other_versions().into_iter().map(OpenNote::OtherVersion));
     let result = make(pins, &shapes);
     let made = pins::entries(&folder).into_iter().filter(|name| !before.contains(name));
@@ -265,6 +267,24 @@ fn adopt(pins: &Pins, shapes: &[Shape]) -> Result<Vec<OpenNote>, OpenError> {
         }
     }
     Ok(notes)
+}
+
+/// The tables say which layout the daemon had that wrote them; 0: none has yet.
+fn written_by_this_layout(pins: &Pins) -> Result<(), OpenError> {
+    let path = pins.object(names::SETTINGS);
+    if !path.exists() {
+        return Ok(());
+    }
+    let fd = sys::open_pin(&path).map_err(|cause| OpenError::Files {
+        what: "open the pin",
+        path: path.clone(),
+        cause,
+    })?;
+    let settings = Table::<u32, Settings>::new(names::SETTINGS, fd)?.get(&0)?.unwrap_or_default();
+    match settings.abi_version {
+        0 | proxy_common::ABI_VERSION => Ok(()),
+        _ => Err(OpenError::Layout(path)),
+    }
 }
 
 /// Makes what is not pinned, loads the programs, and opens the tables.
