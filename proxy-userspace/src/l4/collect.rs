@@ -10,9 +10,8 @@ use proxy_common::flow::{Flow, FlowKey, FlowKind, state};
 use proxy_common::pod::Pod;
 
 use super::clock::Clock;
-use super::kernel::{Kernel, State, YOUNG_LIFETIME};
 use super::maps::{Action, MapError, Table, Walk};
-use super::reconcile::{self, SourceIndex};
+use super::reconcile::{self, Present, SourceIndex};
 use super::tables::Tables;
 use crate::config::KernelConfig;
 
@@ -20,10 +19,12 @@ use crate::config::KernelConfig;
 const SLICE: Duration = Duration::from_millis(5);
 /// From the end of a walk to the beginning of the next.
 const REST: Duration = Duration::from_secs(2);
+/// A young flow without an answer keeps its port for this long.
+pub(super) const YOUNG_LIFETIME: Duration = Duration::from_secs(60);
 /// How long a removed backend's number is kept back beyond a young flow's life, which may still become a flow.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// What came of one [`Kernel::collect`].
+/// What came of one [`Kernel::collect`](super::Kernel::collect).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Collected {
     /// Flows that were forgotten.
@@ -91,39 +92,82 @@ struct Pass {
     seen: Seen,
 }
 
-impl Kernel {
-    /// Does a slice of the collecting: a few milliseconds. To be called ten times a second or so; between two walks it
-    /// rests, and does nothing.
-    pub fn collect(&self) -> Result<Collected, MapError> {
-        let state = &mut *self.lock();
+/// Backends that are not wanted any more, and since when.
+pub(super) type Leaving = BTreeMap<u16, Instant>;
+
+impl Collector {
+    /// Does a slice of the collecting; between two walks it rests, and does nothing.
+    pub(super) fn collect(
+        &mut self,
+        tables: &Tables,
+        clock: &Clock,
+        config: &KernelConfig,
+        present: &mut Present,
+        leaving: &mut Leaving,
+    ) -> Result<Collected, MapError> {
         let began = Instant::now();
-        if state.collector.rest_until.is_some_and(|until| began < until) {
+        if self.rest_until.is_some_and(|until| began < until) {
             return Ok(Collected::default());
         }
         let now =
-            self.clock.now().map_err(|cause| MapError { map: "proxy_clock", action: Action::Read, cause })?;
-        let judge = Judge {
-            limits: Limits::of(&state.config, &self.clock),
-            now,
-            leaving: state.leaving.keys().copied().collect(),
-        };
-        let mut pass = state.collector.pass.take().unwrap_or_else(|| Pass {
+            clock.now().map_err(|cause| MapError { map: "proxy_clock", action: Action::Read, cause })?;
+        let limits = Limits::of(config, clock);
+        let judge = Judge { limits, now, leaving: leaving.keys().copied().collect() };
+        let mut pass = self.pass.take().unwrap_or_else(|| Pass {
             started: began,
-            v4: Some(self.tables.v4.flows.walk()),
-            v6: Some(self.tables.v6.flows.walk()),
+            v4: Some(tables.v4.flows.walk()),
+            v6: Some(tables.v6.flows.walk()),
             seen: Seen::default(),
         });
-        let forgotten = pass.slice(&self.tables, &judge, began)?;
+        let forgotten = pass.slice(tables, &judge, began)?;
         let finished = pass.v4.is_none() && pass.v6.is_none();
         if finished {
             let started = pass.started;
-            state.collector.last = Some(pass.seen);
-            state.collector.rest_until = Some(Instant::now() + REST);
-            forget_unused(&self.tables, state, started)?;
+            self.last = Some(pass.seen);
+            self.rest_until = Some(Instant::now() + REST);
+            self.forget_unused(tables, present, leaving, started)?;
         } else {
-            state.collector.pass = Some(pass);
+            self.pass = Some(pass);
         }
         Ok(Collected { forgotten, finished })
+    }
+
+    /// Forgets backends that have left and whose flows are gone, and source addresses that nobody uses. Their numbers may
+    /// be given again from then on.
+    fn forget_unused(
+        &mut self,
+        tables: &Tables,
+        present: &mut Present,
+        leaving: &mut Leaving,
+        started: Instant,
+    ) -> Result<(), MapError> {
+        let Some(seen) = &self.last else { return Ok(()) };
+        let old_enough = |since: &Instant| started.duration_since(*since) >= YOUNG_LIFETIME + MARGIN;
+        let backends: Vec<u16> = leaving
+            .iter()
+            .filter(|(id, since)| old_enough(since) && !seen.flows.contains_key(id))
+            .map(|(id, _)| *id)
+            .collect();
+        let used: BTreeSet<SourceIndex> =
+            present.backends.values().map(|entry| (entry.address.is_ipv6(), entry.nat_source)).collect();
+        self.unused.retain(|index, _| !used.contains(index) && present.sources.contains_key(index));
+        for index in present.sources.keys().filter(|index| !used.contains(index)) {
+            self.unused.entry(*index).or_insert_with(Instant::now);
+        }
+        let idle = |index: &SourceIndex| {
+            present.sources.get(index).is_some_and(|source| !seen.sources.contains(&source.address))
+        };
+        let sources: Vec<SourceIndex> = self
+            .unused
+            .iter()
+            .filter(|(index, since)| old_enough(since) && idle(index))
+            .map(|(index, _)| *index)
+            .collect();
+        let steps = reconcile::forget(present, &backends, &sources);
+        reconcile::take_all(&mut &*tables, present, steps).map_err(|failed| failed.cause)?;
+        leaving.retain(|id, _| !backends.contains(id));
+        self.unused.retain(|index, _| !sources.contains(index));
+        Ok(())
     }
 }
 
@@ -145,39 +189,6 @@ impl Pass {
         }
         Ok(forgotten)
     }
-}
-
-/// Forgets backends that have left and whose flows are gone, and source addresses that nobody uses. Their numbers may
-/// be given again from then on.
-fn forget_unused(tables: &Tables, state: &mut State, started: Instant) -> Result<(), MapError> {
-    let State { present, leaving, collector, .. } = state;
-    let Some(seen) = &collector.last else { return Ok(()) };
-    let old_enough = |since: &Instant| started.duration_since(*since) >= YOUNG_LIFETIME + MARGIN;
-    let backends: Vec<u16> = leaving
-        .iter()
-        .filter(|(id, since)| old_enough(since) && !seen.flows.contains_key(id))
-        .map(|(id, _)| *id)
-        .collect();
-    let used: BTreeSet<SourceIndex> =
-        present.backends.values().map(|entry| (entry.address.is_ipv6(), entry.nat_source)).collect();
-    collector.unused.retain(|index, _| !used.contains(index) && present.sources.contains_key(index));
-    for index in present.sources.keys().filter(|index| !used.contains(index)) {
-        collector.unused.entry(*index).or_insert_with(Instant::now);
-    }
-    let idle = |index: &SourceIndex| {
-        present.sources.get(index).is_some_and(|source| !seen.sources.contains(&source.address))
-    };
-    let sources: Vec<SourceIndex> = collector
-        .unused
-        .iter()
-        .filter(|(index, since)| old_enough(since) && idle(index))
-        .map(|(index, _)| *index)
-        .collect();
-    let steps = reconcile::forget(present, &backends, &sources);
-    reconcile::take_all(&mut &*tables, present, steps).map_err(|failed| failed.cause)?;
-    leaving.retain(|id, _| !backends.contains(id));
-    collector.unused.retain(|index, _| !sources.contains(index));
-    Ok(())
 }
 
 /// Judges entries at one moment.

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use proxy_common::hop::VlanDevice;
 
 use super::attach::{AttachError, Attacher, Attachment, Mode};
-use super::kernel::{Kernel, State};
+use super::load::Programs;
 use super::maps::MapError;
+use super::pins::Pins;
 use super::tables::Tables;
 use crate::config::AttachMode;
 use crate::net::link::{self, Link};
@@ -102,7 +103,7 @@ impl Follower {
     }
 
     /// Reads what was announced since the last time.
-    fn listen(&mut self) -> io::Result<()> {
+    pub(super) fn listen(&mut self) -> io::Result<()> {
         loop {
             match self.announcements.announced() {
                 Ok(None) => return Ok(()),
@@ -172,6 +173,79 @@ impl Follower {
         }
     }
 
+    /// Where devices have come or gone: their table, and what is attached to them.
+    pub(super) fn devices(
+        &mut self,
+        tables: &Tables,
+        pins: &Pins,
+        programs: &Programs,
+        attachments: &mut BTreeMap<String, Attachment>,
+    ) -> Result<Vec<Followed>, MapError> {
+        if !std::mem::take(&mut self.links_changed) {
+            return Ok(Vec::new());
+        }
+        sync_vlans(tables, &self.links)?;
+        Ok(self.attach_returned(pins, programs, attachments))
+    }
+
+    /// Notes interfaces that have gone, and attaches to those that are back.
+    fn attach_returned(
+        &mut self,
+        pins: &Pins,
+        programs: &Programs,
+        attachments: &mut BTreeMap<String, Attachment>,
+    ) -> Vec<Followed> {
+        let mut notes = Vec::new();
+        let (interfaces, mode) = self.wanted.clone();
+        for interface in interfaces {
+            let now = self.links.values().find(|link| link.name == interface).map(|link| link.index);
+            let attached = attachments.get(&interface).map(|attachment| attachment.ifindex);
+            if attached == now {
+                continue;
+            }
+            if attachments.remove(&interface).is_some() {
+                notes.push(Followed::Gone(interface.clone()));
+            }
+            if now.is_none() {
+                self.refused.remove(&interface);
+                continue;
+            }
+            match (Attacher { pins, programs, mode, done: &mut Vec::new() }).attach(&interface) {
+                Ok(attachment) => {
+                    self.refused.remove(&interface);
+                    attachments.insert(interface, attachment.clone());
+                    notes.push(Followed::Returned(attachment));
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    if self.refused.insert(interface, text.clone()).is_none_or(|said| said != text) {
+                        notes.push(Followed::Refused(error));
+                    }
+                }
+            }
+        }
+        notes
+    }
+
+    /// Whether hops may be wrong, and the present epoch is old enough to end.
+    pub(super) fn epoch_is_over(&self) -> bool {
+        self.hops_changed && self.raised.elapsed() >= EPOCH_INTERVAL
+    }
+
+    /// The epoch was raised.
+    pub(super) fn epoch_begins(&mut self) {
+        (self.hops_changed, self.raised) = (false, Instant::now());
+    }
+
+    /// Where the ways to backends may have changed, or the backends: their next hops.
+    pub(super) fn ways(&mut self, backends: impl FnOnce() -> BTreeSet<IpAddr>) -> io::Result<()> {
+        if self.ways_changed && self.looked.elapsed() >= NEIGHBOUR_INTERVAL {
+            self.keep_neighbours(&backends())?;
+            (self.ways_changed, self.looked) = (false, Instant::now());
+        }
+        Ok(())
+    }
+
     /// Asks the kernel to keep the next hops of these backends resolved, and not those of others.
     fn keep_neighbours(&mut self, backends: &BTreeSet<IpAddr>) -> io::Result<()> {
         let mut socket = Socket::open()?;
@@ -200,63 +274,6 @@ fn is_cached(message: &Message) -> bool {
     const CLONED: u32 = 0x200;
     let flags = message.payload.get(8..12).and_then(crate::net::netlink::number);
     flags.is_some_and(|flags| flags & CLONED != 0)
-}
-
-impl Kernel {
-    /// Takes note of what has changed since the last call. To be called ten times a second or so.
-    pub fn follow(&self) -> Result<Vec<Followed>, FollowError> {
-        let state = &mut *self.lock();
-        state.follower.listen()?;
-        let mut notes = Vec::new();
-        if std::mem::take(&mut state.follower.links_changed) {
-            sync_vlans(&self.tables, &state.follower.links)?;
-            self.attach_returned(state, &mut notes);
-        }
-        if state.follower.hops_changed && state.follower.raised.elapsed() >= EPOCH_INTERVAL {
-            self.raise(state)?;
-            (state.follower.hops_changed, state.follower.raised) = (false, Instant::now());
-        }
-        if state.follower.ways_changed && state.follower.looked.elapsed() >= NEIGHBOUR_INTERVAL {
-            let backends = state.present.backends.values().map(|entry| entry.address.ip()).collect();
-            state.follower.keep_neighbours(&backends)?;
-            (state.follower.ways_changed, state.follower.looked) = (false, Instant::now());
-        }
-        Ok(notes)
-    }
-
-    /// Notes interfaces that have gone, and attaches to those that are back.
-    fn attach_returned(&self, state: &mut State, notes: &mut Vec<Followed>) {
-        let State { follower, attachments, .. } = state;
-        let (interfaces, mode) = follower.wanted.clone();
-        for interface in interfaces {
-            let now = follower.links.values().find(|link| link.name == interface).map(|link| link.index);
-            let attached = attachments.get(&interface).map(|attachment| attachment.ifindex);
-            if attached == now {
-                continue;
-            }
-            if attachments.remove(&interface).is_some() {
-                notes.push(Followed::Gone(interface.clone()));
-            }
-            if now.is_none() {
-                follower.refused.remove(&interface);
-                continue;
-            }
-            let (pins, programs, mut done) = (&self.pins, &self.programs, Vec::new());
-            match (Attacher { pins, programs, mode, done: &mut done }).attach(&interface) {
-                Ok(attachment) => {
-                    follower.refused.remove(&interface);
-                    attachments.insert(interface, attachment.clone());
-                    notes.push(Followed::Returned(attachment));
-                }
-                Err(error) => {
-                    let text = error.to_string();
-                    if follower.refused.insert(interface, text.clone()).is_none_or(|said| said != text) {
-                        notes.push(Followed::Refused(error));
-                    }
-                }
-            }
-        }
-    }
 }
 
 /// Writes the VLAN devices of the host into their table.

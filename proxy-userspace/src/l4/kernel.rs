@@ -13,9 +13,9 @@ use proxy_common::backend::Backend;
 
 use super::attach::{self, AttachError, Attacher, Attachment, Done};
 use super::clock::Clock;
-use super::collect::Collector;
+use super::collect::{Collected, Collector, Leaving, YOUNG_LIFETIME};
 use super::desired::{Desired, Surroundings};
-use super::follow::Follower;
+use super::follow::{FollowError, Followed, Follower};
 use super::load::{self, OpenError, OpenNote, Programs};
 use super::maps::MapError;
 use super::pins::{self, Pins};
@@ -26,8 +26,6 @@ use crate::net::{route, sysctl};
 
 /// A hop is looked up anew after this, even when no daemon tells of changes.
 const HOP_LIFETIME: Duration = Duration::from_secs(15);
-/// A young flow without an answer keeps its port for this long.
-pub(super) const YOUNG_LIFETIME: Duration = Duration::from_secs(60);
 
 /// The kernel part. Dropped before [`Kernel::keep`], it takes back whatever this start has put in place.
 #[derive(Debug)]
@@ -50,8 +48,7 @@ pub(super) struct State {
     pub(super) collector: Collector,
     pub(super) follower: Follower,
     pub(super) attachments: BTreeMap<String, Attachment>,
-    /// Backends that are not wanted any more, and since when.
-    pub(super) leaving: BTreeMap<u16, Instant>,
+    pub(super) leaving: Leaving,
     /// A step could neither be taken nor taken back: the tables are read anew.
     suspect: bool,
     /// Weights as the configuration has them, for the status.
@@ -257,12 +254,34 @@ impl Kernel {
         }
     }
 
+    /// Does a slice of the collecting: a few milliseconds. To be called ten times a second or so; between two walks it
+    /// rests, and does nothing.
+    pub fn collect(&self) -> Result<Collected, MapError> {
+        let State { collector, config, present, leaving, .. } = &mut *self.lock();
+        collector.collect(&self.tables, &self.clock, config, present, leaving)
+    }
+
+    /// Takes note of what has changed since the last call. To be called ten times a second or so.
+    pub fn follow(&self) -> Result<Vec<Followed>, FollowError> {
+        let state = &mut *self.lock();
+        state.follower.listen()?;
+        let notes =
+            state.follower.devices(&self.tables, &self.pins, &self.programs, &mut state.attachments)?;
+        if state.follower.epoch_is_over() {
+            self.raise(state)?;
+            state.follower.epoch_begins();
+        }
+        let backends = || state.present.backends.values().map(|entry| entry.address.ip()).collect();
+        state.follower.ways(backends)?;
+        Ok(notes)
+    }
+
     /// Raises the epoch: every hop is looked up anew.
     pub fn raise_epoch(&self) -> Result<(), MapError> {
         self.raise(&mut self.lock())
     }
 
-    pub(super) fn raise(&self, state: &mut State) -> Result<(), MapError> {
+    fn raise(&self, state: &mut State) -> Result<(), MapError> {
         let mut settings = state.present.settings;
         settings.hop_epoch = settings.hop_epoch.checked_add(1).unwrap_or(1);
         self.tables.settings.put(&0, &settings)?;

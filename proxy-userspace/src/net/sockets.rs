@@ -58,7 +58,11 @@ mod tests {
     fn sockets_that_wait_are_found() {
         let v4 = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let v6 = std::net::UdpSocket::bind("[::1]:0").ok();
-        let connected = std::net::TcpStream::connect(v4.local_addr().unwrap()).unwrap();
+        let connected = std::net::TcpStream::connect_timeout(
+            &v4.local_addr().unwrap(),
+            std::time::Duration::from_secs(5),
+        )
+        .unwrap();
         let waiting = waiting().unwrap();
         assert!(waiting.contains(&Waiting { protocol: 6, address: v4.local_addr().unwrap() }));
         if let Some(v6) = v6 {

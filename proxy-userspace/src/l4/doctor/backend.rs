@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Around, Check, Findings, Severity, interface};
+use super::around::Around;
+use super::finding::{Check, Findings, Severity};
+use super::interface;
 use crate::config::{Config, Forward, ListenerConfig};
 use crate::net::link::Link;
 use crate::net::neighbour::{self, Neighbour};

@@ -1,6 +1,6 @@
 //! The host: rights, kernel, file system.
 
-use super::{Check, Findings, Severity};
+use super::finding::{Check, Findings, Severity};
 use crate::config::KernelConfig;
 use crate::l4::capability::{self, Capability, Feature};
 use crate::l4::object;

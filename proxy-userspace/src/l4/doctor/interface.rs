@@ -3,7 +3,8 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use super::{Around, Check, Findings, Severity};
+use super::around::Around;
+use super::finding::{Check, Findings, Severity};
 use crate::l4::pins::Pins;
 use crate::l4::sys::{self, LinkInfo, ProgramInfo};
 use crate::net::ethtool::{Ethtool, Queues};
