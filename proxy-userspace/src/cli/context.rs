@@ -61,11 +61,14 @@ impl Context {
         config::load(&self.config_path())
     }
 
-    /// The daemon's socket. A configuration that cannot be read says nothing about it.
+    /// The daemon's socket. A configuration with mistakes still says where it is, if that much can be read of it: the
+    /// daemon that is asked runs with the one before.
     pub fn socket_path(&self) -> PathBuf {
         let variable =
             || std::env::var_os(SOCKET_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        let configured = || self.load_config().ok().map(|config| config.admin.socket);
+        let configured = || {
+            self.load_config().map_or_else(|_| self.socket_as_written(), |config| Some(config.admin.socket))
+        };
         self.socket
             .clone()
             .or_else(variable)
@@ -77,6 +80,13 @@ impl Context {
     pub fn pin_dir(&self) -> PathBuf {
         let configured = self.load_config().ok().and_then(|config| config.kernel);
         configured.map_or_else(|| PIN_DIR.into(), |kernel| kernel.pin_dir)
+    }
+
+    /// `[admin] socket` of a configuration with mistakes.
+    fn socket_as_written(&self) -> Option<PathBuf> {
+        let text = std::fs::read_to_string(self.config_path()).ok()?;
+        let file: toml::Table = text.parse().ok()?;
+        file.get("admin")?.get("socket")?.as_str().map(PathBuf::from)
     }
 
     /// The socket that was asked for on the command line, if one was: `run` listens there instead of where the
