@@ -294,7 +294,7 @@ impl State {
 /// What the checks of a backend say.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Health {
-    /// `up`, `down`, `unknown` (no check has ended yet) or `unchecked` (there are none).
+    /// `up`, `down`, `unknown` (no check has ended yet, or no daemon runs) or `unchecked` (there are none).
     pub word: String,
     /// Why it is down.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -26,8 +26,12 @@ pub(super) fn route(method: &Method, uri: &Uri, body: &[u8]) -> Result<Request, 
 
 /// A browser that somebody points here sends an Origin, or the name it was lured by.
 pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
-    let host = headers.get(HOST).map(|h| h.as_bytes());
-    headers.contains_key(ORIGIN) || !matches!(host, Some(b"localhost" | b"proxy-now"))
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    headers.contains_key(ORIGIN) || !matches!(name, "localhost" | "127.0.0.1" | "[::1]" | "proxy-now")
 }
 
 fn drain(body: &[u8]) -> Result<Drain, Refusal> {
@@ -92,7 +96,12 @@ mod tests {
             is_foreign(&pairs.iter().map(|(n, v)| (n.clone(), v.parse().unwrap())).collect())
         };
         assert!(!of(&[(HOST, "localhost")]));
-        assert!(of(&[(HOST, "evil.example")]));
+        for own in ["localhost:9108", "127.0.0.1:9108", "127.0.0.1", "[::1]:80", "[::1]"] {
+            assert!(!of(&[(HOST, own)]), "{own}");
+        }
+        for other in ["evil.example", "localhost.evil.example", "localhost:evil", ""] {
+            assert!(of(&[(HOST, other)]), "{other}");
+        }
         assert!(of(&[(HOST, "localhost"), (ORIGIN, "null")]));
         assert!(of(&[]));
     }

@@ -120,6 +120,11 @@ forward = "dsr"
 backends = ["10.1.0.1", { address = "10.1.0.2", weight = 3 }]
 "#;
 
+/// With checks, the first of which never ends: nothing runs them.
+fn checked() -> String {
+    CONFIG.replace("[pool.app]", "[pool.app]\nhealth = { tcp = true, port = 9, interval = \"1h\" }")
+}
+
 /// A daemon with a folder of its own; both go with the test.
 struct World {
     folder: PathBuf,
@@ -349,7 +354,7 @@ fn a_restart_takes_over_who_was_drained_and_who_was_down() {
 
 #[test]
 fn health_takes_backends_out_and_many_changes_cost_one() {
-    let (world, mut supervisor) = World::started("health", CONFIG);
+    let (world, mut supervisor) = World::started("health", &checked());
     let (sender, mut reports) = mpsc::unbounded_channel();
     for _ in 0..100 {
         sender.send(report("10.1.0.1", Health::Up)).unwrap();
@@ -364,8 +369,18 @@ fn health_takes_backends_out_and_many_changes_cost_one() {
 }
 
 #[test]
+fn a_late_report_of_a_check_that_was_ended_is_not_believed() {
+    let (world, mut supervisor) = World::started("late", &checked());
+    world.write(CONFIG);
+    supervisor.reload("test").unwrap();
+    supervisor.reported(report("10.1.0.1", down()), &mut mpsc::unbounded_channel().1);
+    assert!(!world.kernel.backend("web", "10.1.0.1:80").down);
+    assert_eq!(supervisor.status().pools[0].backends[0].state, State::Ready);
+}
+
+#[test]
 fn what_could_not_be_applied_is_applied_later() {
-    let (world, mut supervisor) = World::started("later", CONFIG);
+    let (world, mut supervisor) = World::started("later", &checked());
     world.kernel.0.borrow_mut().refuse_apply = true;
     supervisor.reported(report("10.1.0.1", down()), &mut mpsc::unbounded_channel().1);
     world.kernel.0.borrow_mut().refuse_apply = false;

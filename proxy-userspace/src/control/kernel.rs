@@ -97,7 +97,7 @@ fn alone(listener: ListenerStatus) -> (api::Listener, api::Pool) {
                 BackendState::Down => api::State::Down,
             },
             drained_by: None,
-            health: api::Health { word: "unchecked".into(), ..api::Health::default() },
+            health: api::Health { word: "unknown".into(), ..api::Health::default() },
             use_,
         });
     }

@@ -117,7 +117,7 @@ fn backend_states(text: &mut Text, backends: &[(&str, &Backend)]) {
     let mut took = text.metric("proxy_now_check_seconds", Gauge, "How long a backend's last check took.");
     for (pool, backend) in backends {
         if let Some(ms) = backend.health.took_ms {
-            took.sample(&labels(pool, &backend.address), ms / 1e3);
+            took.sample(&labels(pool, &backend.address), (ms * 1e3).round() / 1e6);
         }
     }
     let mut weight = text.metric("proxy_now_backend_weight", Gauge, "A backend's weight.");

@@ -2,11 +2,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::dataplane::DataplaneError;
+
 /// Where a note comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Source {
     Apply,
     Attach,
+    Refresh,
+    Follow,
+    Collect,
+    Observe,
 }
 
 /// What was said last.
@@ -22,10 +28,29 @@ impl Notes {
         let said = self.said.entry(source).or_default();
         for note in notes.difference(said) {
             match source {
-                Source::Apply => tracing::warn!("{note}"),
                 Source::Attach => tracing::info!("{note}"),
+                _ => tracing::warn!("{note}"),
             }
         }
         *said = notes;
+    }
+
+    /// What came of something that is done again and again. An error is logged when it is news.
+    pub(super) fn trouble<T>(
+        &mut self,
+        source: Source,
+        what: &str,
+        result: Result<T, DataplaneError>,
+    ) -> Option<T> {
+        match result {
+            Ok(value) => {
+                self.said.remove(&source);
+                Some(value)
+            }
+            Err(error) => {
+                self.log(source, vec![format!("{what}: {error}")]);
+                None
+            }
+        }
     }
 }

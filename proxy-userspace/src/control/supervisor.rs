@@ -93,9 +93,12 @@ impl Supervisor {
 
     /// Takes all reports that are there before the rings are made anew: many changes at once cost one change.
     pub(super) fn reported(&mut self, first: Report, more: &mut mpsc::UnboundedReceiver<Report>) {
-        let mut changed = self.findings.take(first);
-        while let Ok(report) = more.try_recv() {
-            changed |= self.findings.take(report);
+        let mut changed = false;
+        let mut next = Some(first);
+        while let Some(report) = next {
+            // A report of a check that was ended would be believed for ever.
+            changed |= self.checkers.runs(&report.key) && self.findings.take(report);
+            next = more.try_recv().ok();
         }
         if changed {
             self.refresh();
@@ -104,9 +107,12 @@ impl Supervisor {
 
     /// Applies what is known now. What fails is tried again at every measuring.
     pub(super) fn refresh(&mut self) {
-        if let Err(error) = self.apply() {
-            tracing::error!("the kernel part could not be told what changed; trying again: {error}");
-        }
+        let result = self.apply();
+        self.notes.trouble(
+            Source::Refresh,
+            "the kernel part could not be told what changed, trying again",
+            result,
+        );
     }
 
     /// Applies what is known now, or leaves everything as it was.
@@ -129,31 +135,27 @@ impl Supervisor {
 
     fn collect(&mut self) {
         let Some(kernel) = &mut self.kernel else { return };
-        match kernel.follow() {
-            Ok(notes) => notes.iter().for_each(|note| tracing::warn!("{note}")),
-            Err(error) => tracing::warn!("what changes around the kernel part is not followed: {error}"),
-        }
-        if let Err(error) = kernel.collect() {
-            tracing::warn!("flows that are over could not be collected: {error}");
-        }
+        let followed = kernel.follow();
+        let followed = self.notes.trouble(Source::Follow, "what changes around it is not followed", followed);
+        followed.unwrap_or_default().iter().for_each(|note| tracing::warn!("{note}"));
+        self.notes.trouble(Source::Collect, "flows that are over could not be collected", kernel.collect());
     }
 
     fn measure(&mut self) {
         signal::alive();
         self.refresh();
-        if let Some(observed) = self.observe() {
+        let Some(kernel) = &self.kernel else { return };
+        let observed = kernel.observe();
+        if let Some(observed) =
+            self.notes.trouble(Source::Observe, "the kernel part could not be read", observed)
+        {
             self.rates.measure(&observed, Instant::now());
         }
     }
 
     fn observe(&self) -> Option<Observed> {
-        match self.kernel.as_ref()?.observe() {
-            Ok(observed) => Some(observed),
-            Err(error) => {
-                tracing::warn!("the kernel part could not be read: {error}");
-                None
-            }
-        }
+        // Said by `measure` when it fails.
+        self.kernel.as_ref()?.observe().ok()
     }
 
     fn answer(&mut self, call: Call) {

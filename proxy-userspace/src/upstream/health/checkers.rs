@@ -76,6 +76,11 @@ impl Checkers {
         (Self { running: HashMap::new(), reports, permits: Arc::new(Semaphore::new(AT_ONCE)) }, receiver)
     }
 
+    /// Whether this check runs. Reports of one that was ended may still be on their way.
+    pub fn runs(&self, key: &CheckKey) -> bool {
+        self.running.contains_key(key)
+    }
+
     /// Makes the running checks the wanted ones. A check that stays as it is goes on undisturbed; one that is new or
     /// changed begins with what `known` says. Needs a tokio runtime.
     pub fn set(&mut self, mut wanted: HashMap<CheckKey, Check>, known: impl Fn(&CheckKey) -> Health) {

@@ -18,6 +18,9 @@ pub enum Failure {
     /// The host is no name that a certificate could be for.
     #[error("TLS: the host is neither a DNS name nor an address")]
     ServerName,
+    /// The path or the host cannot be put into a request.
+    #[error("no request can be made of this path and host: {0}")]
+    Request(#[source] hyper::http::Error),
     /// This machine trusts no root at all, so no certificate can be verified.
     #[error(
         "TLS: this machine has no trusted root certificates (install ca-certificates, or set `verify = false`)"

@@ -99,6 +99,19 @@ fn http(tls: Option<ProbeTls>, status: std::ops::RangeInclusive<u16>) -> HealthC
     check(Probe::Http(HttpProbe { tls, path: "/healthz?deep=1".into(), host, status: vec![status] }))
 }
 
+#[test]
+fn a_path_that_no_request_can_have_fails_the_check() {
+    in_tokio(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut config = http(None, 100..=599);
+        if let Probe::Http(probe) = &mut config.probe {
+            probe.path = "/a b".into();
+        }
+        let result = probe(listener.local_addr().unwrap(), &config).await;
+        assert!(matches!(result, Err(Failure::Request(_))), "{result:?}");
+    });
+}
+
 /// Reads a request's head, gives it back, and answers.
 async fn answer<S: AsyncReadExt + AsyncWrite + Unpin>(mut stream: S, with: &[u8]) -> String {
     let mut head = Vec::new();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::client::conn::http1;
-use hyper::{Request, Uri, header};
+use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -59,12 +59,12 @@ where
     let mut client = http1::Builder::new();
     client.max_buf_size(HEAD_BYTES).max_headers(HEAD_FIELDS);
     let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await.map_err(Failure::Http)?;
-    let request = Request::get(path.parse::<Uri>().unwrap_or_default())
+    let request = Request::get(path)
         .header(header::HOST, host)
         .header(header::USER_AGENT, concat!("proxy-now/", env!("CARGO_PKG_VERSION"), " (health check)"))
         .header(header::CONNECTION, "close")
         .body(Empty::<Bytes>::new())
-        .expect("the configuration refuses hosts that no header can hold");
+        .map_err(Failure::Request)?;
     // Driven here, not in a task of its own: the connection ends with the check, whichever way that ends.
     let answer = async {
         let answer = sender.send_request(request).await.map_err(Failure::Http)?;
