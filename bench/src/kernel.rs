@@ -1,0 +1,94 @@
+//! Nanoseconds a packet of the kernel path, each case in the same run as the floor, median of five.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use proxy_userspace::config::Forward;
+
+use crate::harness::{Harness, Program, Template};
+use crate::scene::{self, Scene, XDP_PASS, XDP_REDIRECT, context};
+
+/// Rounds; each measures every case and its floor once.
+const ROUNDS: usize = 5;
+/// Packets a measurement.
+const PACKETS: u32 = 2_000_000;
+const MANY: u32 = 65_536;
+const SOURCES: u32 = 1 << 24;
+
+/// A case: what it is, its packets, the verdict they must all get, and the most it may cost in floors.
+struct Case {
+    name: &'static str,
+    template: Template,
+    verdict: u32,
+    most: Option<f64>,
+}
+
+/// Measures everything and prints a table. Fails where a promised figure is missed.
+pub(crate) fn run() -> Result<ExitCode> {
+    proxy_tests::leftovers::prepare()?;
+    let namespace = scene::namespace()?;
+    namespace.enter(measure_all)?
+}
+
+fn measure_all() -> Result<ExitCode> {
+    let scene = Scene::new()?;
+    let pass = Program::pass()?;
+    let cases = cases(&scene)?;
+    println!("{PACKETS} packets a measurement, {ROUNDS} rounds, medians; flows made by packets");
+    println!("{:<46} {:>8} {:>8} {:>8} {:>7} {:>7}", "case", "ns", "floor", "× floor", "least", "most");
+    let bare: Vec<f64> = (0..ROUNDS).map(|_| Ok(pass.run(&cases[0].template.bytes, PACKETS)?.2 as f64)).collect::<Result<_>>()?;
+    println!("{:<46} {:>8.0}", "XDP_PASS, packet not restored", median(bare));
+    let mut missed = 0;
+    for case in &cases {
+        missed += u32::from(!context(case.name, measure(case, &scene, &pass))?);
+    }
+    println!("{} passed, {missed} failed", cases.len() as u32 - missed);
+    Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn cases(scene: &Scene) -> Result<Vec<Case>> {
+    let case = |name, template, verdict, most| Case { name, template, verdict, most };
+    Ok(vec![
+        case("not ours", Scene::not_ours(1), XDP_PASS, Some(2.0)),
+        case("dsr, established, 1 flow", scene.establish_dsr(1)?, XDP_REDIRECT, Some(3.0)),
+        case("dsr, established, 65,536 flows", scene.establish_dsr(MANY)?, XDP_REDIRECT, Some(6.0)),
+        case("nat, established, 1 flow", scene.establish_nat(1)?, XDP_REDIRECT, Some(4.5)),
+        case("nat, established, 65,536 flows", scene.establish_nat(MANY)?, XDP_REDIRECT, Some(7.5)),
+        case("dsr, new flow (SYN), 65,536 sources", Scene::syns(Forward::Dsr, 1 << 20), XDP_REDIRECT, None),
+        case("nat, new flow (SYN), 65,536 sources", Scene::syns(Forward::Nat, 1 << 20), XDP_REDIRECT, None),
+        case("dsr, SYN flood, 16,777,216 sources", Scene::syns(Forward::Dsr, SOURCES), XDP_REDIRECT, Some(5.0)),
+        case("nat, SYN flood, 16,777,216 sources", Scene::syns(Forward::Nat, SOURCES), XDP_REDIRECT, Some(5.0)),
+    ])
+}
+
+/// One case against the floor, in turn. Whether it keeps its promise.
+fn measure(case: &Case, scene: &Scene, pass: &Program) -> Result<bool> {
+    let subject = Harness::new(&case.template, &scene.program)?;
+    let floor = Harness::new(&case.template, pass)?;
+    let (mut times, mut floors, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let (verdict, ns) = subject.run(PACKETS)?;
+        ensure!(verdict == case.verdict, "the verdict was {verdict}, not {}", case.verdict);
+        let (_, floor_ns) = floor.run(PACKETS)?;
+        times.push(f64::from(ns));
+        floors.push(f64::from(floor_ns));
+        ratios.push(f64::from(ns) / f64::from(floor_ns.max(1)));
+    }
+    ensure!(subject.count()? == ROUNDS as u64 * u64::from(PACKETS), "not every packet was made");
+    let (low, high) = (ratios.iter().copied().fold(f64::MAX, f64::min), ratios.iter().copied().fold(0.0, f64::max));
+    let ratio = median(ratios);
+    let kept = case.most.is_none_or(|most| ratio <= most);
+    let promise = case.most.map_or(String::new(), |most| format!("≤ {most}{}", if kept { "" } else { "  MISSED" }));
+    println!(
+        "{:<46} {:>8.0} {:>8.0} {ratio:>8.2} {low:>7.2} {high:>7.2}  {promise}",
+        case.name,
+        median(times),
+        median(floors)
+    );
+    Ok(kept)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
