@@ -34,7 +34,8 @@ type Attribute = [u64; 16];
 
 fn bpf(command: libc::c_long, attribute: &mut Attribute) -> io::Result<i32> {
     // SAFETY: the attribute is larger than any command reads here, zero beyond it, and what it points to is alive.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attribute.as_mut_ptr(), size_of::<Attribute>()) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command, attribute.as_mut_ptr(), size_of::<Attribute>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }
 }
 
@@ -92,9 +93,8 @@ impl Program {
         attribute[4] = log.as_mut_ptr() as u64;
         attribute[5] = pair(0, XDP_HAS_FRAGS);
         attribute[8] = pair(0, ATTACH_XDP);
-        let fd = bpf(PROG_LOAD, &mut attribute).with_context(|| {
-            String::from_utf8_lossy(&log).trim_end_matches('\0').to_owned()
-        })?;
+        let fd = bpf(PROG_LOAD, &mut attribute)
+            .with_context(|| String::from_utf8_lossy(&log).trim_end_matches('\0').to_owned())?;
         Ok(Self(owned(fd)))
     }
 
@@ -231,7 +231,13 @@ fn restoring(template: &Template, state: &OwnedFd, programs: &OwnedFd) -> Vec<u6
     }
     if template.flows > 1 {
         code.extend([mov(1, 9), swap16(1), store16(8, 1, 28), insn(0xa7, 1, 0, 0, -1), store16(8, 1, 18)]);
-        code.extend([load16(1, 8, 34), swap16(1), mov(2, 9), insn(0x77, 2, 0, 0, 16), insn(0x0f, 1, 2, 0, 0)]);
+        code.extend([
+            load16(1, 8, 34),
+            swap16(1),
+            mov(2, 9),
+            insn(0x77, 2, 0, 0, 16),
+            insn(0x0f, 1, 2, 0, 0),
+        ]);
         code.extend([swap16(1), store16(8, 1, 34)]);
     }
     // bpf_tail_call; if it fails: abort.

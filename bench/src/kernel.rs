@@ -23,20 +23,24 @@ struct Case {
     most: Option<f64>,
 }
 
-/// Measures everything and prints a table. Fails where a promised figure is missed.
-pub(crate) fn run() -> Result<ExitCode> {
+/// Measures the cases whose names contain `only` and prints a table. Fails where a promised figure is missed.
+pub(crate) fn run(only: &str) -> Result<ExitCode> {
     proxy_tests::leftovers::prepare()?;
     let namespace = scene::namespace()?;
-    namespace.enter(measure_all)?
+    namespace.enter(|| measure_all(only))?
 }
 
-fn measure_all() -> Result<ExitCode> {
+fn measure_all(only: &str) -> Result<ExitCode> {
     let scene = Scene::new()?;
     let pass = Program::pass()?;
-    let cases = cases(&scene)?;
+    let mut cases = cases(&scene)?;
+    cases.retain(|case| case.name.contains(only));
+    ensure!(!cases.is_empty(), "no case has {only:?} in its name");
     println!("{PACKETS} packets a measurement, {ROUNDS} rounds, medians; flows made by packets");
     println!("{:<46} {:>8} {:>8} {:>8} {:>7} {:>7}", "case", "ns", "floor", "× floor", "least", "most");
-    let bare: Vec<f64> = (0..ROUNDS).map(|_| Ok(pass.run(&cases[0].template.bytes, PACKETS)?.2 as f64)).collect::<Result<_>>()?;
+    let bare: Vec<f64> = (0..ROUNDS)
+        .map(|_| Ok(pass.run(&cases[0].template.bytes, PACKETS)?.2 as f64))
+        .collect::<Result<_>>()?;
     println!("{:<46} {:>8.0}", "XDP_PASS, packet not restored", median(bare));
     let mut missed = 0;
     for case in &cases {
@@ -56,8 +60,18 @@ fn cases(scene: &Scene) -> Result<Vec<Case>> {
         case("nat, established, 65,536 flows", scene.establish_nat(MANY)?, XDP_REDIRECT, Some(7.5)),
         case("dsr, new flow (SYN), 65,536 sources", Scene::syns(Forward::Dsr, 1 << 20), XDP_REDIRECT, None),
         case("nat, new flow (SYN), 65,536 sources", Scene::syns(Forward::Nat, 1 << 20), XDP_REDIRECT, None),
-        case("dsr, SYN flood, 16,777,216 sources", Scene::syns(Forward::Dsr, SOURCES), XDP_REDIRECT, Some(5.0)),
-        case("nat, SYN flood, 16,777,216 sources", Scene::syns(Forward::Nat, SOURCES), XDP_REDIRECT, Some(5.0)),
+        case(
+            "dsr, SYN flood, 16,777,216 sources",
+            Scene::syns(Forward::Dsr, SOURCES),
+            XDP_REDIRECT,
+            Some(5.0),
+        ),
+        case(
+            "nat, SYN flood, 16,777,216 sources",
+            Scene::syns(Forward::Nat, SOURCES),
+            XDP_REDIRECT,
+            Some(5.0),
+        ),
     ])
 }
 
@@ -75,10 +89,12 @@ fn measure(case: &Case, scene: &Scene, pass: &Program) -> Result<bool> {
         ratios.push(f64::from(ns) / f64::from(floor_ns.max(1)));
     }
     ensure!(subject.count()? == ROUNDS as u64 * u64::from(PACKETS), "not every packet was made");
-    let (low, high) = (ratios.iter().copied().fold(f64::MAX, f64::min), ratios.iter().copied().fold(0.0, f64::max));
+    let (low, high) =
+        (ratios.iter().copied().fold(f64::MAX, f64::min), ratios.iter().copied().fold(0.0, f64::max));
     let ratio = median(ratios);
     let kept = case.most.is_none_or(|most| ratio <= most);
-    let promise = case.most.map_or(String::new(), |most| format!("≤ {most}{}", if kept { "" } else { "  MISSED" }));
+    let promise =
+        case.most.map_or(String::new(), |most| format!("≤ {most}{}", if kept { "" } else { "  MISSED" }));
     println!(
         "{:<46} {:>8.0} {:>8.0} {ratio:>8.2} {low:>7.2} {high:>7.2}  {promise}",
         case.name,

@@ -13,7 +13,7 @@ mod scene;
 fn main() -> anyhow::Result<ExitCode> {
     let name = std::env::args().nth(1).unwrap_or_default();
     match name.as_str() {
-        "kernel" => kernel::run(),
+        "kernel" => kernel::run(&std::env::args().nth(2).unwrap_or_default()),
         other => anyhow::bail!("no bench is called {other:?}; there is: kernel"),
     }
 }

@@ -79,7 +79,10 @@ impl Scene {
             ensure!(verdict == XDP_REDIRECT, "the SYN of flow {n} got verdict {verdict}");
             let (verdict, _, _) = self.program.run(&answer(&sent), 1)?;
             // The client has no neighbour entry here: its answers wait for one in the host's stack.
-            ensure!(verdict == XDP_REDIRECT || verdict == XDP_PASS, "the SYN-ACK of flow {n} got verdict {verdict}");
+            ensure!(
+                verdict == XDP_REDIRECT || verdict == XDP_PASS,
+                "the SYN-ACK of flow {n} got verdict {verdict}"
+            );
             let (verdict, _, _) = self.program.run(&ack.flow(n), 1)?;
             ensure!(verdict == XDP_REDIRECT, "the ACK of flow {n} got verdict {verdict}");
         }

@@ -14,23 +14,34 @@ pub const fn fold(mut sum: u64) -> u16 {
     sum as u16
 }
 
+/// Folds a sum of at most 2^18 words: two carries are all there can be.
+#[inline(always)]
+const fn fold_short(mut sum: u32) -> u16 {
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum as u16
+}
+
+/// What a time to live that becomes one less changes a checksum by: its word shrinks by 0x0100.
+pub const TTL_LESS: u16 = u16::from_ne_bytes([0xfe, 0xff]);
+
 /// What a checksum changes by when the summed words `old` become `new`: `~m + m'` of RFC 1624 eqn. 3, folded.
 /// Both arguments are sums of 16-bit words, not folded.
 #[inline(always)]
 pub const fn delta(old: u64, new: u64) -> u16 {
-    fold(!fold(old) as u64 + fold(new) as u64)
+    fold_short(!fold(old) as u32 + fold(new) as u32)
 }
 
 /// The sum of two deltas.
 #[inline(always)]
 pub const fn combine(a: u16, b: u16) -> u16 {
-    fold(a as u64 + b as u64)
+    fold_short(a as u32 + b as u32)
 }
 
 /// A checksum field after a change: `HC' = ~(~HC + ~m + m')` (RFC 1624 eqn. 3).
 #[inline(always)]
 pub const fn update(field: u16, delta: u16) -> u16 {
-    !fold(!field as u64 + delta as u64)
+    !fold_short(!field as u32 + delta as u32)
 }
 
 /// A UDP checksum field after a change: 0 means "none" and stays (RFC 768); a sum of 0 is sent as all ones.

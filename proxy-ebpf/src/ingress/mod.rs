@@ -53,14 +53,14 @@ fn family<W: World>(world: &mut W, v4: &mut Work<Ip4>, v6: &mut Work<Ip6>) -> Ou
 
 #[inline(never)]
 fn ipv4<W: World>(world: &W, link: Link, work: &mut Work<Ip4>) -> Outcome {
-    let to = parse::ipv4_destination(world, link)?;
-    parse::judge(parse::ipv4(world, link, &mut work.ip), || admit::is_our_address(world, to))
+    let ours = || parse::ipv4_destination(world, link).is_some_and(|to| admit::is_our_address(world, to));
+    parse::judge(parse::ipv4(world, link, &mut work.ip), ours)
 }
 
 #[inline(never)]
 fn ipv6<W: World>(world: &W, link: Link, work: &mut Work<Ip6>) -> Outcome {
-    let to = parse::ipv6_destination(world, link)?;
-    parse::judge(parse::ipv6(world, link, &mut work.ip), || admit::is_our_address(world, to))
+    let ours = || parse::ipv6_destination(world, link).is_some_and(|to| admit::is_our_address(world, to));
+    parse::judge(parse::ipv6(world, link, &mut work.ip), ours)
 }
 
 /// By payload.

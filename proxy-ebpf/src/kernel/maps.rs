@@ -72,9 +72,7 @@ pub(crate) static BACKEND_HOPS: Array<Hop, BACKENDS> = Array::new();
 pub(crate) static VLAN_DEVICES: HashMap<u32, VlanDevice, VLANS> = HashMap::new();
 /// Memory of a packet's way; never pinned, its layout is this program's own.
 #[btf_map]
-pub(crate) static WORK4: PerCpuArray<Work<Ip4>, 1> = PerCpuArray::new();
-#[btf_map]
-pub(crate) static WORK6: PerCpuArray<Work<Ip6>, 1> = PerCpuArray::new();
+pub(crate) static WORK: PerCpuArray<(Work<Ip4>, Work<Ip6>), 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static TRAFFIC: PerCpuArray<Traffic, BACKENDS> = PerCpuArray::new();
 #[btf_map]

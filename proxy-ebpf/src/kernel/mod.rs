@@ -39,8 +39,9 @@ fn count<const N: usize>(counters: &aya_ebpf::btf_maps::PerCpuArray<u64, N>, ind
 /// This CPU's memory for a packet's way, of both families.
 #[inline(always)]
 pub(crate) fn work() -> Option<(&'static mut Work<Ip4>, &'static mut Work<Ip6>)> {
-    let (v4, v6) = (maps::WORK4.get_ptr_mut(0)?, maps::WORK6.get_ptr_mut(0)?);
-    // SAFETY: this CPU's own slots, one borrow a run, and XDP does not preempt itself; a fresh map is all zeroes, which
+    let work = maps::WORK.get_ptr_mut(0)?;
+    // SAFETY: this CPU's own slot, one borrow a run, and XDP does not preempt itself; a fresh map is all zeroes, which
     // `Work` says is valid.
-    Some(unsafe { (&mut *v4, &mut *v6) })
+    let (v4, v6) = unsafe { &mut *work };
+    Some((v4, v6))
 }

@@ -10,7 +10,7 @@ use proxy_common::{
 
 use crate::{
     parsed::{ICMP, ICMPV6, Internet, Link, Piece, TCP, Transport, UDP},
-    verdict::{Outcome, dropped, passed, some},
+    verdict::{Outcome, Verdict, dropped, passed, some},
     world::{Packet, REACH},
 };
 use core::ops::ControlFlow::{Break, Continue};
@@ -42,16 +42,14 @@ pub fn link<P: Packet>(packet: &P) -> Outcome<(Link, u16)> {
 
 /// The destination in an IP header whose rest may be nonsense: enough to know whose nonsense it is.
 #[inline(always)]
-pub fn ipv4_destination<P: Packet>(packet: &P, link: Link) -> Outcome<Ip4> {
-    let [word] = some(packet.words::<1>(link.l3 + 16), DropReason::Truncated)?;
-    Continue(Ip4(Be32::from_raw(word)))
+pub fn ipv4_destination<P: Packet>(packet: &P, link: Link) -> Option<Ip4> {
+    packet.words::<1>(link.l3 + 16).map(|[word]| Ip4(Be32::from_raw(word)))
 }
 
 /// Likewise for IPv6.
 #[inline(always)]
-pub fn ipv6_destination<P: Packet>(packet: &P, link: Link) -> Outcome<Ip6> {
-    let words = some(packet.words::<4>(link.l3 + 24), DropReason::Truncated)?;
-    Continue(Ip6(words.map(Be32::from_raw)))
+pub fn ipv6_destination<P: Packet>(packet: &P, link: Link) -> Option<Ip6> {
+    packet.words::<4>(link.l3 + 24).map(|words| Ip6(words.map(Be32::from_raw)))
 }
 
 /// The IPv4 header (RFC 791 §3.1), options skipped, checksum verified.
@@ -260,7 +258,7 @@ pub fn udp<P: Packet, A: Address>(packet: &P, ip: &Internet<A>) -> Outcome<Trans
 #[inline(always)]
 pub fn judge<T>(outcome: Outcome<T>, ours: impl FnOnce() -> bool) -> Outcome<T> {
     match outcome {
-        Break(crate::verdict::Verdict::Drop(_)) if !ours() => passed(),
+        Break(Verdict::Drop(reason)) if reason != DropReason::Truncated && !ours() => passed(),
         other => other,
     }
 }

@@ -3,7 +3,7 @@
 
 use proxy_common::{
     addr::Address,
-    checksum,
+    checksum::{self, TTL_LESS},
     drop_reason::DropReason,
     flow::{FlowKind, Rewrite},
 };
@@ -76,11 +76,7 @@ pub fn internet<P: Packet, A: Address>(
         (&[source], &[destination]) => {
             let [word] = packet.words::<1>(l3 + 8)?;
             let [ttl, protocol, high, low] = word.to_ne_bytes();
-            let hop_less = checksum::delta(
-                u16::from_ne_bytes([ttl, protocol]) as u64,
-                u16::from_ne_bytes([ttl.wrapping_sub(1), protocol]) as u64,
-            );
-            let sum = checksum::update(u16::from_ne_bytes([high, low]), checksum::combine(delta, hop_less));
+            let sum = checksum::update(u16::from_ne_bytes([high, low]), checksum::combine(delta, TTL_LESS));
             let [high, low] = sum.to_ne_bytes();
             let word = u32::from_ne_bytes([ttl.wrapping_sub(1), protocol, high, low]);
             packet.set_words(l3 + 8, [word, source, destination])
