@@ -1,7 +1,5 @@
 //! Addresses and the two address families: byte order is in the type.
 
-use crate::cell::Cell64;
-
 /// A 16-bit number in network byte order, as it stands in a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
 #[repr(transparent)]
@@ -151,8 +149,6 @@ pub trait Address:
 {
     /// The 32-bit words of the address.
     type Words: AsRef<[u32]> + Copy;
-    /// The memory of a young flow of this family.
-    type Slot: crate::flow::Slot<Self>;
     /// The family's number (`AF_INET`, `AF_INET6`).
     const FAMILY: u8;
     /// The 32-bit words, as they lie in memory.
@@ -163,7 +159,6 @@ pub trait Address:
 
 impl Address for Ip4 {
     type Words = [u32; 1];
-    type Slot = crate::flow::YoungSlot<4, Cell64>;
     const FAMILY: u8 = 2;
     #[inline(always)]
     fn words(self) -> [u32; 1] {
@@ -177,7 +172,6 @@ impl Address for Ip4 {
 
 impl Address for Ip6 {
     type Words = [u32; 4];
-    type Slot = crate::flow::YoungSlot<7, Cell64>;
     const FAMILY: u8 = 10;
     #[inline(always)]
     fn words(self) -> [u32; 4] {

@@ -283,6 +283,9 @@ pub struct YoungSlot<const N: usize, U64 = u64> {
 const _: () = assert!(size_of::<YoungSlot<4>>() == 40);
 const _: () = assert!(size_of::<YoungSlot<7>>() == 64);
 
+/// A young flow's memory in a table that every CPU reads and writes.
+pub type SharedYoungSlot<const N: usize> = YoungSlot<N, Cell64>;
+
 /// A young flow's slot of one address family.
 pub trait Slot<A> {
     /// Reads the young flow and returns the time of its last write, unless a CPU is writing it now: then `young` is
@@ -292,7 +295,7 @@ pub trait Slot<A> {
     fn write(&self, young: &Young<A>, now: u32) -> bool;
 }
 
-impl<A: Address, const N: usize> Slot<A> for YoungSlot<N, Cell64>
+impl<A, const N: usize> Slot<A> for SharedYoungSlot<N>
 where
     Young<A>: Encode<N>,
 {
@@ -411,7 +414,7 @@ mod tests {
             protocol: 7,
             bits: 8,
         };
-        let slot: <Ip6 as Address>::Slot = YoungSlot { guard: Cell64::new(0), words: Default::default() };
+        let slot: SharedYoungSlot<7> = YoungSlot { guard: Cell64::new(0), words: Default::default() };
         assert!(slot.write(&flow, 77));
         let mut read = Young::default();
         assert_eq!(slot.read(&mut read), Some(77));
@@ -424,7 +427,7 @@ mod tests {
 
     #[test]
     fn a_slot_that_is_being_written_is_neither_read_nor_written() {
-        let slot: <Ip4 as Address>::Slot = YoungSlot { guard: Cell64::new(1), words: Default::default() };
+        let slot: SharedYoungSlot<4> = YoungSlot { guard: Cell64::new(1), words: Default::default() };
         assert_eq!(slot.read(&mut Young::<Ip4>::default()), None);
         assert!(!Slot::<Ip4>::write(&slot, &Young::default(), 1));
     }

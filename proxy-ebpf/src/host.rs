@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use proxy_common::{
-    addr::{Address, Ip4, Ip6},
+    addr::{Ip4, Ip6},
     backend::{Backend, NatSource},
     cell::Cell64,
     counters::Traffic,
     drop_reason::{DropReason, Notice},
-    flow::{Flow, FlowKey, FragmentKey, SharedFlow, YoungSlot},
+    flow::{Flow, FlowKey, FragmentKey, SharedFlow, SharedYoungSlot, Slot, YoungSlot},
     hop::{HopView, SharedHop},
     listener::{DestinationFilter, Listener, ListenerKey},
     maglev::{NO_BACKEND, RING_SLOTS},
@@ -91,8 +91,8 @@ pub struct Host {
     ingress: u32,
     filter: Box<DestinationFilter>,
     hops: Vec<SharedHop>,
-    v4: FamilyTables<Ip4>,
-    v6: FamilyTables<Ip6>,
+    v4: FamilyTables<Ip4, SharedYoungSlot<4>>,
+    v6: FamilyTables<Ip6, SharedYoungSlot<7>>,
     traffic: RefCell<HashMap<u16, Traffic>>,
     notices: RefCell<HashMap<&'static str, u64>>,
     drops: HashMap<&'static str, u64>,
@@ -323,7 +323,7 @@ macro_rules! tables {
             fn remove_flow(&self, key: &FlowKey<$family>) {
                 self.$tables.remove(key);
             }
-            fn young(&self, index: u32) -> Option<&<$family as Address>::Slot> {
+            fn young(&self, index: u32) -> Option<&impl Slot<$family>> {
                 self.$tables.young.get(index as usize & (self.$tables.young.len() - 1))
             }
             fn young_return(&self, index: u32) -> Option<&Cell64> {

@@ -5,6 +5,7 @@ use proxy_common::{
     backend::Backend,
     checksum::{combine, delta, sum_address},
     flow::{FlowKey, FlowKind, Rewrite},
+    listener::ListenerKey,
 };
 
 /// `dsr`: nothing but the link layer changes.
@@ -56,4 +57,10 @@ pub fn backend_side<A: Address>(
     protocol: u8,
 ) {
     key.set(source, &backend.address, port, backend.port, protocol);
+}
+
+/// Where a packet under this key is listened for.
+#[inline(always)]
+pub fn place<A: Address>(key: &FlowKey<A>) -> ListenerKey<A> {
+    ListenerKey { address: key.destination, port: key.destination_port, protocol: key.protocol, pad: 0 }
 }

@@ -5,7 +5,7 @@ use proxy_common::{
     backend::{Backend, NatSource},
     cell::Cell64,
     drop_reason::Notice,
-    flow::{Flow, FlowKey, FragmentKey, SharedFlow},
+    flow::{Flow, FlowKey, FragmentKey, SharedFlow, Slot},
     hop::SharedHop,
     listener::{DestinationFilter, Listener, ListenerKey},
     settings::Settings,
@@ -84,7 +84,7 @@ pub trait Tables<A: Address> {
     /// Removes a flow, if it is there.
     fn remove_flow(&self, key: &FlowKey<A>);
     /// A slot for a young flow; `index` is taken modulo the table's size.
-    fn young(&self, index: u32) -> Option<&A::Slot>;
+    fn young(&self, index: u32) -> Option<&impl Slot<A>>;
     /// Where the young flow of a backend's packet is; `index` is taken modulo the table's size.
     fn young_return(&self, index: u32) -> Option<&Cell64>;
     /// The flow of a datagram's later fragments.

@@ -20,7 +20,7 @@ use crate::world::Insert;
 const SLACK: usize = 8;
 
 #[derive(Debug)]
-pub(super) struct FamilyTables<A: Address> {
+pub(super) struct FamilyTables<A: Address, S> {
     capacity: usize,
     /// Where each flow lies in `memory`. An entry's memory is given again between packets only: a flow that was looked
     /// up stays valid, as the kernel's does.
@@ -28,7 +28,7 @@ pub(super) struct FamilyTables<A: Address> {
     pub(super) memory: Vec<OnceCell<SharedFlow<A>>>,
     free: RefCell<Vec<usize>>,
     removed: RefCell<Vec<usize>>,
-    pub(super) young: Vec<A::Slot>,
+    pub(super) young: Vec<S>,
     pub(super) young_return: Vec<Cell64>,
     pub(super) fragments: RefCell<HashMap<FragmentKey<A>, FlowKey<A>>>,
     pub(super) listeners: HashMap<ListenerKey<A>, Listener>,
@@ -36,8 +36,8 @@ pub(super) struct FamilyTables<A: Address> {
     pub(super) sources: Vec<NatSource<A>>,
 }
 
-impl<A: Address + Hash> FamilyTables<A> {
-    pub(super) fn new(sizes: Sizes, slot: impl Fn() -> A::Slot) -> Self {
+impl<A: Address + Hash, S> FamilyTables<A, S> {
+    pub(super) fn new(sizes: Sizes, slot: impl Fn() -> S) -> Self {
         let places = sizes.flows + SLACK;
         Self {
             capacity: sizes.flows,

@@ -11,7 +11,6 @@ use proxy_common::{
     settings::Settings,
 };
 
-use super::place;
 use crate::{
     parsed::TCP,
     stage::{admit, flow, forward, rewrite, select, young},
@@ -26,7 +25,7 @@ use core::ops::ControlFlow::Continue;
 #[inline(never)]
 pub(super) fn begin<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Outcome {
     let Some(settings) = world.settings() else { return passed() };
-    let Some(listener) = Tables::<A>::listener(world, &place(&work.ip.key)) else {
+    let Some(listener) = Tables::<A>::listener(world, &translation::place(&work.ip.key)) else {
         answer(world, work, settings)?;
         return way_out(world, work, None);
     };

@@ -9,7 +9,7 @@ use proxy_common::{
     settings::Settings,
 };
 
-use super::{begin::returning, depart, place};
+use super::begin::returning;
 use crate::{
     stage::{admit, forward, icmp, icmp::Quoted, rewrite, select, young},
     translation,
@@ -34,7 +34,7 @@ pub(super) fn error<W: World + Tables<A>, A: Quoted>(world: &mut W, work: &mut W
     let written = rewrite::internet(world, &work.ip, outer.source, outer.destination, outer.delta);
     some(written, DropReason::Rewrite)?;
     world.notice(Notice::IcmpTranslated);
-    depart(world, work)
+    forward::depart(world, work)
 }
 
 /// The flow whose packets come the way the error came, and the way out.
@@ -55,7 +55,7 @@ fn whose<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, settin
         work.rewrite.copy_from(&known.rewrite);
         return true;
     }
-    let Some(listener) = Tables::<A>::listener(world, &place(&work.asked)) else {
+    let Some(listener) = Tables::<A>::listener(world, &translation::place(&work.asked)) else {
         let young = young::of_backend(world, work, settings).is_some();
         if young {
             returning(work);

@@ -2,11 +2,11 @@
 
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use proxy_common::{
-    addr::{Address, Ip4, Ip6},
+    addr::{Ip4, Ip6},
     backend::{Backend, NatSource},
     cell::Cell64,
     drop_reason::Notice,
-    flow::{Flow, FlowKey, FragmentKey, SharedFlow},
+    flow::{Flow, FlowKey, FragmentKey, SharedFlow, SharedYoungSlot, Slot},
     hop::SharedHop,
     limits,
     listener::{DestinationFilter, Listener, ListenerKey},
@@ -23,7 +23,7 @@ use super::{count, maps, packet::Frame};
 const EEXIST: i32 = -17;
 
 macro_rules! tables {
-    ($family:ty, $flows:ident, $young:ident, $young_return:ident, $fragments:ident, $listeners:ident, $backends:ident,
+    ($family:ty, $slot:ty, $flows:ident, $young:ident, $young_return:ident, $fragments:ident, $listeners:ident, $backends:ident,
      $sources:ident, $route:path) => {
         impl Tables<$family> for Frame {
             #[inline(always)]
@@ -47,10 +47,10 @@ macro_rules! tables {
                 let _gone = maps::$flows.remove(key);
             }
             #[inline(always)]
-            fn young(&self, index: u32) -> Option<&<$family as Address>::Slot> {
+            fn young(&self, index: u32) -> Option<&impl Slot<$family>> {
                 let slot = maps::$young.get_ptr(index & (limits::YOUNG - 1))?;
                 // SAFETY: as for flows; a slot is cells throughout.
-                Some(unsafe { &*slot.cast::<<$family as Address>::Slot>() })
+                Some(unsafe { &*slot.cast::<$slot>() })
             }
             #[inline(always)]
             fn young_return(&self, index: u32) -> Option<&Cell64> {
@@ -95,6 +95,7 @@ macro_rules! tables {
 
 tables!(
     Ip4,
+    SharedYoungSlot<4>,
     FLOWS4,
     YOUNG4,
     YOUNG_REVERSE4,
@@ -106,6 +107,7 @@ tables!(
 );
 tables!(
     Ip6,
+    SharedYoungSlot<7>,
     FLOWS6,
     YOUNG6,
     YOUNG_REVERSE6,

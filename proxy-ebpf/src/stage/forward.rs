@@ -10,7 +10,7 @@ use proxy_common::{
 use crate::{
     parsed::Link,
     verdict::{Outcome, Verdict, dropped, some},
-    work::Exit,
+    work::{Exit, Work},
     world::{Packet, Route, RouteQuery, Tables, World},
 };
 use core::ops::ControlFlow::Continue;
@@ -81,10 +81,19 @@ fn look_up<W: World + Tables<A>, A: Address>(
     }
 }
 
+/// The link layer, and off.
+#[inline(always)]
+pub fn depart<W: World + Tables<A>, A: Address>(world: &mut W, work: &Work<A>) -> Outcome<Verdict> {
+    if work.exit.wait {
+        return defer(world, work.ip.link, work.exit.hop.ifindex, work.exit.neighbour);
+    }
+    emit(world, work.ip.link, &work.exit.hop)
+}
+
 /// Writes the link layer of a hop: addresses and the VLAN tag that its interface wants. A frame that leaves by the
 /// interface it came in by, to a hop without a VLAN device, keeps its tags: it stays in its VLAN.
 #[inline(always)]
-pub fn emit<W: World>(world: &mut W, link: Link, hop: &HopView) -> Outcome<Verdict> {
+fn emit<W: World>(world: &mut W, link: Link, hop: &HopView) -> Outcome<Verdict> {
     let stays = hop.ifindex == world.ingress();
     let tagged = hop.vlan & VLAN_TAGGED != 0;
     let wanted = if tagged {
@@ -120,7 +129,7 @@ fn write_macs<P: Packet>(packet: &mut P, hop: &HopView) -> Option<()> {
 
 /// Hands a rewritten packet to the host's stack with a note for the TC program, which resolves the neighbour.
 #[inline(always)]
-pub fn defer<W: World + Tables<A>, A: Address>(
+fn defer<W: World + Tables<A>, A: Address>(
     world: &mut W,
     link: Link,
     ifindex: u32,

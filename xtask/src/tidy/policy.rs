@@ -59,6 +59,7 @@ pub(super) const UNSAFE: &[(&str, &str)] = &[
     ("proxy-ebpf/src/kernel/", "maps, packet bytes and helpers of the kernel"),
     ("proxy-userspace/src/l4/sys.rs", "bpf(2), as far as aya does not offer it"),
     ("proxy-userspace/src/net/ethtool.rs", "ioctl(2), for what a driver can do"),
+    ("bench/src/harness.rs", "bpf(2), for a program made by hand"),
     ("tests/src/bpf.rs", "bpf(2), for programs that are run on one packet"),
     ("tests/src/ethtool.rs", "ioctl(2), for offloads"),
     ("tests/src/raw.rs", "packet sockets"),

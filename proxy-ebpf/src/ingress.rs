@@ -2,8 +2,7 @@
 
 use proxy_common::{
     addr::{Address, Ip4, Ip6},
-    flow::{FlowKey, FlowKind, state},
-    listener::ListenerKey,
+    flow::{FlowKind, state},
 };
 
 use crate::{
@@ -116,20 +115,5 @@ fn leave<W: World + Tables<A>, A: Address>(world: &mut W, work: &Work<A>) -> Out
     let returning = FlowKind::of(work.rewrite.kind) == FlowKind::NatReturn;
     world.count_traffic(work.rewrite.backend, work.ip.end, returning, work.fresh);
     rewrite::packet(world, &work.ip, &work.rewrite)?;
-    depart(world, work)
-}
-
-/// The link layer, and off.
-#[inline(always)]
-fn depart<W: World + Tables<A>, A: Address>(world: &mut W, work: &Work<A>) -> Outcome<Verdict> {
-    if work.exit.wait {
-        return forward::defer(world, work.ip.link, work.exit.hop.ifindex, work.exit.neighbour);
-    }
-    forward::emit(world, work.ip.link, &work.exit.hop)
-}
-
-/// Where a packet under this key would be listened for.
-#[inline(always)]
-fn place<A: Address>(key: &FlowKey<A>) -> ListenerKey<A> {
-    ListenerKey { address: key.destination, port: key.destination_port, protocol: key.protocol, pad: 0 }
+    forward::depart(world, work)
 }
