@@ -79,7 +79,7 @@ pub enum AttachError {
     /// Somebody else's program is on it.
     #[error(
         "{interface} carries somebody else's XDP program: \"{name}\", program {id}; look at it with \
-         `bpftool prog show id {id}`, and remove it with what put it there (or `ip link set dev {interface} xdp off`)"
+         `bpftool prog show id {id}`, and end what attached it"
     )]
     Occupied {
         /// The interface.

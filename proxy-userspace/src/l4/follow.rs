@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use proxy_common::hop::VlanDevice;
 
-use super::attach::{AttachError, Attacher, Attachment, Mode};
+use super::attach::{AttachError, Attacher, Attachment, Done, Mode};
 use super::load::Programs;
 use super::maps::MapError;
 use super::pins::Pins;
@@ -210,13 +210,16 @@ impl Follower {
                 self.refused.remove(&interface);
                 continue;
             }
-            match (Attacher { pins, programs, mode, done: &mut Vec::new() }).attach(&interface) {
+            let mut done = Vec::new();
+            match (Attacher { pins, programs, mode, done: &mut done }).attach(&interface) {
                 Ok(attachment) => {
                     self.refused.remove(&interface);
                     attachments.insert(interface, attachment.clone());
                     notes.push(Followed::Returned(attachment));
                 }
                 Err(error) => {
+                    // What it managed to do before it failed is taken back.
+                    done.into_iter().rev().for_each(Done::undo);
                     let text = error.to_string();
                     if self.refused.insert(interface, text.clone()).is_none_or(|said| said != text) {
                         notes.push(Followed::Refused(error));

@@ -12,7 +12,7 @@ use super::*;
 use crate::config::{AttachMode, Forward, KernelConfig, Protocol};
 
 /// A place of one's own: a network namespace with a pair of devices, and a BPF file system.
-struct Place {
+pub(super) struct Place {
     name: String,
     mount: PathBuf,
 }
@@ -31,7 +31,7 @@ fn skipped(reason: &str) {
 }
 
 /// Runs `test` in a place of its own, or says why it cannot.
-fn in_a_place(test: impl FnOnce(&Place) + Send) {
+pub(super) fn in_a_place(test: impl FnOnce(&Place) + Send) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     if !rustix::process::geteuid().is_root() {
         skipped("needs root for namespaces and BPF");
@@ -84,7 +84,7 @@ impl Drop for Place {
 }
 
 impl Place {
-    fn config(&self) -> KernelConfig {
+    pub(super) fn config(&self) -> KernelConfig {
         KernelConfig {
             interfaces: vec!["out".into()],
             attach: AttachMode::Auto,
@@ -99,7 +99,7 @@ impl Place {
         }
     }
 
-    fn desired(&self, backends: &[&str]) -> Desired {
+    pub(super) fn desired(&self, backends: &[&str]) -> Desired {
         let listener = |name: &str, bind: &str, v6: bool| DesiredListener {
             name: name.into(),
             addresses: vec![bind.parse().unwrap()],
@@ -122,7 +122,7 @@ impl Place {
     }
 }
 
-const BACKENDS: [&str; 3] = ["10.80.0.11:8080", "10.80.0.12:8080", "[fd80::11]:8080"];
+pub(super) const BACKENDS: [&str; 3] = ["10.80.0.11:8080", "10.80.0.12:8080", "[fd80::11]:8080"];
 
 #[test]
 fn the_embedded_object_says_its_layout() {
@@ -447,91 +447,5 @@ fn before_links_a_filter_stands_on_the_way_in_and_is_replaced_in_place() {
         assert!(tc::has_filter(index).unwrap());
         tc::remove_filter(index).unwrap();
         assert!(!tc::has_filter(index).unwrap());
-    });
-}
-
-/// Prints what it takes; run by hand, in release: `cargo test --release -- --ignored --nocapture measure`.
-#[test]
-#[ignore = "measures; the figures stand in docs/specification.md"]
-fn measure_a_million_flows_and_ten_thousand_changes() {
-    use std::io::Write as _;
-    let say = |what: &str, time: Duration| {
-        let _ = writeln!(std::io::stderr(), "{what}: {time:?}");
-    };
-    in_a_place(|place| {
-        let config = KernelConfig { flows: 1 << 21, ..place.config() };
-        let began = Instant::now();
-        let kernel = Kernel::open(&config).unwrap();
-        say("open with 2,097,152 entries", began.elapsed());
-        kernel.apply(&place.desired(&BACKENDS)).unwrap();
-        let now = kernel.clock.now().unwrap();
-        let flow = |n: u32, kind: u8, old: bool| {
-            let age = if old { kernel.clock.ticks(Duration::from_secs(3700)) } else { 0 };
-            let mut flow = proxy_common::flow::Flow {
-                activity: u64::from(now.wrapping_sub(age)) << 32,
-                ..Default::default()
-            };
-            flow.rewrite.kind = kind;
-            flow.rewrite.backend = (n % 2) as u16;
-            let client = std::net::Ipv4Addr::from(0x0a09_0000 + n / 50_000);
-            let port = proxy_common::addr::Be16::new((n % 50_000) as u16);
-            let mut key =
-                FlowKey { source: client.into(), source_port: port, protocol: 6, ..FlowKey::default() };
-            let mut back = key;
-            back.protocol = 6;
-            back.destination = std::net::Ipv4Addr::new(10, 80, 0, 1).into();
-            if kind == 2 {
-                std::mem::swap(&mut key, &mut back);
-            }
-            flow.rewrite.new_destination = back.source;
-            flow.rewrite.new_source = back.destination;
-            flow.rewrite.new_destination_port = back.source_port;
-            flow.rewrite.new_source_port = back.destination_port;
-            (key, flow)
-        };
-        let began = Instant::now();
-        for n in 0..1_000_000 {
-            for kind in [1, 2] {
-                let (key, flow) = flow(n, kind, n % 10 == 0);
-                kernel.tables.v4.flows.put(&key, &flow).unwrap();
-            }
-        }
-        say("fill with a million nat flows (two entries each, by system call)", began.elapsed());
-        for round in 0..2 {
-            let (began, mut slices, mut longest, mut forgotten) = (Instant::now(), 0, Duration::ZERO, 0);
-            loop {
-                let slice = Instant::now();
-                let collected = kernel.collect().unwrap();
-                (slices, longest) = (slices + 1, longest.max(slice.elapsed()));
-                forgotten += collected.forgotten;
-                if collected.finished {
-                    break;
-                }
-            }
-            say(
-                &format!("walk {round}: {forgotten} forgotten, {slices} slices, the longest {longest:?}"),
-                began.elapsed(),
-            );
-            std::thread::sleep(Duration::from_millis(2100));
-        }
-        let many: Vec<String> = (0..1000).map(|n| format!("10.80.{}.{}:80", n / 250, n % 250 + 2)).collect();
-        let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        let mut wanted = place.desired(&many);
-        let began = Instant::now();
-        kernel.apply(&wanted).unwrap();
-        say("apply 1,000 new backends", began.elapsed());
-        let began = Instant::now();
-        for n in 0..100 {
-            for backend in &mut wanted.listeners[0].backends[n * 10..n * 10 + 100.min(1000 - n * 10)] {
-                backend.down = !backend.down;
-            }
-            kernel.apply(&wanted).unwrap();
-        }
-        say("100 applies with 100 changes of 1,000 backends each", began.elapsed());
-        let began = Instant::now();
-        for _ in 0..100 {
-            kernel.apply(&wanted).unwrap();
-        }
-        say("100 applies without a change", began.elapsed());
     });
 }

@@ -79,7 +79,7 @@ fn xdp(link: &Link, pin_dir: &Path, findings: &mut Findings) {
         Check::Xdp,
         &link.name,
         format!("somebody else's XDP program is on it: \"{name}\", program {}", xdp.program),
-        format!("bpftool prog show id {}; ip link set dev {} xdp off", xdp.program, link.name),
+        format!("bpftool prog show id {}; then end what attached it", xdp.program),
     );
 }
 

@@ -7,7 +7,7 @@ use proxy_common::backend::Backend;
 use proxy_common::listener::{DestinationFilter, Ours, filter_bit};
 
 use super::goal::Goal;
-use super::present::{Bind, Present, RingContent, Share, SourceEntry, SourceIndex, Step};
+use super::present::{BackendEntry, Bind, Present, RingContent, Share, SourceEntry, SourceIndex, Step};
 use super::store::fill;
 
 /// The steps from `present` to `goal`.
@@ -50,7 +50,7 @@ pub(crate) fn difference(present: &Present, goal: &Goal) -> Vec<Step> {
     steps.extend(gone(&present.rings, &goal.rings).map(|(id, _)| Step::Ring(*id, None)));
     steps.extend(gone(&present.backends, &goal.backends).filter_map(|(id, before)| {
         let leaving = before.flags | Backend::<()>::DRAINING;
-        let after = super::BackendEntry { flags: leaving, ..*before };
+        let after = BackendEntry { flags: leaving, ..*before };
         (after != *before).then_some(Step::Backend { id: *id, before: Some(*before), after: Some(after) })
     }));
     steps

@@ -8,9 +8,9 @@ use proxy_common::listener::{ListenerKey, Name};
 use proxy_common::maglev::Ring;
 use proxy_common::pod::Pod;
 
-use super::Store;
 use super::goal::identity;
 use super::present::{BackendEntry, FoundRing, Present, RingContent, Share, SourceEntry, Step};
+use super::take::Store;
 use crate::l4::maps::{MapError, Table};
 use crate::l4::tables::{FamilyTables, Tables};
 use crate::upstream::maglev;

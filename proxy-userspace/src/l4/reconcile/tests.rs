@@ -10,10 +10,11 @@ use proptest::prelude::*;
 use proxy_common::backend::Backend;
 
 use super::present::RingContent;
+use super::take::Store;
 use super::*;
 use crate::config::{AttachMode, Forward, KernelConfig, Protocol};
 use crate::l4::desired::{Desired, DesiredBackend, DesiredListener, Surroundings};
-use crate::l4::maps::Action;
+use crate::l4::maps::{Action, MapError};
 
 /// A kernel in memory, which fails when it is told to and notices what a packet must never meet.
 #[derive(Clone)]
