@@ -13,7 +13,7 @@ use proxy_common::{
     listener::{DestinationFilter, Forward, Listener, ListenerKey, Ours, filter_bit},
 };
 
-use super::{Service, Sizes};
+use super::given::{NAT_PORTS, Service, Sizes};
 use crate::world::Insert;
 
 /// Entries that one packet may enter beyond what it removes.
@@ -103,8 +103,8 @@ impl<A: Address + Hash, S> FamilyTables<A, S> {
         filter.set(filter_bit(Ours::Address, at.bind, Be16::default(), 0));
         let nat_source = self.sources.len() as u16;
         if let Some(address) = at.source {
-            let port_count = super::NAT_PORTS.end - super::NAT_PORTS.start;
-            self.sources.push(NatSource { address, port_low: super::NAT_PORTS.start, port_count });
+            let port_count = NAT_PORTS.end - NAT_PORTS.start;
+            self.sources.push(NatSource { address, port_low: NAT_PORTS.start, port_count });
             filter.set(filter_bit(Ours::NatSource, address, Be16::default(), 0));
             filter.set(filter_bit(Ours::Address, address, Be16::default(), 0));
         }
