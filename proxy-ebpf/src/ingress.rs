@@ -66,7 +66,7 @@ fn ipv6<W: World>(world: &W, link: Link, work: &mut Work<Ip6>) -> Outcome {
 #[inline(never)]
 fn internet<W: World + Tables<A>, A: Quoted>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
     if let Piece::Later(identification) = work.ip.piece {
-        if !admit::is_our_address(world, work.ip.key.destination) {
+        if !parse::may_have_ports(&work.ip) || !admit::is_our_address(world, work.ip.key.destination) {
             return passed();
         }
         work.transport = Transport::default();
@@ -81,7 +81,14 @@ fn internet<W: World + Tables<A>, A: Quoted>(world: &mut W, work: &mut Work<A>) 
         admit::is_our_address(world, work.ip.key.destination)
     })?;
     // Most packets of a host that also does other things end here.
-    admit::filter(world, &work.ip.key)?;
+    let wanted = admit::filter(world, &work.ip.key);
+    if let (Break(_), Piece::First(identification)) = (wanted, work.ip.piece)
+        && admit::is_our_address(world, work.ip.key.destination)
+    {
+        // Its later fragments are the host's as it is; without ports of their own they would be dropped.
+        fragment::remember(world, &work.ip, identification);
+    }
+    wanted?;
     work.transport =
         if payload == Payload::Tcp { parse::tcp(world, &work.ip)? } else { parse::udp(world, &work.ip)? };
     if let Piece::First(identification) = work.ip.piece {

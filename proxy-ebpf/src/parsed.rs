@@ -1,7 +1,7 @@
 //! What a packet in hand is found to be.
 
 use proxy_common::{
-    addr::Address,
+    addr::{Address, Ip4},
     flow::{FlowKey, FragmentKey},
 };
 
@@ -56,14 +56,15 @@ pub struct Internet<A> {
 }
 
 impl<A: Address> Internet<A> {
-    /// What later fragments have in common with their first.
+    /// What later fragments have in common with their first. Not the "next header" of IPv6: later fragments may name
+    /// another one, and only the first one's counts (RFC 8200 §4.5).
     #[inline(always)]
     pub fn fragments(&self, identification: u32) -> FragmentKey<A> {
         FragmentKey {
             source: self.key.source,
             destination: self.key.destination,
             identification,
-            protocol: self.key.protocol,
+            protocol: if A::FAMILY == Ip4::FAMILY { self.key.protocol } else { 0 },
             pad: [0; 3],
         }
     }

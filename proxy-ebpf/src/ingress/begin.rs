@@ -74,6 +74,10 @@ fn reuse<W: World + Tables<A>, A: Address>(
             world.notice(Notice::FlowReused);
             return true;
         }
+        // The flow's own SYN, sent again, belongs to it whatever the ring says by now.
+        if is_young && young::began_with(work) && work.young.backend == known.rewrite.backend {
+            return false;
+        }
         return match select::by_ring(world, listener, work.hash) {
             Continue(id) if id != known.rewrite.backend => {
                 known.mark(state::SYN_ELSEWHERE);
@@ -108,8 +112,7 @@ fn grow<W: World + Tables<A>, A: Address>(
         return false;
     }
     if work.transport.is_bare_syn() {
-        let again = work.young.bits & bits::SYN != 0 && work.young.client_isn == work.transport.sequence;
-        if !again || backend.flags & (Backend::<A>::DOWN | Backend::<A>::DRAINING) != 0 {
+        if !young::began_with(work) || backend.flags & (Backend::<A>::DOWN | Backend::<A>::DRAINING) != 0 {
             return false;
         }
     }
@@ -123,7 +126,12 @@ fn grow<W: World + Tables<A>, A: Address>(
         translation::dsr(&mut work.rewrite, &work.ip.key, work.young.backend, backend);
     }
     // What stays young, because the table is full or nothing is proved yet, is kept from growing old by its packets.
+    // So is the way back: another young flow may have taken its place since, and answers must find this one.
     if !flow::is_proof(&work.young, &work.transport) || !flow::establish(world, work) {
+        if is_nat {
+            flow::other_way(&mut work.back, work.ip.key.protocol, &work.rewrite);
+            young::remember_return(world, &work.back, work.hash, settings.hash_seed);
+        }
         young::remember(world, work, settings);
     }
     true

@@ -67,7 +67,9 @@ fn look_up<W: World + Tables<A>, A: Address>(
         destination_port: rewrite.new_destination_port.raw(),
     };
     match Tables::<A>::route(world, &query, exit) {
-        Route::Way if FlowKind::of(rewrite.kind) == FlowKind::Dsr && exit.neighbour != query.destination => {
+        Route::Way | Route::NoNeighbour
+            if FlowKind::of(rewrite.kind) == FlowKind::Dsr && exit.neighbour != query.destination =>
+        {
             dropped(DropReason::DsrNotOnLink)
         }
         Route::Way => Continue(()),

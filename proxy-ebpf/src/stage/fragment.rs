@@ -18,7 +18,7 @@ pub fn remember<W: World + Tables<A>, A: Address>(world: &W, ip: &Internet<A>, i
     world.remember_fragment(&ip.fragments(identification), &ip.key);
 }
 
-/// Gives a later fragment its first one's ports.
+/// Gives a later fragment its first one's ports, and the protocol that in IPv6 only the first one tells.
 #[inline(never)]
 pub fn follow<W: World + Tables<A>, A: Address>(
     world: &W,
@@ -28,6 +28,7 @@ pub fn follow<W: World + Tables<A>, A: Address>(
     let first = some(world.fragment(&ip.fragments(identification)), DropReason::FragmentUnknown)?;
     ip.key.source_port = first.source_port;
     ip.key.destination_port = first.destination_port;
+    ip.key.protocol = first.protocol;
     world.notice(Notice::FragmentFollowed);
     Continue(())
 }

@@ -212,6 +212,13 @@ pub fn payload<A: Address>(ip: &Internet<A>) -> Outcome<Payload> {
     }
 }
 
+/// Whether a later fragment can belong to what we balance. The "next header" of an IPv6 one may be an extension header
+/// that came with the first.
+#[inline(always)]
+pub fn may_have_ports<A: Address>(ip: &Internet<A>) -> bool {
+    matches!(ip.key.protocol, TCP | UDP) || (A::FAMILY == Ip6::FAMILY && is_extension(ip.key.protocol))
+}
+
 /// The ports, wherever there are some: enough for the filter that tells whether a packet is ours.
 #[inline(always)]
 pub fn ports<P: Packet, A: Address>(packet: &P, ip: &mut Internet<A>) -> Outcome {

@@ -4,7 +4,7 @@ use proxy_common::{
     addr::Address,
     backend::Backend,
     drop_reason::Notice,
-    flow::{FlowKey, Slot, Young},
+    flow::{FlowKey, Slot, Young, young as bits},
     hash::flow_hash,
     settings::Settings,
 };
@@ -33,6 +33,12 @@ pub fn of_client<W: World + Tables<A>, A: Address>(
         && work.young.service == key.destination
         && work.young.service_port == key.destination_port
         && world.now().wrapping_sub(touched) <= settings.young_lifetime
+}
+
+/// Whether `work.young` began with the very SYN in hand.
+#[inline(always)]
+pub fn began_with<A: Address>(work: &Work<A>) -> bool {
+    work.young.bits & bits::SYN != 0 && work.young.client_isn == work.transport.sequence
 }
 
 /// Finds the young flow that a backend's packet under `work.asked` answers, and leaves it in `work.young`. Returns
