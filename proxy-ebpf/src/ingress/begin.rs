@@ -111,10 +111,9 @@ fn grow<W: World + Tables<A>, A: Address>(
     if !ready || is_nat != (listener.forward == Forward::Nat as u8) {
         return false;
     }
-    if work.transport.is_bare_syn() {
-        if !young::began_with(work) || backend.flags & (Backend::<A>::DOWN | Backend::<A>::DRAINING) != 0 {
-            return false;
-        }
+    let leaving = backend.flags & (Backend::<A>::DOWN | Backend::<A>::DRAINING) != 0;
+    if work.transport.is_bare_syn() && (leaving || !young::began_with(work)) {
+        return false;
     }
     if is_nat {
         let Some(source) = Tables::<A>::nat_source(world, backend.nat_source) else { return false };

@@ -1,0 +1,21 @@
+//! Facts of the whole pipeline, on plain memory: packet in, packet out, verdict, counters. What a packet is made of and
+//! what it says is the harness's code, which shares nothing with the code under test.
+
+/// Full tables, floods, what is left when nothing is left.
+mod capacity;
+/// A packet for every reason to drop one.
+mod drops;
+/// ICMP errors.
+mod errors;
+/// Flows from their first packet to their last.
+mod flows;
+/// Fragments.
+mod fragments;
+/// Hops: remembered, renewed, pending, by VLAN devices.
+mod hops;
+/// The Ethernet header and its tags.
+mod link;
+/// What holds of every packet.
+mod properties;
+/// A world with a service by TCP and one by UDP, three backends each.
+mod scene;
