@@ -34,6 +34,8 @@ impl<A> Backend<A> {
     pub const DOWN: u16 = 1 << 2;
     /// The operator's word, not the configuration's, drains it: survives a restart of the daemon.
     pub const DRAINED_BY_HAND: u16 = 1 << 3;
+    /// The configuration has it no more: its flows are forgotten, and go elsewhere with their next packet.
+    pub const LEAVING: u16 = 1 << 4;
 }
 
 /// A source address for connections to backends, and its ports. Immutable under its index.

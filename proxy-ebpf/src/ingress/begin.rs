@@ -106,7 +106,8 @@ fn grow<W: World + Tables<A>, A: Address>(
     settings: &Settings,
 ) -> bool {
     let Some(backend) = Tables::<A>::backend(world, work.young.backend) else { return false };
-    let ready = backend.flags & Backend::<A>::IN_USE != 0 && backend.listener == listener.id;
+    let usable = backend.flags & (Backend::<A>::IN_USE | Backend::<A>::LEAVING) == Backend::<A>::IN_USE;
+    let ready = usable && backend.listener == listener.id;
     let is_nat = work.young.nat_port.raw() != 0;
     if !ready || is_nat != (listener.forward == Forward::Nat as u8) {
         return false;

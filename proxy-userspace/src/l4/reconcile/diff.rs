@@ -49,7 +49,7 @@ pub(crate) fn difference(present: &Present, goal: &Goal) -> Vec<Step> {
     steps.extend(gone(&present.names, &goal.names).map(|(id, _)| Step::Name(*id, None)));
     steps.extend(gone(&present.rings, &goal.rings).map(|(id, _)| Step::Ring(*id, None)));
     steps.extend(gone(&present.backends, &goal.backends).filter_map(|(id, before)| {
-        let leaving = before.flags | Backend::<()>::DRAINING;
+        let leaving = before.flags | Backend::<()>::DRAINING | Backend::<()>::LEAVING;
         let after = BackendEntry { flags: leaving, ..*before };
         (after != *before).then_some(Step::Backend { id: *id, before: Some(*before), after: Some(after) })
     }));
