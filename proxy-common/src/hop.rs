@@ -37,12 +37,15 @@ pub struct HopView {
     pub ifindex: u32,
     /// The longest IP packet that this way carries.
     pub mtu: u16,
-    /// The VLAN tag to leave with: bit 12 says that there is one.
+    /// The VLAN tag to leave with: bit 12 says that there is one. Bit 13: [`REDIRECTED`].
     pub vlan: u16,
 }
 
 /// Bit 12 (DEI in 802.1Q, never set by us) of [`HopView::vlan`]: leave with a tag.
 pub const VLAN_TAGGED: u16 = 1 << 12;
+
+/// Bit 13 of [`HopView::vlan`]: redirect, even to the interface that the packet came in by.
+pub const REDIRECTED: u16 = 1 << 13;
 
 impl SharedHop {
     /// The hop, if it was resolved in this epoch and is not older than `lifetime` jiffies.

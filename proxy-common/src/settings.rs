@@ -8,7 +8,7 @@ pub struct Settings {
     pub abi_version: u32,
     /// Hops resolved in another epoch are resolved anew. Never 0.
     pub hop_epoch: u16,
-    /// Bit 0: answer packets that are too big with ICMP.
+    /// [`Settings::ANSWER_TOO_BIG`] and kin.
     pub flags: u16,
     /// Seed of the flow hash: the same on balancers that share a router.
     pub hash_seed: u64,
@@ -22,6 +22,14 @@ pub struct Settings {
     pub nat_port_count: u16,
     /// Zero.
     pub pad: u32,
+}
+
+impl Settings {
+    /// Answer packets that are too big with ICMP.
+    pub const ANSWER_TOO_BIG: u16 = 1;
+    /// What leaves by the interface it came in by is redirected, not transmitted: veth takes `XDP_TX` and loses the
+    /// frame, without an error, where the peer has no XDP program (`veth_xdp_flush` of drivers/net/veth.c).
+    pub const REDIRECT: u16 = 1 << 1;
 }
 
 const _: () = assert!(size_of::<Settings>() == 32);

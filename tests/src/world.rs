@@ -346,7 +346,8 @@ impl World {
         self.cable(&self.balancer, interface, interface, &port)?;
         self.wire.enter(|| {
             ethtool::set(&port, Offload::Gro, true)?;
-            ethtool::set(&port, Offload::TransmitChecksum, false)
+            ethtool::set(&port, Offload::TransmitChecksum, false)?;
+            ethtool::tags_in_frames(&port)
         })?
     }
 

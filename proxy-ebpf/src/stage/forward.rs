@@ -4,7 +4,8 @@ use proxy_common::{
     addr::Address,
     drop_reason::{DropReason, Notice},
     flow::{FlowKind, Rewrite},
-    hop::{HopView, SharedHop, VLAN_TAGGED},
+    hop::{HopView, REDIRECTED, SharedHop, VLAN_TAGGED},
+    settings::Settings,
 };
 
 use crate::{
@@ -37,6 +38,9 @@ pub fn exit<W: World + Tables<A>, A: Address>(
         exit.hop = hop;
     } else {
         look_up(world, protocol, rewrite, exit)?;
+        if settings.flags & Settings::REDIRECT != 0 {
+            exit.hop.vlan |= REDIRECTED;
+        }
         if exit.wait {
             return Continue(());
         }
@@ -115,7 +119,8 @@ fn emit<W: World>(world: &mut W, link: Link, hop: &HopView) -> Outcome<Verdict> 
         some(world.set_half(14, (hop.vlan & 0x0fff).to_be()), DropReason::Rewrite)?;
     }
     some(write_macs(world, hop), DropReason::Rewrite)?;
-    Continue(if stays { Verdict::Transmit } else { Verdict::Redirect(hop.ifindex) })
+    let transmits = stays && hop.vlan & REDIRECTED == 0;
+    Continue(if transmits { Verdict::Transmit } else { Verdict::Redirect(hop.ifindex) })
 }
 
 /// Writes destination and source MAC.

@@ -22,6 +22,7 @@ use super::pins::{self, Pins};
 use super::reconcile::{self, Constants, Failed, PlanError, Present, Step, Unroutable};
 use super::tables::Tables;
 use crate::config::{AttachMode, KernelConfig};
+use crate::net::ethtool::Ethtool;
 use crate::net::{route, sysctl};
 
 /// A hop is looked up anew after this, even when no daemon tells of changes.
@@ -194,6 +195,7 @@ impl Kernel {
             hash_seed: if state.present.settings.hash_seed == 0 { draw_seed() } else { 0 },
             hop_lifetime: self.clock.ticks(HOP_LIFETIME),
             young_lifetime: self.clock.ticks(YOUNG_LIFETIME),
+            redirect: is_any_veth(&desired.kernel.interfaces),
         };
         let goal = reconcile::plan(desired, &state.present, &constants, &Host)?;
         let steps = reconcile::difference(&state.present, &goal);
@@ -320,6 +322,12 @@ impl Start {
         self.made.iter().for_each(|path| drop(pins::remove(path)));
         pins.remove_empty();
     }
+}
+
+/// Whether one of these is a veth, which loses what is transmitted rather than redirected.
+fn is_any_veth(interfaces: &[String]) -> bool {
+    let Ok(ethtool) = Ethtool::open() else { return false };
+    interfaces.iter().any(|interface| ethtool.driver(interface).is_ok_and(|driver| driver == "veth"))
 }
 
 /// A seed that nobody can guess. A machine without randomness has one that is not 0, and can be guessed.

@@ -63,7 +63,7 @@ fn a_bad_configuration_names_every_mistake() -> Result<()> {
         .replace("pool = \"tcp4\"", "pool = \"tpc4\"")
         .replace("10.0.0.13:8080", "10.0.0.300:8080");
     let said = refused(&world, &text, &[])?;
-    for mistake in ["tpc", "interfces", "tpc4", "10.0.0.300:8080", "`interfaces`", "bad.toml:2:"] {
+    for mistake in ["tpc", "interfces", "tpc4", "10.0.0.300:8080", "mean \"interfaces\"", "bad.toml:2:"] {
         ensure!(said.contains(mistake), "{mistake} is not named:\n{said}");
     }
     nothing_is_left(&world)

@@ -84,9 +84,8 @@ fn doctor_finds_what_is_wrong_and_says_what_mends_it() -> Result<()> {
     let daemon = start(&world)?;
     let config = daemon.config_path();
     let words = ["doctor", "--config", &config.to_string_lossy()];
-    let output = daemon.command(&words)?;
-    let well = String::from_utf8_lossy(&output.stdout).into_owned();
-    for word in ["front", "10.0.0.11"] {
+    let well = daemon.json(&words)?.to_string();
+    for word in ["front", "back", "10.0.0.11", "fd00::13"] {
         ensure!(well.contains(word), "no {word} in:\n{well}");
     }
     world.balancer.sysctl("ipv4/ip_forward", "0")?;
@@ -110,7 +109,11 @@ fn check_accepts_and_refuses_without_touching_anything() -> Result<()> {
     let output = daemon.command(&["check", "--config", &path])?;
     let said =
         String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.code() == Some(1) && said.contains("`forward`"), "{}: {said}", output.status);
+    ensure!(
+        output.status.code() == Some(1) && said.contains("mean \"forward\""),
+        "{}: {said}",
+        output.status
+    );
     ensure!(daemon.status()?.backends("tcp4")? == before, "the running daemon is as it was");
     Ok(())
 }

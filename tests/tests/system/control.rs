@@ -71,7 +71,10 @@ fn a_bad_configuration_changes_nothing() -> Result<()> {
     let said =
         String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.code() == Some(1), "{:?}: {said}", output.status);
-    ensure!(said.contains("protocoll") && said.contains("`protocol`"), "the right name is told: {said}");
+    ensure!(
+        said.contains("protocoll") && said.contains("mean \"protocol\""),
+        "the right name is told: {said}"
+    );
     daemon.signal(Signal::HUP)?;
     daemon.wait_log("protocoll")?;
     ensure!(answering(&world, 40)? == names(&["b0", "b1", "b2"]), "new flows go where they went");

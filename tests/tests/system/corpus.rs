@@ -77,10 +77,13 @@ fn address(v4: bool) -> Result<IpAddr> {
 
 /// Where a frame goes: the link-layer address, and the address.
 fn destination(frame: &[u8]) -> Vec<u8> {
-    let ethertype = frame.get(12..14).unwrap_or_default();
-    let address = match ethertype {
-        [0x08, 0x00] => frame.get(30..34),
-        [0x86, 0xdd] => frame.get(38..54),
+    let mut at = 12;
+    while let Some([0x81, 0x00] | [0x88, 0xa8]) = frame.get(at..at + 2) {
+        at += 4;
+    }
+    let address = match frame.get(at..at + 2) {
+        Some([0x08, 0x00]) => frame.get(at + 18..at + 22),
+        Some([0x86, 0xdd]) => frame.get(at + 26..at + 42),
         _ => None,
     };
     [frame.get(..6).unwrap_or_default(), address.unwrap_or_default()].concat()

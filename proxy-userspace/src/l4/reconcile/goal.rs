@@ -24,6 +24,8 @@ pub(crate) struct Constants {
     pub(crate) hop_lifetime: u32,
     /// Jiffies.
     pub(crate) young_lifetime: u32,
+    /// Whether [`Settings::REDIRECT`] is needed.
+    pub(crate) redirect: bool,
 }
 
 /// What the tables should hold.
@@ -155,7 +157,7 @@ fn settings(
     Settings {
         abi_version: proxy_common::ABI_VERSION,
         hop_epoch: was.hop_epoch.max(1),
-        flags: ANSWER_TOO_BIG,
+        flags: Settings::ANSWER_TOO_BIG | if constants.redirect { Settings::REDIRECT } else { 0 },
         hash_seed: desired.kernel.hash_seed.unwrap_or(drawn),
         hop_lifetime: constants.hop_lifetime,
         young_lifetime: constants.young_lifetime,
@@ -164,9 +166,6 @@ fn settings(
         pad: 0,
     }
 }
-
-/// Bit 0 of the settings' flags.
-const ANSWER_TOO_BIG: u16 = 1;
 
 fn port_count(ports: &RangeInclusive<u16>) -> u16 {
     ports.end().saturating_sub(*ports.start()).saturating_add(1)

@@ -79,7 +79,7 @@ impl Surroundings for Routes {
     }
 }
 
-const CONSTANTS: Constants = Constants { hash_seed: 7, hop_lifetime: 1, young_lifetime: 1 };
+const CONSTANTS: Constants = Constants { hash_seed: 7, hop_lifetime: 1, young_lifetime: 1, redirect: false };
 
 fn kernel() -> KernelConfig {
     KernelConfig {
