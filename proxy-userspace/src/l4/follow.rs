@@ -13,6 +13,7 @@ use super::attach::{AttachError, Attacher, Attachment, Done, Mode};
 use super::load::Programs;
 use super::maps::MapError;
 use super::pins::Pins;
+use super::reconcile::{ApplyError, Unroutable};
 use super::tables::Tables;
 use crate::config::AttachMode;
 use crate::net::link::{self, Link};
@@ -34,6 +35,20 @@ pub enum Followed {
     /// It is back.
     #[error("the interface {} is back: attached again ({})", .0.interface, .0.mode)]
     Returned(Attachment),
+    /// Routes have changed, and the tables follow.
+    #[error(
+        "routes have changed: {steps} entries of the tables follow{}",
+        unroutable.iter().map(|backend| format!("; {backend}")).collect::<String>()
+    )]
+    Rerouted {
+        /// How many entries.
+        steps: usize,
+        /// Backends that get nothing until there is a route to them.
+        unroutable: Vec<Unroutable>,
+    },
+    /// Routes have changed, and the tables could not follow.
+    #[error("routes have changed, but {0}")]
+    NotRerouted(#[source] ApplyError),
     /// It is back, and cannot be attached to.
     #[error("the interface is back, but {0}")]
     Refused(#[source] AttachError),
@@ -64,8 +79,9 @@ pub(super) struct Follower {
     kept: BTreeSet<(u32, IpAddr)>,
     hops_changed: bool,
     links_changed: bool,
-    /// Routes changed, or backends.
-    pub(super) ways_changed: bool,
+    routes_changed: bool,
+    /// Backends have changed: the neighbours to be kept are others.
+    pub(super) backends_changed: bool,
     raised: Instant,
     looked: Instant,
 }
@@ -83,7 +99,8 @@ impl Follower {
             kept: BTreeSet::new(),
             hops_changed: false,
             links_changed: true,
-            ways_changed: true,
+            routes_changed: false,
+            backends_changed: true,
             raised: long_ago,
             looked: long_ago,
         };
@@ -111,7 +128,7 @@ impl Follower {
                 // More was announced than the socket holds: anything may have changed.
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                     self.look()?;
-                    (self.hops_changed, self.links_changed, self.ways_changed) = (true, true, true);
+                    (self.hops_changed, self.links_changed, self.routes_changed) = (true, true, true);
                 }
                 Err(error) => return Err(error),
             }
@@ -135,7 +152,7 @@ impl Follower {
             | kind::NEW_RULE
             | kind::DEL_RULE => {
                 self.hops_changed = true;
-                self.ways_changed = true;
+                self.routes_changed = true;
             }
             _ => {}
         }
@@ -152,7 +169,7 @@ impl Follower {
         let same = message.kind == kind::NEW_LINK
             && before.is_some_and(|before| Link { xdp: None, ..before } == Link { xdp: None, ..link });
         if !same {
-            (self.hops_changed, self.links_changed, self.ways_changed) = (true, true, true);
+            (self.hops_changed, self.links_changed, self.routes_changed) = (true, true, true);
         }
     }
 
@@ -169,7 +186,7 @@ impl Follower {
         self.hops_changed |= changed;
         // An entry that was removed under us is asked for again.
         if message.kind == kind::DEL_NEIGHBOUR && self.kept.remove(&key) {
-            self.ways_changed = true;
+            self.backends_changed = true;
         }
     }
 
@@ -242,11 +259,16 @@ impl Follower {
 
     /// Where the ways to backends may have changed, or the backends: their next hops.
     pub(super) fn ways(&mut self, backends: impl FnOnce() -> BTreeSet<IpAddr>) -> io::Result<()> {
-        if self.ways_changed && self.looked.elapsed() >= NEIGHBOUR_INTERVAL {
+        if (self.routes_changed || self.backends_changed) && self.looked.elapsed() >= NEIGHBOUR_INTERVAL {
             self.keep_neighbours(&backends())?;
-            (self.ways_changed, self.looked) = (false, Instant::now());
+            (self.routes_changed, self.backends_changed, self.looked) = (false, false, Instant::now());
         }
         Ok(())
+    }
+
+    /// Whether routes have changed, and were not looked at just now.
+    pub(super) fn routes_are_due(&self) -> bool {
+        self.routes_changed && self.looked.elapsed() >= NEIGHBOUR_INTERVAL
     }
 
     /// Asks the kernel to keep the next hops of these backends resolved, and not those of others.

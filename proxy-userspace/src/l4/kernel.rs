@@ -19,7 +19,7 @@ use super::follow::{FollowError, Followed, Follower};
 use super::load::{self, OpenError, OpenNote, Programs};
 use super::maps::MapError;
 use super::pins::{self, Pins};
-use super::reconcile::{self, Constants, Failed, PlanError, Present, Step, Unroutable};
+use super::reconcile::{self, ApplyError, Constants, Present, Step, Unroutable};
 use super::tables::Tables;
 use crate::config::{AttachMode, KernelConfig};
 use crate::net::ethtool::Ethtool;
@@ -46,6 +46,8 @@ pub struct Kernel {
 pub(super) struct State {
     pub(super) present: Present,
     pub(super) config: KernelConfig,
+    /// What was applied last.
+    desired: Option<Desired>,
     pub(super) collector: Collector,
     pub(super) follower: Follower,
     pub(super) attachments: BTreeMap<String, Attachment>,
@@ -71,20 +73,6 @@ pub struct Applied {
     pub steps: usize,
     /// Backends that get nothing until there is a route to them.
     pub unroutable: Vec<Unroutable>,
-}
-
-/// Why what is wanted was not put in place. Everything is as before.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// It cannot be.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The kernel refused a step.
-    #[error(transparent)]
-    Failed(#[from] Failed),
-    /// The tables could not be read.
-    #[error(transparent)]
-    Table(#[from] MapError),
 }
 
 /// A backend that the tables held when they were opened.
@@ -138,6 +126,7 @@ impl Kernel {
             state: Mutex::new(State {
                 present: Present::default(),
                 config: config.clone(),
+                desired: None,
                 collector: Collector::default(),
                 follower,
                 attachments: BTreeMap::new(),
@@ -190,6 +179,13 @@ impl Kernel {
     /// Puts what is wanted in place: all of it, or on failure nothing.
     pub fn apply(&self, desired: &Desired) -> Result<Applied, ApplyError> {
         let state = &mut *self.lock();
+        let applied = self.put_in_place(state, desired)?;
+        state.desired = Some(desired.clone());
+        state.follower.backends_changed = true;
+        Ok(applied)
+    }
+
+    fn put_in_place(&self, state: &mut State, desired: &Desired) -> Result<Applied, ApplyError> {
         self.refresh(state)?;
         let constants = Constants {
             hash_seed: if state.present.settings.hash_seed == 0 { draw_seed() } else { 0 },
@@ -206,7 +202,6 @@ impl Kernel {
         }
         state.config = desired.kernel.clone();
         state.weights = goal.rings.values().flatten().map(|share| (share.id, share.weight)).collect();
-        state.follower.ways_changed = true;
         let now = Instant::now();
         state.leaving.retain(|id, _| !goal.backends.contains_key(id));
         for id in state.present.backends.keys().filter(|id| !goal.backends.contains_key(id)) {
@@ -267,15 +262,31 @@ impl Kernel {
     pub fn follow(&self) -> Result<Vec<Followed>, FollowError> {
         let state = &mut *self.lock();
         state.follower.listen()?;
-        let notes =
+        let mut notes =
             state.follower.devices(&self.tables, &self.pins, &self.programs, &mut state.attachments)?;
         if state.follower.epoch_is_over() {
             self.raise(state)?;
             state.follower.epoch_begins();
         }
+        if state.follower.routes_are_due() {
+            notes.extend(self.reroute(state));
+        }
         let backends = || state.present.backends.values().map(|entry| entry.address.ip()).collect();
         state.follower.ways(backends)?;
         Ok(notes)
+    }
+
+    /// Routes have changed: other source addresses may be right, and backends may be reached that were not, or the
+    /// reverse.
+    fn reroute(&self, state: &mut State) -> Option<Followed> {
+        let desired = state.desired.take()?;
+        let result = self.put_in_place(state, &desired);
+        state.desired = Some(desired);
+        match result {
+            Ok(Applied { steps: 0, .. }) => None,
+            Ok(Applied { steps, unroutable }) => Some(Followed::Rerouted { steps, unroutable }),
+            Err(error) => Some(Followed::NotRerouted(error)),
+        }
     }
 
     /// Raises the epoch: every hop is looked up anew.

@@ -294,6 +294,7 @@ fn neighbours_of_backends_are_kept_resolved_and_changes_raise_the_epoch() {
         let epoch = || kernel.tables.settings.get(&0).unwrap().unwrap().hop_epoch;
         let before = epoch();
         run(&format!("ip -n {} route add 10.99.0.0/16 via 10.80.0.11", place.name));
+        std::thread::sleep(Duration::from_millis(120));
         kernel.follow().unwrap();
         assert_eq!(epoch(), before + 1);
         kernel.follow().unwrap();
@@ -447,5 +448,28 @@ fn before_links_a_filter_stands_on_the_way_in_and_is_replaced_in_place() {
         assert!(tc::has_filter(index).unwrap());
         tc::remove_filter(index).unwrap();
         assert!(!tc::has_filter(index).unwrap());
+    });
+}
+
+#[test]
+fn a_backend_gets_its_share_when_a_route_to_it_comes() {
+    in_a_place(|place| {
+        let kernel = Kernel::open(&place.config()).unwrap();
+        let applied = kernel.apply(&place.desired(&["10.80.0.11:80", "10.99.0.5:80"])).unwrap();
+        assert_eq!(applied.unroutable.len(), 1, "{applied:?}");
+        let states = || {
+            let status = kernel.status().unwrap();
+            status.listeners[0].backends.iter().map(|backend| backend.state).collect::<Vec<_>>()
+        };
+        assert_eq!(states(), [BackendState::Ready, BackendState::Down]);
+        kernel.follow().unwrap();
+        std::thread::sleep(Duration::from_millis(510));
+        run(&format!("ip -n {} route add 10.99.0.0/16 via 10.80.0.11", place.name));
+        let said = kernel.follow().unwrap();
+        assert!(
+            matches!(&said[..], [Followed::Rerouted { unroutable, .. }] if unroutable.is_empty()),
+            "{said:?}"
+        );
+        assert_eq!(states(), [BackendState::Ready, BackendState::Ready]);
     });
 }

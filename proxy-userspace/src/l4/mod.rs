@@ -50,10 +50,10 @@ pub use detach::{DetachError, Detached, detach_all};
 pub use doctor::{Check, Finding, Severity, doctor};
 pub use explain::{Chosen, Explanation, FlowStatus, Tuple, TupleError, Verdict, WayOut};
 pub use follow::{FollowError, Followed};
-pub use kernel::{Applied, ApplyError, Kernel, KnownBackend};
+pub use kernel::{Applied, Kernel, KnownBackend};
 pub use load::{OpenError, OpenNote};
 pub use maps::{Action, MapError};
-pub use reconcile::{Failed, PlanError, Unroutable};
+pub use reconcile::{ApplyError, Failed, PlanError, Unroutable};
 pub use status::{
     BackendState, BackendStatus, Count, FlowTableStatus, InterfaceStatus, KernelStatus, ListenerStatus, View,
 };

@@ -20,5 +20,5 @@ pub(super) use goal::{Constants, plan};
 pub use goal::{PlanError, Unroutable};
 pub(super) use present::{BackendEntry, Present, SourceIndex, Step};
 pub(super) use store::recover;
-pub use take::Failed;
 pub(super) use take::take_all;
+pub use take::{ApplyError, Failed};

@@ -1,5 +1,6 @@
 //! Takes steps one after the other: all of them, or none.
 
+use super::goal::PlanError;
 use super::present::{Present, Step};
 use crate::l4::maps::MapError;
 
@@ -40,4 +41,18 @@ pub struct Failed {
     pub cause: MapError,
     /// Steps that could not be taken back.
     pub stuck: usize,
+}
+
+/// Why what is wanted was not put in place. Everything is as before.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// It cannot be.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The kernel refused a step.
+    #[error(transparent)]
+    Failed(#[from] Failed),
+    /// The tables could not be read.
+    #[error(transparent)]
+    Table(#[from] MapError),
 }
