@@ -33,6 +33,9 @@ mod given;
 
 pub use given::{Answer, NAT_PORTS, Service, Sizes, Way};
 
+/// The kernel's reader shows the verifier eleven bits of an offset, and takes no more.
+const OFFSETS: u32 = 2048;
+
 /// The pipeline's world on plain memory.
 #[derive(Debug)]
 pub struct Host {
@@ -198,6 +201,12 @@ impl Host {
         let end = self.frame.len().min(self.first_buffer);
         &mut self.frame[..end]
     }
+
+    /// An offset, as the kernel's reader takes it.
+    fn place(at: u32) -> usize {
+        assert!(at < OFFSETS, "{at}: the kernel's reader would read elsewhere");
+        at as usize
+    }
 }
 
 impl Packet for Host {
@@ -206,23 +215,23 @@ impl Packet for Host {
     }
 
     fn half(&self, at: u32) -> Option<u16> {
-        let bytes = self.linear().get(at as usize..)?.first_chunk()?;
+        let bytes = self.linear().get(Self::place(at)..)?.first_chunk()?;
         Some(u16::from_ne_bytes(*bytes))
     }
 
     fn words<const N: usize>(&self, at: u32) -> Option<[u32; N]> {
-        let bytes = self.linear().get(at as usize..at as usize + N * 4)?;
+        let bytes = self.linear().get(Self::place(at)..at as usize + N * 4)?;
         let word = |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         Some(std::array::from_fn(|number| word(number * 4)))
     }
 
     fn set_half(&mut self, at: u32, value: u16) -> Option<()> {
-        *self.linear_mut().get_mut(at as usize..)?.first_chunk_mut()? = value.to_ne_bytes();
+        *self.linear_mut().get_mut(Self::place(at)..)?.first_chunk_mut()? = value.to_ne_bytes();
         Some(())
     }
 
     fn set_words<const N: usize>(&mut self, at: u32, value: [u32; N]) -> Option<()> {
-        let bytes = self.linear_mut().get_mut(at as usize..at as usize + N * 4)?;
+        let bytes = self.linear_mut().get_mut(Self::place(at)..at as usize + N * 4)?;
         for (place, word) in bytes.chunks_exact_mut(4).zip(value) {
             place.copy_from_slice(&word.to_ne_bytes());
         }
