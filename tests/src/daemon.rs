@@ -37,6 +37,7 @@ pub struct Daemon<'w> {
     child: Option<Child>,
     binary: PathBuf,
     starts: u32,
+    environment: Vec<(String, String)>,
 }
 
 impl<'w> Daemon<'w> {
@@ -45,10 +46,24 @@ impl<'w> Daemon<'w> {
     /// # Errors
     /// When it ends instead, or does not get ready in time: with what it said.
     pub fn start(world: &'w World, config: &str) -> Result<Self> {
-        let mut daemon = Self { world, child: None, binary: binary()?, starts: 0 };
-        daemon.write_config(config)?;
+        let mut daemon = Self::prepare(world, config)?;
         daemon.run()?;
         Ok(daemon)
+    }
+
+    /// A daemon with this configuration, not started yet.
+    ///
+    /// # Errors
+    /// When it is not built.
+    pub fn prepare(world: &'w World, config: &str) -> Result<Self> {
+        let daemon = Self { world, child: None, binary: binary()?, starts: 0, environment: Vec::new() };
+        daemon.write_config(config)?;
+        Ok(daemon)
+    }
+
+    /// From the next start on, it has this in its environment.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Writes the configuration, and does nothing else: a running daemon may notice.
@@ -103,6 +118,7 @@ impl<'w> Daemon<'w> {
         let mut command = Command::new(&self.binary);
         command.arg("run").arg("--config").arg(self.config_path());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).env("NO_COLOR", "1");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let child = self.world.balancer.enter(|| command.spawn())?;
         self.child = Some(child.with_context(|| format!("{} cannot be run", self.binary.display()))?);
         Ok(())

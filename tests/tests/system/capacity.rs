@@ -57,6 +57,13 @@ fn a_million_flows_are_held_found_and_collected() -> Result<()> {
     let status = daemon.status()?;
     let (made, full) = (status.noticed("flow_created"), status.noticed("flow_table_full"));
     ensure!(made + full >= u64::from(FLOWS) && made > u64::from(FLOWS) * 99 / 100, "{made} made, {full} not");
+    let walk = Instant::now();
+    until("all flows are counted", Duration::from_secs(60), || {
+        let counted = daemon.status()?.flows("v4");
+        ensure!(counted == made, "{counted} of {made}");
+        Ok(())
+    })?;
+    figure(&format!("counted after {:.1} s", walk.elapsed().as_secs_f32()));
     // Everything but what is fresh is old now.
     daemon.write_config(&text("1s"))?;
     let begin = Instant::now();

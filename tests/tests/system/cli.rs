@@ -1,5 +1,8 @@
 //! The command line, as a user has it: with a daemon, and without one.
 
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+
 use anyhow::{Context, Result, ensure};
 use proxy_tests::client::{Http, Udp};
 use proxy_tests::config::{self, Listener, Protocol};
@@ -10,6 +13,8 @@ use proxy_tests::world::{Family, World};
 
 pub(crate) const FACTS: &[Fact] = facts![
     status_shows_listeners_backends_and_attachment,
+    the_socket_is_for_the_group_and_serves_metrics,
+    systemd_is_told_when_everything_is_served,
     status_without_a_daemon_reads_the_pinned_maps,
     explain_tells_the_backend_that_answers,
     doctor_finds_what_is_wrong_and_says_what_mends_it,
@@ -38,6 +43,40 @@ fn status_shows_listeners_backends_and_attachment() -> Result<()> {
     let json = daemon.json(&["status"])?;
     let listeners = json["listeners"].as_array().context("no listeners")?;
     ensure!(listeners.len() == 4, "{json}");
+    Ok(())
+}
+
+fn the_socket_is_for_the_group_and_serves_metrics() -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::routed().build()?;
+    let _daemon = start(&world)?;
+    Http::connect(world.client(), world.service(Family::V4))?.who()?;
+    let socket = world.folder().join("admin.sock");
+    let mode = std::fs::metadata(&socket)?.permissions().mode() & 0o777;
+    ensure!(mode == 0o660, "{mode:o}");
+    let mut stream = UnixStream::connect(socket)?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    ensure!(answer.contains("10.0.0.11:8080") && answer.contains("# TYPE"), "{answer}");
+    Ok(())
+}
+
+fn systemd_is_told_when_everything_is_served() -> Result<()> {
+    let world = World::routed().build()?;
+    let path = world.folder().join("notify.sock");
+    let socket = UnixDatagram::bind(&path)?;
+    socket.set_read_timeout(Some(proxy_tests::wait::SOON))?;
+    let mut daemon = Daemon::prepare(&world, &config::text(&world, &Listener::all(&world)))?;
+    daemon.set_environment("NOTIFY_SOCKET", &path.to_string_lossy());
+    daemon.run()?;
+    let mut heard = String::new();
+    while !heard.contains("READY=1") {
+        let mut buffer = [0; 1024];
+        let length = socket.recv(&mut buffer).with_context(|| format!("heard only {heard:?}"))?;
+        heard.push_str(&String::from_utf8_lossy(&buffer[..length]));
+    }
     Ok(())
 }
 

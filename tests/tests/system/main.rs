@@ -18,6 +18,8 @@ mod corpus;
 mod frames;
 /// The harness itself.
 mod harness;
+/// The network around the balancer changes.
+mod surroundings;
 /// Packet in, packet out, verdict, counters.
 mod table;
 /// Every protocol, family and way of forwarding.
@@ -32,6 +34,7 @@ fn main() -> std::process::ExitCode {
         table::FACTS,
         corpus::FACTS,
         control::FACTS,
+        surroundings::FACTS,
         continuity::FACTS,
         attach::FACTS,
         bad_input::FACTS,
