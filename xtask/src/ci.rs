@@ -32,6 +32,7 @@ const STEPS: &[Step] = &[
         run: || cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-Dwarnings"]),
     },
     Step { name: "docs", run: || passed(docs::check()) },
+    Step { name: "demo", run: demonstration },
     Step { name: "test", run: || passed(test::run(&[])) },
 ];
 
@@ -77,6 +78,14 @@ fn passed(done: Result<()>) -> Result<Outcome> {
 
 fn cargo(arguments: &[&str]) -> Result<Outcome> {
     passed(process::run(process::cargo().args(arguments)))
+}
+
+/// What the README's first command shows.
+fn demonstration() -> Result<Outcome> {
+    if !process::is_root() {
+        return Ok(Outcome::Skipped("network namespaces and BPF need root".into()));
+    }
+    passed(crate::run::run(None, true))
 }
 
 /// Known vulnerabilities, where the list of them can be had.

@@ -5,11 +5,13 @@ use super::{guide, traffic};
 use crate::{process, say, workspace};
 use anyhow::{Context, Result, bail};
 use proxy_tests::daemon::Daemon;
-use proxy_tests::leftovers;
+use proxy_tests::leftovers::{self, BPF_DIR, RUN_DIR};
+use proxy_tests::netns::NETNS_DIR;
 use proxy_tests::world::{Family, World};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::fs;
+use std::path::PathBuf;
 
 /// The configuration that is shown.
 const CONFIG: &str = "examples/quickstart.toml";
@@ -21,6 +23,16 @@ pub(super) fn run(once: bool) -> Result<()> {
     if !process::is_root() {
         bail!("network namespaces and BPF need root: run `sudo -E cargo xtask run`");
     }
+    show(once)?;
+    let left = left_behind();
+    if !left.is_empty() {
+        bail!("the demonstration left something behind; the next one will remove it: {}", left.join(", "));
+    }
+    Ok(())
+}
+
+/// The demonstration from beginning to end; everything in it goes when it returns, however it does.
+fn show(once: bool) -> Result<()> {
     // Before there is anything to leave behind: from now on a signal only asks us to come to an end.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     leftovers::prepare().context("what an earlier run left cannot be removed")?;
@@ -40,6 +52,16 @@ pub(super) fn run(once: bool) -> Result<()> {
     let _asked = signals.forever().next();
     say::step("removing everything");
     Ok(())
+}
+
+/// What is still there of the worlds of this process: namespaces, folders, pins.
+fn left_behind() -> Vec<String> {
+    let ours = format!("pn-{}-", std::process::id());
+    let folders = [NETNS_DIR, RUN_DIR, BPF_DIR].into_iter().filter_map(|folder| fs::read_dir(folder).ok());
+    let paths = folders.flatten().flatten().map(|entry| entry.path());
+    let is_ours =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&ours));
+    paths.filter(is_ours).map(|path| path.display().to_string()).collect()
 }
 
 /// The example, with pins and a socket of its own: a balancer that serves on this machine is left alone.
