@@ -247,6 +247,10 @@ impl Packet for Host {
         (count <= self.headroom).then(|| drop(self.frame.splice(0..0, vec![0xa5; count])))
     }
 
+    fn truncate(&mut self, length: u32) -> Option<()> {
+        (length as usize <= self.frame.len()).then(|| self.frame.truncate(length as usize))
+    }
+
     fn ingress(&self) -> u32 {
         self.ingress
     }

@@ -12,7 +12,7 @@ use crate::{
         icmp::Quoted,
         parse,
         parse::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Payload},
-        rewrite,
+        rewrite, too_big,
     },
     verdict::{Outcome, Verdict, passed},
     work::Work,
@@ -116,8 +116,8 @@ fn balance<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) 
 #[inline(always)]
 fn leave<W: World + Tables<A>, A: Address>(world: &mut W, work: &Work<A>) -> Outcome<Verdict> {
     rewrite::is_alive(&work.ip)?;
-    if !work.exit.wait {
-        rewrite::may_leave(&work.ip, work.exit.hop.mtu)?;
+    if !work.exit.wait && rewrite::is_too_big(&work.ip, work.exit.hop.mtu) {
+        return too_big::answer(world, work);
     }
     let returning = FlowKind::of(work.rewrite.kind) == FlowKind::NatReturn;
     world.count_traffic(work.rewrite.backend, work.ip.end, returning, work.fresh);

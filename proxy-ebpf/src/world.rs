@@ -30,6 +30,8 @@ pub trait Packet {
     fn set_words<const N: usize>(&mut self, at: u32, value: [u32; N]) -> Option<()>;
     /// Moves the start of the frame: negative grows it at the front. `None`: it could not be, nothing changed.
     fn move_start(&mut self, by: i32) -> Option<()>;
+    /// Cuts the frame to this length. `None`: it could not be, nothing changed.
+    fn truncate(&mut self, length: u32) -> Option<()>;
     /// The interface that the frame came in by.
     fn ingress(&self) -> u32;
 }

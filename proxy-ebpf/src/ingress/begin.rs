@@ -182,12 +182,14 @@ fn answer<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, setti
     let Some(index) = young::of_backend(world, work, settings) else {
         return passed();
     };
-    if work.transport.is_answer_to_syn() || work.ip.key.protocol != TCP {
-        let known =
-            work.young.bits & bits::ANSWERED != 0 && work.young.backend_isn == work.transport.sequence;
+    // A connection whose handshake was not seen, or forgotten, is proved by an acknowledgment of the backend's data.
+    let resumed = work.young.bits & bits::SYN == 0 && work.transport.is_midstream();
+    if work.transport.is_answer_to_syn() || resumed || work.ip.key.protocol != TCP {
+        let isn = work.transport.sequence.wrapping_sub(resumed as u32);
+        let known = work.young.bits & bits::ANSWERED != 0 && work.young.backend_isn == isn;
         if !known {
             work.young.bits |= bits::ANSWERED;
-            work.young.backend_isn = work.transport.sequence;
+            work.young.backend_isn = isn;
             young::update(world, &work.young, index);
         }
     }

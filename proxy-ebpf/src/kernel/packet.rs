@@ -67,6 +67,16 @@ impl Packet for Frame {
     }
 
     #[inline(always)]
+    fn truncate(&mut self, length: u32) -> Option<()> {
+        // SAFETY: the helpers read the context, and check what is left; every later access takes the bounds anew.
+        let done = unsafe {
+            let by = length as i64 - generated::bpf_xdp_get_buff_len(self.ctx) as i64;
+            generated::bpf_xdp_adjust_tail(self.ctx, by as i32)
+        };
+        (done == 0).then_some(())
+    }
+
+    #[inline(always)]
     fn ingress(&self) -> u32 {
         // SAFETY: as above.
         unsafe { (*self.ctx).ingress_ifindex }

@@ -16,5 +16,7 @@ pub mod parse;
 pub mod rewrite;
 /// A backend for a new flow: the ring, and a port to leave from.
 pub mod select;
+/// What is too long for its way out is answered.
+pub mod too_big;
 /// Young flows: what has not proved to be alive.
 pub mod young;

@@ -15,13 +15,10 @@ use crate::{
 };
 use core::ops::ControlFlow::Continue;
 
-/// Whether a packet may go further: time to live, and the size its way out carries.
+/// Whether a packet is longer than its way out carries.
 #[inline(always)]
-pub fn may_leave<A: Address>(ip: &Internet<A>, mtu: u16) -> Outcome {
-    if ip.end - ip.link.l3 > mtu as u32 {
-        return dropped(DropReason::TooBig);
-    }
-    Continue(())
+pub fn is_too_big<A: Address>(ip: &Internet<A>, mtu: u16) -> bool {
+    ip.end - ip.link.l3 > mtu as u32
 }
 
 /// Whether a packet has hops left.

@@ -19,3 +19,5 @@ mod link;
 mod properties;
 /// A world with a service by TCP and one by UDP, three backends each.
 mod scene;
+/// Packets too long for their way out.
+mod too_big;
