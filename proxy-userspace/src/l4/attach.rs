@@ -126,8 +126,7 @@ impl Done {
     /// Takes it back, as far as that is possible.
     pub(super) fn undo(self) {
         match self {
-            // The last reference to the link is the pin: without it, the program is off the interface.
-            Self::Linked(path) => drop(pins::remove(&path)),
+            Self::Linked(path) => drop(unlink(&path)),
             Self::Replaced(link, program) => drop(sys::link_update(link.as_fd(), program.as_fd())),
         }
     }
@@ -315,6 +314,16 @@ pub(super) fn detach(pins: &Pins, interface: &str) -> io::Result<()> {
     if let Some(device) = link::by_name(&mut socket, interface)? {
         tc::remove_filter(device.index)?;
     }
-    pins::remove(&pins.tc_link(interface))?;
-    pins::remove(&pins.link(interface)).map(drop)
+    unlink(&pins.tc_link(interface))?;
+    unlink(&pins.link(interface))
+}
+
+/// Takes a link off its interface and removes its pin. The pin is its last reference, but the kernel lets go of that
+/// some time after it is removed: who looks at once would still find the program.
+fn unlink(pin: &Path) -> io::Result<()> {
+    if let Ok(link) = sys::open_pin(pin) {
+        // An interface that is gone has let go of it already.
+        let _ = sys::link_detach(link.as_fd());
+    }
+    pins::remove(pin).map(drop)
 }

@@ -25,6 +25,7 @@ mod command {
     pub(super) const MAP_LOOKUP_BATCH: u32 = 24;
     pub(super) const LINK_CREATE: u32 = 28;
     pub(super) const LINK_UPDATE: u32 = 29;
+    pub(super) const LINK_DETACH: u32 = 34;
 }
 
 /// Calls bpf(2). `attr` is the part of `union bpf_attr` that the command reads; what is not given counts as zero.
@@ -217,6 +218,15 @@ pub(super) fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::
     }
     let (link, program) = (link.as_raw_fd() as u32, program.as_raw_fd() as u32);
     bpf(command::LINK_UPDATE, &mut Attr { link, program, flags: 0, old: 0 }).map(drop)
+}
+
+/// Takes a link's program off its interface, now: letting the last reference go does it some time later.
+pub(super) fn link_detach(link: BorrowedFd<'_>) -> io::Result<()> {
+    #[repr(C)]
+    struct Attr {
+        link: u32,
+    }
+    bpf(command::LINK_DETACH, &mut Attr { link: link.as_raw_fd() as u32 }).map(drop)
 }
 
 /// Runs a program once on a copy of a frame. Its verdict, and the frame afterwards.
