@@ -107,7 +107,10 @@ fn balance<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) 
             work.rewrite.copy_from(&known.rewrite);
             forward::exit(world, work.ip.key.protocol, &work.rewrite, Some(&known.hop), &mut work.exit)?;
         }
-        _ => begin::begin(world, work)?,
+        known => {
+            let has_flow = known.is_some();
+            begin::begin(world, work, has_flow)?;
+        }
     }
     leave(world, work)
 }

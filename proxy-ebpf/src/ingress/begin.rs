@@ -21,9 +21,13 @@ use crate::{
 };
 use core::ops::ControlFlow::Continue;
 
-/// Settles what is written into the packet and how it leaves.
+/// Settles what is written into the packet and how it leaves. `has_flow`: the flow table knows the 5-tuple.
 #[inline(never)]
-pub(super) fn begin<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Outcome {
+pub(super) fn begin<W: World + Tables<A>, A: Address>(
+    world: &W,
+    work: &mut Work<A>,
+    has_flow: bool,
+) -> Outcome {
     let Some(settings) = world.settings() else { return passed() };
     let Some(listener) = Tables::<A>::listener(world, &translation::place(&work.ip.key)) else {
         answer(world, work, settings)?;
@@ -34,7 +38,8 @@ pub(super) fn begin<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work
     work.asked.copy_from(&work.ip.key);
     work.hash = flow_hash(&work.ip.key, settings.hash_seed);
     let is_young = young::of_client(world, work, settings);
-    if let Some(known) = world.flow(&work.ip.key)
+    if has_flow
+        && let Some(known) = world.flow(&work.ip.key)
         && !reuse(world, work, known, is_young, listener.id)
     {
         flow::touch(known, &work.transport, world.now());
