@@ -301,3 +301,48 @@ fn a_client_at_another_s_old_port_is_another_flow() {
         assert_eq!(seen.to(), other);
     });
 }
+
+#[test]
+fn a_flow_that_is_finished_one_way_only_is_not_over() {
+    by_nat(|scene| {
+        for end in [true, false] {
+            let live = scene.open(scene.client(u16::from(end)), 7);
+            if end {
+                scene.sent(&live.by_client(flag::FIN | flag::ACK, 1, b""));
+            } else {
+                scene.answered(&live.by_backend(flag::FIN | flag::ACK, 1, b""));
+            }
+            scene.sent(&Packet::syn(live.client, live.service, 99));
+            let seen = scene.answered(&live.by_backend(flag::ACK, 2, b"the rest"));
+            assert_eq!((seen.from(), seen.to()), (live.service, live.client));
+        }
+        assert_eq!(scene.noticed("flow_reused"), 0);
+    });
+}
+
+#[test]
+fn a_young_flow_past_its_time_is_forgotten() {
+    everywhere(|scene| {
+        let (client, service) = (scene.client(1), scene.udp());
+        let first = scene.sent(&Packet::udp(client, service, b"1"));
+        let lifetime = scene.host.settings.young_lifetime;
+        let ring = std::mem::take(&mut scene.host.rings[1]);
+        scene.host.rings[1] = ring.into_iter().filter(|id| *id != 3 + u16::from(first.to_mac[5])).collect();
+        scene.host.now += lifetime;
+        if scene.is_nat() {
+            scene.answered(&Packet::udp(first.to(), first.from(), b"in time"));
+        }
+        let second = scene.sent(&Packet::udp(client, service, b"in time"));
+        assert_eq!(second.to_mac, first.to_mac);
+
+        let (client, service) = (scene.client(2), scene.tcp());
+        let first = scene.sent(&Packet::syn(client, service, 1));
+        take_out(scene, u16::from(first.to_mac[5]));
+        scene.host.now += lifetime + 1;
+        if scene.is_nat() {
+            let late = Packet::tcp(first.to(), first.from(), SYN_ACK, 1, 2, b"").bytes();
+            assert_eq!(scene.frame_from(BACK, &late).0, Verdict::Pass);
+        }
+        assert_ne!(scene.sent(&Packet::syn(client, service, 1)).to_mac, first.to_mac);
+    });
+}

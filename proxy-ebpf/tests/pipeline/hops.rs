@@ -152,3 +152,20 @@ fn a_flow_follows_its_route_to_another_interface() {
         assert_eq!(scene.frame_from(FRONT, &frame).0, Verdict::Redirect(9));
     });
 }
+
+#[test]
+fn the_way_back_to_a_client_is_remembered_by_its_flow() {
+    by_nat(|scene| {
+        let connection = scene.open(scene.client(1), 7);
+        let answer = connection.by_backend(flag::ACK, 1, b"x");
+        scene.answered(&answer);
+        let asked = scene.noticed("hop_resolved");
+        scene.host.routes.clear();
+        scene.answered(&answer);
+        scene.sent(&connection.by_client(flag::ACK, 1, b"x"));
+        assert_eq!(scene.noticed("hop_resolved"), asked);
+        scene.host.settings.hop_epoch += 1;
+        let frame = answer.bytes();
+        assert_eq!(scene.frame_from(3, &frame).0, Verdict::Drop(DropReason::NoRoute));
+    });
+}

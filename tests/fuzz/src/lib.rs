@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use proxy_ebpf::host::{Host, Service, Way};
+use proxy_ebpf::host::{Host, Service, Sizes, Way};
 use proxy_ebpf::verdict::Verdict;
 use proxy_tests::parsed::Parsed;
 use proxy_tests::world::{Family, Layout};
@@ -31,7 +31,8 @@ pub fn host(layout: Layout) -> Host {
         let way = Way { ifindex: FRONT, to_mac: [2, 0, 0, 0, 2, 0], from_mac: [2, 0, 0, 0, 0, 1], mtu: 1500 };
         ways.insert(client.parse().expect("an address"), way);
     }
-    Host::new(&services, ways)
+    // Small tables: soon full, and made quickly, once for each input.
+    Host::sized(&services, ways, Sizes { flows: 32, young: 16 })
 }
 
 /// Frames out of fuzzed bytes: each begins with its length in two bytes; the highest bit says that it comes from
