@@ -30,7 +30,6 @@ struct Told {
     refuse_apply: bool,
     refuse_attach: bool,
     kept: bool,
-    unroutable: bool,
     known: HashMap<Place, Known>,
     observed: Observed,
 }
@@ -65,7 +64,7 @@ impl Dataplane for Fake {
             return Err("no space in a map".into());
         }
         told.applied.push(desired.clone());
-        Ok(if told.unroutable { vec!["no route to 10.1.0.1:80".into()] } else { vec![] })
+        Ok(vec![])
     }
 
     fn attach(&mut self, config: &KernelConfig) -> Result<Vec<String>, DataplaneError> {
@@ -387,20 +386,6 @@ fn what_could_not_be_applied_is_applied_later() {
     assert_eq!(world.kernel.times_applied(), 1);
     supervisor.refresh();
     assert!(world.kernel.backend("web", "10.1.0.1:80").down);
-}
-
-#[test]
-fn what_the_kernel_part_could_not_do_is_told_again_until_it_can() {
-    let world = World::new("incomplete");
-    world.write(CONFIG);
-    world.kernel.0.borrow_mut().unroutable = true;
-    let (mut supervisor, ..) = world.start().unwrap();
-    supervisor.refresh();
-    assert_eq!(world.kernel.times_applied(), 2);
-    world.kernel.0.borrow_mut().unroutable = false;
-    supervisor.refresh();
-    supervisor.refresh();
-    assert_eq!(world.kernel.times_applied(), 3);
 }
 
 #[test]

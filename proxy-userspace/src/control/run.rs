@@ -111,7 +111,6 @@ pub(super) fn start(
         file: file.to_owned(),
         kernel: kernel.map_err(RunError::Kernel)?,
         applied: None,
-        incomplete: false,
         findings: Findings::default(),
         drained: Drained::default(),
         checkers,

@@ -52,8 +52,6 @@ pub(super) struct Supervisor {
     pub(super) kernel: Option<Box<dyn Dataplane>>,
     /// What the kernel part was last told.
     pub(super) applied: Option<Desired>,
-    /// The kernel part could not do all of it: it is told again at every measuring.
-    pub(super) incomplete: bool,
     pub(super) findings: Findings,
     pub(super) drained: Drained,
     pub(super) checkers: Checkers,
@@ -119,7 +117,7 @@ impl Supervisor {
     pub(super) fn apply(&mut self) -> Result<(), DataplaneError> {
         let desired = compile(&self.config, &self.findings, &self.drained);
         let (Some(kernel), Some(desired)) = (&mut self.kernel, desired) else { return Ok(()) };
-        if self.incomplete || self.applied.as_ref() != Some(&desired) {
+        if self.applied.as_ref() != Some(&desired) {
             let notes = kernel.apply(&desired)?;
             self.applied(desired, notes);
         }
@@ -128,7 +126,6 @@ impl Supervisor {
 
     /// Remembers what was applied, and what could not be done of it.
     pub(super) fn applied(&mut self, desired: Desired, notes: Vec<String>) {
-        self.incomplete = !notes.is_empty();
         self.notes.log(Source::Apply, notes);
         self.applied = Some(desired);
     }
