@@ -112,7 +112,7 @@ pub(crate) fn plan(
             };
             let source = match listener.forward {
                 Forward::Nat => numbers.source(&mut goal, backend, present.backends.get(&number))?,
-                Forward::Dsr => Some(0),
+                Forward::Dsr => Some(NO_SOURCE),
             };
             if backend.takes_new_flows() && source.is_some() {
                 shares.push(Share { id: number, weight: backend.weight, address: backend.address });
@@ -132,6 +132,9 @@ fn fits(goal: Goal) -> Result<Goal, PlanError> {
     Ok(goal)
 }
 
+/// The index of no source address: `dsr` needs none, and a backend without a route has none.
+const NO_SOURCE: u16 = u16::MAX;
+
 fn entry(backend: &DesiredBackend, listener: u16, source: Option<u16>) -> BackendEntry {
     let mut flags = Backend::<()>::IN_USE;
     for (set, flag) in [
@@ -143,7 +146,7 @@ fn entry(backend: &DesiredBackend, listener: u16, source: Option<u16>) -> Backen
             flags |= flag;
         }
     }
-    BackendEntry { address: backend.address, listener, nat_source: source.unwrap_or(0), flags }
+    BackendEntry { address: backend.address, listener, nat_source: source.unwrap_or(NO_SOURCE), flags }
 }
 
 fn settings(

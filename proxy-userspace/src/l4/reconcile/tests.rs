@@ -206,9 +206,11 @@ fn a_backend_without_a_route_gets_nothing_and_is_told() {
     let wanted = desired(vec![listener("web", &["192.0.2.1:80"], &["10.0.0.255:80", "10.0.0.12:80"])]);
     let goal = plan(&wanted, &present, &CONSTANTS, &Routes).unwrap();
     assert_eq!(goal.unroutable.len(), 1);
-    apply(&mut memory, &mut present, &wanted).unwrap();
-    assert_eq!(shares(&present, 0), [id(&present, "10.0.0.12:80")]);
-    assert!(present.backends[&id(&present, "10.0.0.255:80")].has(Backend::<()>::DOWN));
+    for _ in 0..2 {
+        apply(&mut memory, &mut present, &wanted).unwrap();
+        assert_eq!(shares(&present, 0), [id(&present, "10.0.0.12:80")]);
+        assert!(present.backends[&id(&present, "10.0.0.255:80")].has(Backend::<()>::DOWN));
+    }
 }
 
 #[test]
