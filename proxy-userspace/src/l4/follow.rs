@@ -80,6 +80,8 @@ pub(super) struct Follower {
     hops_changed: bool,
     links_changed: bool,
     routes_changed: bool,
+    /// How often routes, addresses or devices have changed.
+    pub(super) changes: u64,
     /// Backends have changed: the neighbours to be kept are others.
     pub(super) backends_changed: bool,
     raised: Instant,
@@ -100,6 +102,7 @@ impl Follower {
             hops_changed: false,
             links_changed: true,
             routes_changed: false,
+            changes: 0,
             backends_changed: true,
             raised: long_ago,
             looked: long_ago,
@@ -129,6 +132,7 @@ impl Follower {
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                     self.look()?;
                     (self.hops_changed, self.links_changed, self.routes_changed) = (true, true, true);
+                    self.changes += 1;
                 }
                 Err(error) => return Err(error),
             }
@@ -153,6 +157,7 @@ impl Follower {
             | kind::DEL_RULE => {
                 self.hops_changed = true;
                 self.routes_changed = true;
+                self.changes += 1;
             }
             _ => {}
         }
@@ -170,6 +175,7 @@ impl Follower {
             && before.is_some_and(|before| Link { xdp: None, ..before } == Link { xdp: None, ..link });
         if !same {
             (self.hops_changed, self.links_changed, self.routes_changed) = (true, true, true);
+            self.changes += 1;
         }
     }
 

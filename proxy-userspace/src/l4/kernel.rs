@@ -1,6 +1,7 @@
 //! The kernel part, opened: applies what is wanted, attaches, and undoes all that if the start is not finished.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
@@ -48,6 +49,7 @@ pub(super) struct State {
     pub(super) config: KernelConfig,
     /// What was applied last.
     desired: Option<Desired>,
+    sources: Sources,
     pub(super) collector: Collector,
     pub(super) follower: Follower,
     pub(super) attachments: BTreeMap<String, Attachment>,
@@ -88,12 +90,25 @@ pub struct KnownBackend {
     pub down: bool,
 }
 
-/// The host as it is.
-struct Host;
+/// What the routing table said, and how many changes the follower had heard of by then.
+#[derive(Debug, Default)]
+struct Sources {
+    changes: u64,
+    towards: HashMap<IpAddr, IpAddr>,
+}
 
-impl Surroundings for Host {
+/// The host as it is. What its routing table says is asked once, and again when routes have changed.
+struct Host<'a>(RefCell<&'a mut Sources>);
+
+impl Surroundings for Host<'_> {
     fn source_towards(&self, backend: IpAddr) -> io::Result<IpAddr> {
-        route::source_towards(backend)
+        let Sources { towards, .. } = &mut **self.0.borrow_mut();
+        if let Some(known) = towards.get(&backend) {
+            return Ok(*known);
+        }
+        let source = route::source_towards(backend)?;
+        towards.insert(backend, source);
+        Ok(source)
     }
     fn host_ports(&self) -> io::Result<RangeInclusive<u16>> {
         sysctl::local_ports()
@@ -127,6 +142,7 @@ impl Kernel {
                 present: Present::default(),
                 config: config.clone(),
                 desired: None,
+                sources: Sources::default(),
                 collector: Collector::default(),
                 follower,
                 attachments: BTreeMap::new(),
@@ -187,13 +203,15 @@ impl Kernel {
 
     fn put_in_place(&self, state: &mut State, desired: &Desired) -> Result<Applied, ApplyError> {
         self.refresh(state)?;
+        state.forget_old_sources();
         let constants = Constants {
             hash_seed: if state.present.settings.hash_seed == 0 { draw_seed() } else { 0 },
             hop_lifetime: self.clock.ticks(HOP_LIFETIME),
             young_lifetime: self.clock.ticks(YOUNG_LIFETIME),
             redirect: is_any_veth(&desired.kernel.interfaces),
         };
-        let goal = reconcile::plan(desired, &state.present, &constants, &Host)?;
+        let goal =
+            reconcile::plan(desired, &state.present, &constants, &Host(RefCell::new(&mut state.sources)))?;
         let steps = reconcile::difference(&state.present, &goal);
         let taken = steps.len();
         if let Err(failed) = reconcile::take_all(&mut &self.tables, &mut state.present, steps) {
@@ -314,6 +332,16 @@ impl Kernel {
     /// The state. A thread that panicked while it held it left it consistent enough: it is only noted what was done.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Forgets what the routing table said, if it may say something else now.
+    fn forget_old_sources(&mut self) {
+        let heard = self.follower.listen().is_ok();
+        if !heard || self.sources.changes != self.follower.changes {
+            self.sources = Sources { changes: self.follower.changes, towards: HashMap::new() };
+        }
     }
 }
 
