@@ -72,9 +72,17 @@ impl Http {
     /// # Errors
     /// When no whole answer comes in time.
     pub fn post(&mut self, body: &[u8]) -> Result<Answer> {
+        self.post_to("/echo", body)
+    }
+
+    /// Posts `body` to a path.
+    ///
+    /// # Errors
+    /// When no whole answer comes in time.
+    pub fn post_to(&mut self, path: &str, body: &[u8]) -> Result<Answer> {
         let length = body.len();
         let mut message =
-            format!("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n").into_bytes();
+            format!("POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n").into_bytes();
         message.extend_from_slice(body);
         self.exchange(&message)
     }
