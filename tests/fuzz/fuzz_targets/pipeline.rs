@@ -8,6 +8,6 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((first, rest)) = data.split_first() else { return };
     let mut host = host(if first & 1 == 0 { Layout::Routed } else { Layout::Flat });
     for (ingress, frame) in frames(rest) {
-        check(&mut host, ingress, frame);
+        check(&mut host, ingress, &frame);
     }
 });

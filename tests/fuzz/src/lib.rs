@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use proxy_ebpf::host::{Host, Service, Sizes, Way};
 use proxy_ebpf::verdict::Verdict;
+use proxy_tests::packet::{fold, sum};
 use proxy_tests::parsed::Parsed;
 use proxy_tests::world::{Family, Layout};
 
@@ -36,20 +37,42 @@ pub fn host(layout: Layout) -> Host {
 }
 
 /// Frames out of fuzzed bytes: each begins with its length in two bytes; the highest bit says that it comes from
-/// backends.
-pub fn frames(mut data: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+/// backends, the next that its IPv4 header gets a right checksum, which chance does not find.
+pub fn frames(mut data: &[u8]) -> impl Iterator<Item = (u32, Vec<u8>)> {
     std::iter::from_fn(move || {
         let (head, rest) = data.split_first_chunk::<2>()?;
         let word = u16::from_be_bytes(*head);
-        let length = usize::from(word & 0x7fff).min(rest.len());
+        let length = usize::from(word & 0x3fff).min(rest.len());
         let (frame, rest) = rest.split_at(length);
         data = rest;
+        let mut frame = frame.to_vec();
+        if word & 0x4000 != 0 {
+            mend(&mut frame);
+        }
         Some((if word & 0x8000 == 0 { FRONT } else { BACK }, frame))
     })
 }
 
-/// Runs a frame, and checks what must hold whatever it is.
+/// Gives an untagged IPv4 header its checksum.
+fn mend(frame: &mut [u8]) {
+    let length = frame.get(14).map_or(0, |first| usize::from(first & 15) * 4);
+    if let (Some([8, 0]), Some(header)) =
+        (frame.get(12..14).map(<[u8]>::to_vec).as_deref(), frame.get_mut(14..14 + length))
+        && length >= 20
+    {
+        header[10..12].fill(0);
+        let sum = !fold(sum(header));
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+    }
+}
+
+/// Runs a frame, and checks what must hold whatever it is. An empty one also lets time go by.
 pub fn check(host: &mut Host, ingress: u32, frame: &[u8]) {
+    if frame.is_empty() {
+        // Time goes by, and the ring changes.
+        host.now = host.now.wrapping_add(host.settings.hop_lifetime);
+        host.rings.iter_mut().for_each(|ring| ring.rotate_left(1));
+    }
     let before = Parsed::of(frame);
     let (verdict, after) = host.run(ingress, frame);
     match verdict {
