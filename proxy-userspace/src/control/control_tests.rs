@@ -511,6 +511,41 @@ fn the_admin_socket_is_answered_and_the_file_is_watched() {
     });
 }
 
+/// As configuration managers do it: the file is a link through a folder that is swapped whole.
+#[test]
+fn a_link_that_leads_elsewhere_is_seen() {
+    use std::os::unix::fs::symlink;
+    let world = World::new("link");
+    let version = |name: &str, config: &str| {
+        world.write(config);
+        std::fs::create_dir(world.folder.join(name)).unwrap();
+        std::fs::rename(world.file(), world.folder.join(name).join("proxy.toml")).unwrap();
+    };
+    let point_to = |name: &str| {
+        symlink(name, world.folder.join("next")).unwrap();
+        std::fs::rename(world.folder.join("next"), world.folder.join("data")).unwrap();
+    };
+    version("v1", CONFIG);
+    version("v2", &CONFIG.replace("weight = 3", "weight = 7"));
+    version("v3", &CONFIG.replace("weight = 3", "weight = 9"));
+    point_to("v1");
+    symlink("data/proxy.toml", world.file()).unwrap();
+    let client = Client::new(world.socket());
+    let weight = async || client.status().await.unwrap().pools[0].backends[1].weight;
+    serving_loop(&world, async {
+        assert_eq!(weight().await, Some(3));
+        point_to("v2");
+        until("the first swap is seen", async || weight().await == Some(7)).await;
+        point_to("v3");
+        until("the second swap is seen", async || weight().await == Some(9)).await;
+        // The file behind the links, written in place.
+        let file = world.folder.join("v3/proxy.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replace("weight = 9", "weight = 2")).unwrap();
+        until("the file behind the links is seen", async || weight().await == Some(2)).await;
+    });
+}
+
 #[test]
 fn a_second_daemon_touches_nothing() {
     let world = World::new("second");
