@@ -121,7 +121,7 @@ pub struct Chosen {
     pub address: SocketAddr,
     /// Its number in the tables.
     pub id: u16,
-    /// `ready`, `draining`, `down`.
+    /// `ready`, `draining`, `down`, `leaving`.
     pub state: &'static str,
 }
 
@@ -347,7 +347,9 @@ impl Explainer<'_> {
 
     fn chosen(&self, id: u16) -> Option<Chosen> {
         let entry = self.present.backends.get(&id)?;
-        let state = if entry.has(Backend::<()>::DOWN) {
+        let state = if entry.has(Backend::<()>::LEAVING) {
+            "leaving"
+        } else if entry.has(Backend::<()>::DOWN) {
             "down"
         } else if entry.has(Backend::<()>::DRAINING) {
             "draining"
@@ -450,7 +452,7 @@ impl Explainer<'_> {
             .filter(|(_, entry)| of_listener(&entry.listener))
             .filter_map(|(id, _)| self.chosen(*id))
             .map(|backend| {
-                let state = if backend.state == "ready" { "weight 0, or leaving" } else { backend.state };
+                let state = if backend.state == "ready" { "weight 0" } else { backend.state };
                 format!("{} ({state})", backend.address)
             })
             .collect();

@@ -181,6 +181,7 @@ impl Kernel {
             .present
             .backends
             .values()
+            .filter(|entry| !entry.has(Backend::<()>::LEAVING))
             .filter_map(|entry| {
                 Some(KnownBackend {
                     listener: name(&entry.listener)?,

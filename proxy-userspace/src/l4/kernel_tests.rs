@@ -473,3 +473,40 @@ fn a_backend_gets_its_share_when_a_route_to_it_comes() {
         assert_eq!(states(), [BackendState::Ready, BackendState::Ready]);
     });
 }
+
+#[test]
+fn the_doctor_names_the_command_that_mends_it() {
+    in_a_place(|place| {
+        let text = format!(
+            r#"
+            [kernel]
+            interfaces = ["out", "absent"]
+            pin_dir = "{}"
+            [listener.web]
+            bind = ["10.80.0.1:80"]
+            protocol = "tcp"
+            pool = "web"
+            [pool.web]
+            backends = ["10.80.0.11:8080", "10.99.0.5:8080", "10.80.0.1:8080"]
+            "#,
+            place.config().pin_dir.display()
+        );
+        let config = crate::config::parse(&text, "proxy.toml").unwrap();
+        run(&format!("ip netns exec {} sysctl -qw net.ipv4.ip_forward=0", place.name));
+        let findings = doctor(Some(&config));
+        let bad = |check: Check, subject: &str| {
+            let found = findings.iter().find(|f| f.check == check && f.subject == subject);
+            let found = found.unwrap_or_else(|| panic!("{check:?} {subject}: {findings:#?}"));
+            (found.severity, found.fix.clone().unwrap_or_default())
+        };
+        let error = |fix: &str| (Severity::Error, fix.to_owned());
+        assert_eq!(bad(Check::Forwarding, "out"), error("sysctl -w net.ipv4.ip_forward=1"));
+        assert_eq!(bad(Check::Route, "10.99.0.5:8080"), error("ip route add 10.99.0.5 via GATEWAY"));
+        assert_eq!(bad(Check::Route, "10.80.0.1:8080").0, Severity::Error);
+        assert_eq!(bad(Check::Link, "absent").0, Severity::Error);
+        run(&format!("ip netns exec {} sysctl -qw net.ipv4.ip_forward=1", place.name));
+        let mended = doctor(Some(&config));
+        let forwarding = mended.iter().find(|f| f.check == Check::Forwarding).unwrap();
+        assert_eq!(forwarding.severity, Severity::Good);
+    });
+}

@@ -138,14 +138,12 @@ impl Kernel {
                 native_refused: attachment.and_then(|a| a.native_refused.clone()),
             }
         });
-        let leaving = |id: &u16| state.leaving.contains_key(id);
         let none = Seen::default();
         let report = Report {
             tables: &self.tables,
             present: &state.present,
             seen: state.collector.last.as_ref().unwrap_or(&none),
             weights: &state.weights,
-            leaving: &leaving,
         };
         report.status(interfaces.collect())
     }
@@ -191,13 +189,8 @@ impl View {
             let link = links.iter().find(|link| link.name == name);
             InterfaceStatus { mode: link.and_then(mode_of), name, native_refused: None }
         });
-        let report = Report {
-            tables: &self.tables,
-            present: &self.present,
-            seen: &seen,
-            weights: &BTreeMap::new(),
-            leaving: &|_| false,
-        };
+        let report =
+            Report { tables: &self.tables, present: &self.present, seen: &seen, weights: &BTreeMap::new() };
         report.status(interfaces.collect())
     }
 }
@@ -207,7 +200,6 @@ struct Report<'a> {
     present: &'a Present,
     seen: &'a Seen,
     weights: &'a BTreeMap<u16, u32>,
-    leaving: &'a dyn Fn(&u16) -> bool,
 }
 
 impl Report<'_> {
@@ -256,7 +248,7 @@ impl Report<'_> {
     }
 
     fn backend(&self, id: u16, entry: &BackendEntry) -> Result<BackendStatus, MapError> {
-        let state = if (self.leaving)(&id) {
+        let state = if entry.has(Backend::<()>::LEAVING) {
             BackendState::Leaving
         } else if entry.has(Backend::<()>::DOWN) {
             BackendState::Down
