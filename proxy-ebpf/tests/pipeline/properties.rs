@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proxy_common::drop_reason::DropReason;
+use proxy_common::settings::Settings;
 use proxy_ebpf::host::{Sizes, Way};
 use proxy_ebpf::verdict::Verdict;
 use proxy_tests::packet::{Packet, flag};
@@ -40,12 +41,25 @@ fn check(scene: &mut Scene, ingress: u32, frame: &[u8]) -> Result<(), TestCaseEr
         Verdict::Pass => prop_assert_eq!(after, frame),
         Verdict::Transmit | Verdict::Redirect(_) => {
             let (before, after) = (before.unwrap(), Parsed::of(after).unwrap());
+            if after.protocol != before.protocol {
+                return is_answer(&before, &after);
+            }
             prop_assert!(after.checksums_hold || !before.checksums_hold, "{:?}", after);
             prop_assert_eq!(after.ttl + 1, before.ttl);
             prop_assert_eq!(after.flags, before.flags);
         }
         Verdict::Drop(_) | Verdict::Defer => {}
     }
+    Ok(())
+}
+
+/// The answer to a packet that is too long for its way.
+fn is_answer(asked: &Parsed, answer: &Parsed) -> Result<(), TestCaseError> {
+    prop_assert!(answer.checksums_hold, "{:?}", answer);
+    prop_assert_eq!(answer.icmp, if asked.source.is_ipv4() { (3, 4) } else { (2, 0) });
+    prop_assert_eq!((answer.source, answer.destination), (asked.destination, asked.source));
+    let quoted = answer.quoted().unwrap();
+    prop_assert_eq!((quoted.from(), quoted.to()), (asked.from(), asked.to()));
     Ok(())
 }
 
@@ -107,8 +121,11 @@ proptest! {
     fn no_damage_to_packets_of_ours_makes_it_panic_or_send_what_is_broken(
         (layout, family) in scene(),
         packets in vec((0..6u8, 0..3u16, 0..4u16, vec(any::<u8>(), 0..64), damage()), 1..12),
+        mtu in prop_oneof![Just(1500u16), 20..120u16],
     ) {
         let mut scene = Scene::sized(layout, family, SMALL);
+        scene.host.settings.flags |= Settings::ANSWER_TOO_BIG;
+        scene.host.routes.values_mut().for_each(|answer| answer.hop.mtu = mtu);
         for (kind, port, tags, payload, damage) in packets {
             for mut frame in sound(&scene, kind, port, tags, &payload) {
                 for (at, value) in &damage.bytes {
