@@ -11,6 +11,8 @@ mod errors;
 mod flows;
 /// Fragments.
 mod fragments;
+/// Options and extension headers.
+mod headers;
 /// Hops: remembered, renewed, pending, by VLAN devices.
 mod hops;
 /// The Ethernet header and its tags.
