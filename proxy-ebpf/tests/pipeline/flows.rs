@@ -346,3 +346,23 @@ fn a_young_flow_past_its_time_is_forgotten() {
         assert_ne!(scene.sent(&Packet::syn(client, service, 1)).to_mac, first.to_mac);
     });
 }
+
+#[test]
+fn a_connection_whose_handshake_was_forgotten_enters_the_table_by_an_acknowledgment_of_its_backend_s_data() {
+    by_nat(|scene| {
+        let client = scene.client(1);
+        let first = scene.sent(&Packet::tcp(client, scene.tcp(), flag::ACK, 100, 7000, b"a request"));
+        let again = scene.sent(&Packet::tcp(client, scene.tcp(), flag::ACK, 109, 7000, b"more"));
+        assert_eq!((first.from(), first.to()), (again.from(), again.to()));
+        assert_eq!((scene.host.flows(), scene.noticed("flow_unknown")), (0, 1));
+        // A reset is no answer, an old number no acknowledgment.
+        scene.answered(&Packet::tcp(first.to(), first.from(), flag::RST | flag::ACK, 7000, 113, b""));
+        scene.sent(&Packet::tcp(client, scene.tcp(), flag::ACK, 113, 7000, b""));
+        assert_eq!(scene.host.flows(), 0);
+        scene.answered(&Packet::tcp(first.to(), first.from(), flag::ACK, 7000, 113, b"an answer"));
+        scene.sent(&Packet::tcp(client, scene.tcp(), flag::ACK, 113, 6999, b""));
+        assert_eq!(scene.host.flows(), 0);
+        let last = scene.sent(&Packet::tcp(client, scene.tcp(), flag::ACK, 113, 7009, b""));
+        assert_eq!((scene.host.flows(), last.from()), (2, first.from()));
+    });
+}
