@@ -11,5 +11,5 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     ebpf::run()?;
     // The whole-system tests run the daemon that is shipped.
     daemon::build()?;
-    process::run(process::cargo().args(["test", "--workspace"]).args(arguments))
+    process::run(process::cargo().args(["test", "--workspace", "--no-fail-fast"]).args(arguments))
 }

@@ -28,7 +28,7 @@ pub(super) fn commands(world: &World) {
         format!("  ip netns exec {client} curl 'http://{v6}/'"),
         format!("  export PROXY_NOW_SOCKET={}", socket.display()),
         "  target/release/proxy-now status".into(),
-        format!("  target/release/proxy-now explain 'tcp {from}:40000 {v4}'"),
+        format!("  target/release/proxy-now explain tcp {from}:40000 {v4}"),
         format!("  target/release/proxy-now drain {backend}     # no new connections to b0"),
         format!("  target/release/proxy-now undrain {backend}"),
         format!("  ip netns exec {balancer} target/release/proxy-now doctor"),
