@@ -90,11 +90,26 @@ pub struct KnownBackend {
     pub down: bool,
 }
 
-/// What the routing table said, and how many changes the follower had heard of by then.
+/// What the routing table and the devices said, and how many changes the follower had heard of by then.
 #[derive(Debug, Default)]
 struct Sources {
     changes: u64,
     towards: HashMap<IpAddr, IpAddr>,
+    /// Whether any of these interfaces is a veth.
+    veth: Option<(Vec<String>, bool)>,
+}
+
+impl Sources {
+    fn is_any_veth(&mut self, interfaces: &[String]) -> bool {
+        match &self.veth {
+            Some((asked, answer)) if asked == interfaces => *answer,
+            _ => {
+                let answer = is_any_veth(interfaces);
+                self.veth = Some((interfaces.to_vec(), answer));
+                answer
+            }
+        }
+    }
 }
 
 /// The host as it is. What its routing table says is asked once, and again when routes have changed.
@@ -209,7 +224,7 @@ impl Kernel {
             hash_seed: if state.present.settings.hash_seed == 0 { draw_seed() } else { 0 },
             hop_lifetime: self.clock.ticks(HOP_LIFETIME),
             young_lifetime: self.clock.ticks(YOUNG_LIFETIME),
-            redirect: is_any_veth(&desired.kernel.interfaces),
+            redirect: state.sources.is_any_veth(&desired.kernel.interfaces),
         };
         let goal =
             reconcile::plan(desired, &state.present, &constants, &Host(RefCell::new(&mut state.sources)))?;
@@ -341,7 +356,7 @@ impl State {
     fn forget_old_sources(&mut self) {
         let heard = self.follower.listen().is_ok();
         if !heard || self.sources.changes != self.follower.changes {
-            self.sources = Sources { changes: self.follower.changes, towards: HashMap::new() };
+            self.sources = Sources { changes: self.follower.changes, ..Sources::default() };
         }
     }
 }
