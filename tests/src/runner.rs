@@ -91,7 +91,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 #[must_use]
 pub fn main(facts: &[&[Fact]]) -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let filters: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.starts_with('-')).collect();
+    let filters = filters(&words);
     let wanted = |fact: &&Fact| filters.is_empty() || filters.iter().any(|part| fact.name.contains(part));
     let chosen: Vec<Fact> = facts.iter().copied().flatten().filter(wanted).copied().collect();
     if words.iter().any(|word| word == "--list") {
@@ -110,6 +110,20 @@ pub fn main(facts: &[&[Fact]]) -> ExitCode {
     tally.add(run(together, 2));
     tally.add(run(alone, 1));
     tally.report(begin.elapsed())
+}
+
+/// Words that are no options, nor values of those options of the standard runner that have one.
+fn filters(words: &[String]) -> Vec<&str> {
+    let mut filters = Vec::new();
+    let mut words = words.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        if matches!(word, "--test-threads" | "--skip" | "--format" | "--color" | "-Z") {
+            words.next();
+        } else if !word.starts_with('-') {
+            filters.push(word);
+        }
+    }
+    filters
 }
 
 #[derive(Default)]
