@@ -85,7 +85,11 @@ fn end_processes(namespace: &str) -> Result<()> {
 fn is_dead(name: &str) -> bool {
     let mut parts = name.split('-');
     let (Some("pn"), Some(pid)) = (parts.next(), parts.next()) else { return false };
-    pid.parse::<u32>().is_ok_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+    let Ok(pid) = pid.parse::<u32>() else { return false };
+    // One that has ended and is not yet waited for is dead too.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
+    stat.is_empty() || state.starts_with(['Z', 'X'])
 }
 
 fn names_in(folder: impl AsRef<Path>) -> Result<Vec<String>> {
