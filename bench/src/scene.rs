@@ -92,9 +92,9 @@ impl Scene {
     /// Established `dsr` flows: SYN and ACK.
     pub(crate) fn establish_dsr(&self, flows: u32) -> Result<Template> {
         let (syn, ack) = (tcp(DSR, SYN, 0, flows), tcp(DSR, ACK, 5001, flows));
-        for packets in [&syn, &ack] {
-            for n in 0..flows {
-                let (verdict, _, _) = self.program.run(&packets.flow(n), 1)?;
+        for n in 0..flows {
+            for packet in [&syn, &ack] {
+                let (verdict, _, _) = self.program.run(&packet.flow(n), 1)?;
                 ensure!(verdict == XDP_REDIRECT, "a packet of flow {n} got verdict {verdict}");
             }
         }
