@@ -4,12 +4,17 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{Mode, fchmod};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 
 /// Connections that may wait to be taken.
 const BACKLOG: i32 = 128;
+
+/// Tenths of a second that an ending daemon is waited for.
+const PATIENCE: u32 = 10;
 
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
@@ -75,11 +80,17 @@ fn clear(path: &Path) -> Result<(), SocketError> {
     if !metadata.file_type().is_socket() {
         return Err(SocketError::NotASocket(path.into()));
     }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).map_err(|error| SocketError::System { path: path.into(), error })
+    // One that is just ending, or was killed this instant, still holds its socket for a moment.
+    for _ in 0..PATIENCE {
+        match UnixStream::connect(path).map_err(|error| error.kind()) {
+            Err(io::ErrorKind::NotFound) => return Ok(()),
+            Err(io::ErrorKind::ConnectionRefused) => {
+                return std::fs::remove_file(path)
+                    .map_err(|error| SocketError::System { path: path.into(), error });
+            }
+            // Not ours to ask is still somebody's.
+            _ => thread::sleep(Duration::from_millis(100)),
         }
-        // Not ours to ask is still somebody's.
-        _ => Err(SocketError::InUse(path.into())),
     }
+    Err(SocketError::InUse(path.into()))
 }
