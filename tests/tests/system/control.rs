@@ -16,6 +16,7 @@ use rustix::process::Signal;
 pub(crate) const FACTS: &[Fact] = facts![
     a_reload_by_sighup_by_cli_and_by_file_change_takes_a_backend_out,
     a_bad_configuration_changes_nothing,
+    a_reload_that_cannot_be_done_is_rolled_back,
     a_drained_backend_keeps_its_flows_and_gets_no_new_ones,
     draining_by_hand_survives_a_restart,
     a_backend_that_fails_its_http_check_is_out_within_one_cycle,
@@ -79,6 +80,27 @@ fn a_bad_configuration_changes_nothing() -> Result<()> {
     daemon.wait_log("protocoll")?;
     ensure!(answering(&world, 40)? == names(&["b0", "b1", "b2"]), "new flows go where they went");
     ensure!(flow.who()? == who, "old flows stay");
+    daemon.write_config(&good)?;
+    daemon.cli(&["reload"]).map(drop)
+}
+
+/// The configuration is right, the world is not: an interface is missing. Nothing of it takes effect.
+fn a_reload_that_cannot_be_done_is_rolled_back() -> Result<()> {
+    let world = World::routed().build()?;
+    let listener = Listener::of(&world, Protocol::Tcp, Family::V4);
+    let good = config::text(&world, std::slice::from_ref(&listener));
+    let daemon = Daemon::start(&world, &good)?;
+    let fewer = config::text(&world, &[listener.without(0).without(0)]);
+    daemon.write_config(&fewer.replace("\"back\"]", "\"back\", \"nope0\"]"))?;
+    let output = daemon.command(&["reload"])?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.code() == Some(1) && said.contains("nope0"), "{}: {said}", output.status);
+    ensure!(answering(&world, 40)? == names(&["b0", "b1", "b2"]), "new flows go where they went");
+    let status = daemon.status()?;
+    ensure!(status.backends("tcp4")?.len() == 3, "{}", status.json());
+    for interface in world.interfaces() {
+        ensure!(status.mode(interface).as_deref() == Some("native"), "{}", status.json());
+    }
     daemon.write_config(&good)?;
     daemon.cli(&["reload"]).map(drop)
 }
