@@ -13,7 +13,7 @@ use crate::runner;
 use crate::wait::{SOON, until};
 use crate::world::World;
 
-/// The binary: `PROXY_NOW_BIN`, else the release build, else the debug build of this workspace.
+/// The binary: `PROXY_NOW_BIN`, else the release or the debug build of this workspace, whichever is newer.
 ///
 /// # Errors
 /// When it is not built.
@@ -26,7 +26,9 @@ pub fn binary() -> Result<PathBuf> {
     ["release", "debug"]
         .iter()
         .map(|profile| target.join(profile).join("proxy-now"))
-        .find(|path| path.exists())
+        .filter_map(|path| Some((path.metadata().and_then(|meta| meta.modified()).ok()?, path)))
+        .max()
+        .map(|(_, path)| path)
         .context("the daemon is not built: cargo build --release -p proxy-userspace")
 }
 

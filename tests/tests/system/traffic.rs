@@ -68,6 +68,8 @@ fn datagrams(layout: Layout, family: Family) -> Result<()> {
     let listener = Listener::of(&world, Protocol::Udp, family);
     let daemon = Daemon::start(&world, &config::text(&world, std::slice::from_ref(&listener)))?;
     let mut answered = BTreeMap::new();
+    // Kept open, so that no port is given twice: that would be one flow.
+    let mut clients = Vec::new();
     for _ in 0..40 {
         let client = Udp::connect(world.client(), world.service_udp(family))?;
         let first = client.ask(b"a question")?;
@@ -75,6 +77,7 @@ fn datagrams(layout: Layout, family: Family) -> Result<()> {
             ensure!(client.ask(&pattern(length))? == first, "a flow stays with its backend");
         }
         *answered.entry(first).or_insert(0u64) += 1;
+        clients.push(client);
     }
     ensure!(answered.len() == 3, "everybody has a share: {answered:?}");
     check_counters(&daemon, &listener, layout, 40)
