@@ -27,8 +27,6 @@ mod kernel_tests;
 mod load;
 /// Maps as typed tables.
 mod maps;
-#[cfg(test)]
-mod measure;
 /// The kernel programs, embedded.
 mod object;
 /// Where maps, programs and links outlive the daemon.

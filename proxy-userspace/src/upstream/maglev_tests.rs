@@ -127,21 +127,3 @@ proptest! {
         prop_assert!(f64::from(moved) <= f64::from(others) * 0.02, "{moved} of {others} moved");
     }
 }
-
-/// A note, not a promise: `cargo test --release -- --ignored --nocapture ring_of_a_hundred`.
-#[test]
-#[ignore = "prints a timing, which only a release build makes meaningful"]
-fn filling_a_ring_of_a_hundred_takes_less_than_five_milliseconds() {
-    for weights in [vec![1u32; 100], (1..=100).collect()] {
-        let all = backends(&weights);
-        let start = std::time::Instant::now();
-        for _ in 0..100 {
-            std::hint::black_box(ring(&all));
-        }
-        let each = start.elapsed() / 100;
-        assert!(each.as_micros() < 5_000, "{each:?}");
-        {
-            eprintln!("a ring of 100 ({} distinct weights): {each:?}", if weights[1] == 1 { 1 } else { 100 });
-        }
-    }
-}
