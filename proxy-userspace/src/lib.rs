@@ -1,6 +1,6 @@
 //! The daemon and command line of proxy-now, in layers: a module uses lower ones only.
 //!
-//! 5 `cli` · 4 `control` · 3 `l4`, `admin` · 2 `upstream` · 1 `config` · 0 `net`, `telemetry`
+//! 5 `cli` · 4 `control` · 3 `l4`, `l7`, `admin` · 2 `route`, `upstream` · 1 `config` · 0 `net`, `telemetry`
 
 /// Layer 3: the admin socket: how people and programs ask the daemon.
 pub mod admin;
@@ -12,8 +12,12 @@ pub mod config;
 pub mod control;
 /// Layer 3: the kernel part: programs, their tables, and what is in them.
 pub mod l4;
+/// Layer 3: HTTP: clients, requests, answers.
+pub mod l7;
 /// Layer 0: what the host's network looks like.
 pub mod net;
+/// Layer 2: which request goes where.
+pub mod route;
 /// Layer 0: what the daemon says: its log, and text for Prometheus.
 pub mod telemetry;
 /// Layer 2: backends: which of them a slot belongs to, and whether they answer.

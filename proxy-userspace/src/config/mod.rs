@@ -39,10 +39,7 @@ mod unit;
 
 pub use address::{BackendAddr, NotAnAddress};
 pub use diagnostic::{ConfigErrors, Diagnostic, Diagnostics, Fact, Severity};
-pub use model::{
-    AdminConfig, AttachMode, BackendConfig, Config, Forward, HealthConfig, HttpProbe, KernelConfig,
-    ListenerConfig, ListenerName, PoolConfig, PoolName, Probe, ProbeTls, Protocol,
-};
+pub use model::*;
 pub use parse::{load, parse};
 pub use reference::{json_schema, markdown};
 pub use unit::{NotADuration, format_duration, parse_duration};

@@ -12,6 +12,8 @@ pub mod netlink;
 pub mod route;
 /// Sockets of this host that wait for clients.
 pub mod sockets;
+/// Connections, as protocols see them.
+pub mod stream;
 /// Settings of the kernel under /proc/sys/net.
 pub mod sysctl;
 /// BPF programs as filters of the clsact qdisc.

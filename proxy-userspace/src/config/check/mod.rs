@@ -11,7 +11,7 @@ mod size;
 
 use super::diagnostic::Fact;
 use super::file::File;
-use super::model::{AdminConfig, Config};
+use super::model::{AdminConfig, Config, ServerConfig};
 use super::report::{Report, Reported};
 
 /// Compares everything with everything, and gives the meaning if nothing was wrong. Warnings stay in the report.
@@ -42,6 +42,9 @@ pub(super) fn resolve(file: File, report: &mut Report<'_>) -> Result<Config, Rep
         kernel: file.kernel?.map(kernel::resolve),
         admin: AdminConfig { socket: admin.socket, mode: admin.mode },
         listeners: listeners.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect(),
+        web_listeners: Vec::new(),
+        routes: Vec::new(),
+        server: ServerConfig::default(),
         pools: pools.into_iter().collect::<Result<_, _>>()?,
         warnings: Vec::new(),
     })

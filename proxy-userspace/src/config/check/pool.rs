@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::config::address::BackendAddr;
 use crate::config::diagnostic::Fact;
 use crate::config::file::{FileBackend, FileListener, FilePool};
-use crate::config::model::{BackendConfig, Forward, PoolConfig, Probe, Protocol};
+use crate::config::model::{BackendConfig, Forward, PoolConfig, Probe, Protocol, WebPoolConfig};
 use crate::config::report::{Report, Reported};
 
 /// Everything about one pool.
@@ -166,6 +166,7 @@ pub(super) fn resolve(pool: FilePool) -> Result<PoolConfig, Reported> {
         name: (&*pool.name.value).into(),
         backends: pool.backends?.into_iter().map(backend).collect(),
         health: pool.health?.map(|health| health.config),
+        web: WebPoolConfig::default(),
     })
 }
 

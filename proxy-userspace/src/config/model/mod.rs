@@ -11,6 +11,11 @@ use std::time::Duration;
 pub use proxy_common::listener::Forward;
 use serde::Serialize;
 
+/// HTTP: listeners, routes, pools.
+mod web;
+
+pub use web::*;
+
 use super::address::BackendAddr;
 use super::diagnostic::Diagnostic;
 
@@ -21,8 +26,14 @@ pub struct Config {
     pub kernel: Option<KernelConfig>,
     /// How the daemon is reached.
     pub admin: AdminConfig,
-    /// In file order. Each has addresses of one family and a pool that exists.
+    /// Those balanced in the kernel, in file order. Each has addresses of one family and a pool that exists.
     pub listeners: Vec<ListenerConfig>,
+    /// The `http` listeners, in file order.
+    pub web_listeners: Vec<WebListenerConfig>,
+    /// In file order.
+    pub routes: Vec<RouteConfig>,
+    /// The workers.
+    pub server: ServerConfig,
     /// In file order.
     pub pools: Vec<PoolConfig>,
     /// What is allowed, and probably not meant.
@@ -136,6 +147,8 @@ pub struct PoolConfig {
     pub backends: Vec<BackendConfig>,
     /// How they are checked; none: they are taken to be well.
     pub health: Option<HealthConfig>,
+    /// How its backends are chosen and spoken to by HTTP.
+    pub web: WebPoolConfig,
 }
 
 /// One backend of a pool.

@@ -1,0 +1,594 @@
+//! What a configuration says of HTTP: listeners, routes, and how a pool is spoken to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use ipnet::IpNet;
+
+use super::{ListenerName, PoolName};
+
+/// An `http` listener: connections end here and requests are routed.
+#[derive(Clone, PartialEq, Debug)]
+pub struct WebListenerConfig {
+    /// Its name.
+    pub name: ListenerName,
+    /// At least one, each bound by no other listener.
+    pub bind: Vec<WebBind>,
+    /// HTTP/2 is spoken with clients that begin with its preface.
+    pub http2: bool,
+    /// Every connection begins with a PROXY protocol header (v1 or v2), else it is refused.
+    pub proxy_protocol: bool,
+    /// Proxies before this one: what they say in `Forwarded` and `X-Forwarded-*`, and in the PROXY protocol, is
+    /// believed. Of others it is removed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What a client may ask for.
+    pub limits: WebLimits,
+    /// Requests are written down.
+    pub access_log: bool,
+}
+
+/// Where an `http` listener waits.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum WebBind {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for WebBind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// What one client, one connection and one request may take.
+#[derive(Clone, PartialEq, Debug)]
+pub struct WebLimits {
+    /// Bytes of a request's head, of an HTTP/2 header list (RFC 9113 §6.5.2): more is 431.
+    pub header_bytes: usize,
+    /// Fields of a request's head or trailers: more is 431.
+    pub header_count: usize,
+    /// Bytes of the request target: more is 414.
+    pub uri_bytes: usize,
+    /// From a request's first byte (or the connection's start) to the end of its head. In total: a drip does not
+    /// extend it.
+    pub header_timeout: Duration,
+    /// Between requests of a connection.
+    pub idle_timeout: Duration,
+    /// Between two pieces of a body, either way.
+    pub body_timeout: Duration,
+    /// Bytes a second that a body must make, averaged from its start and after a grace of `body_timeout`: less is 408.
+    pub body_min_rate: u64,
+    /// Bytes of a request's body: more is 413; none: any.
+    pub body_bytes: Option<u64>,
+    /// Connections of the listener at a time, of all workers.
+    pub connections: u32,
+    /// Connections of one client address at a time.
+    pub connections_per_client: u32,
+    /// Requests of one connection; then it is closed in good order.
+    pub requests_per_connection: u64,
+    /// Streams of an HTTP/2 connection at a time (SETTINGS_MAX_CONCURRENT_STREAMS).
+    pub h2_streams: u32,
+    /// Resets an HTTP/2 connection may cost within [`super::web::H2_WINDOW`], the peer's and those it provokes.
+    pub h2_resets: u32,
+    /// Frames without progress (SETTINGS, PING, PRIORITY, WINDOW_UPDATE, empty DATA, CONTINUATION) within
+    /// [`super::web::H2_WINDOW`].
+    pub h2_idle_frames: u32,
+}
+
+/// Over what HTTP/2 budgets are counted.
+pub const H2_WINDOW: Duration = Duration::from_secs(10);
+
+/// `[server]`: the workers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServerConfig {
+    /// Worker threads; none: one for each CPU this process may use.
+    pub workers: Option<NonZeroU32>,
+    /// Requests in flight, of all workers: above it the answer is 503.
+    pub max_requests: u32,
+    /// Bytes that bodies and heads may hold in memory, of all workers: above it the answer is 503.
+    pub max_buffer_bytes: u64,
+    /// How long requests in flight may take after SIGTERM or an upgrade.
+    pub grace: Duration,
+    /// Where requests are written down.
+    pub access_log: Option<AccessLogConfig>,
+}
+
+/// `[access_log]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AccessLogConfig {
+    /// Where to.
+    pub to: AccessLogTarget,
+    /// The shape of a line.
+    pub format: AccessLogFormat,
+}
+
+/// Where requests are written down.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AccessLogTarget {
+    /// Standard output.
+    Stdout,
+    /// A file, opened again at SIGHUP.
+    File(PathBuf),
+    /// The local syslog (RFC 5424 over /dev/log).
+    Syslog,
+}
+
+/// The shape of a line of the access log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AccessLogFormat {
+    /// One JSON object a line.
+    Json,
+    /// The combined format of Apache and nginx.
+    Combined,
+}
+
+/// `[[route]]`: which requests go where.
+#[derive(Clone, Debug)]
+pub struct RouteConfig {
+    /// Its name, for people and metrics: as given, else `route-N`, N counted from 1 in file order.
+    pub name: Box<str>,
+    /// Listeners it belongs to, at least one.
+    pub listeners: Vec<ListenerName>,
+    /// Any of these; empty: every host. Canonical: lower case, no port, no trailing dot, A-labels.
+    pub hosts: Vec<HostPattern>,
+    /// What the canonical path must be.
+    pub path: PathPattern,
+    /// Any of these; empty: every method.
+    pub methods: Vec<Method>,
+    /// All of these.
+    pub headers: Vec<FieldCondition>,
+    /// All of these, names as decoded.
+    pub query: Vec<QueryCondition>,
+    /// Any of these; empty: every client.
+    pub client_ip: Vec<IpNet>,
+    /// What is done with the request.
+    pub action: RouteAction,
+    /// What happens to the request on its way.
+    pub middleware: MiddlewareConfig,
+    /// Overrides the pool's `timeout.request`.
+    pub request_timeout: Option<Duration>,
+    /// The route's line in the file, from 1.
+    pub line: usize,
+}
+
+/// A host of a route.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum HostPattern {
+    /// This name or address.
+    Exact(Box<str>),
+    /// `*.example.com`: one or more labels before `example.com`, which stands here without `*.`.
+    Wildcard(Box<str>),
+}
+
+/// A path of a route. Compared with the canonical path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PathPattern {
+    /// Every path.
+    Any,
+    /// `path_exact`.
+    Exact(Box<str>),
+    /// `path`: begins with this. `/api/` also matches `/api`; `/api` matches `/api`, `/api/x` and not `/apix`.
+    Prefix(Box<str>),
+    /// `path_regex`: matches anywhere unless it is anchored. It compiles.
+    Regex(Box<str>),
+}
+
+/// A condition on a field of the head.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FieldCondition {
+    /// Which field.
+    pub name: HeaderName,
+    /// What one of its lines must be.
+    pub value: ValuePattern,
+}
+
+/// A condition on a parameter of the query.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct QueryCondition {
+    /// Which parameter.
+    pub name: Box<str>,
+    /// What one of its values must be.
+    pub value: ValuePattern,
+}
+
+/// What a value must be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ValuePattern {
+    /// It is there.
+    Present,
+    /// It is not there.
+    Absent,
+    /// It is this.
+    Exact(Box<str>),
+    /// It matches this regular expression, which compiles.
+    Regex(Box<str>),
+}
+
+/// What is done with a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RouteAction {
+    /// It goes to a pool.
+    Pool(PoolName),
+    /// It is answered with a redirect.
+    Redirect(RedirectConfig),
+    /// It is answered with this.
+    Respond(RespondConfig),
+}
+
+/// `redirect = { to = "https://{host}{uri}", status = 308 }`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RedirectConfig {
+    /// The Location, with variables.
+    pub to: Template,
+    /// 301, 302, 303, 307 or 308.
+    pub status: StatusCode,
+}
+
+/// `respond = { status = 404, body = "..." }`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RespondConfig {
+    /// The status.
+    pub status: StatusCode,
+    /// The body, `text/plain; charset=utf-8` unless `response_headers` says otherwise.
+    pub body: Box<str>,
+}
+
+/// A text with variables in braces.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Template(pub Vec<TemplatePart>);
+
+/// A part of a [`Template`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TemplatePart {
+    /// This text. `{{` stands for a brace.
+    Literal(Box<str>),
+    /// The value of a variable.
+    Variable(Variable),
+}
+
+/// What may stand in a [`Template`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Variable {
+    /// `{client_ip}`.
+    ClientIp,
+    /// `{client_port}`.
+    ClientPort,
+    /// `{scheme}`: `http` or `https`.
+    Scheme,
+    /// `{host}`: the canonical host, without port.
+    Host,
+    /// `{port}`: the port of the authority, else the scheme's.
+    Port,
+    /// `{method}`.
+    Method,
+    /// `{path}`: the canonical path.
+    Path,
+    /// `{query}`: without `?`, may be empty.
+    Query,
+    /// `{uri}`: path, and `?` and query if there is one.
+    Uri,
+    /// `{request_id}`.
+    RequestId,
+    /// `{listener}`.
+    Listener,
+    /// `{route}`.
+    Route,
+    /// `{header.NAME}`: of the request.
+    Header(HeaderName),
+    /// `{cookie.NAME}`.
+    Cookie(Box<str>),
+}
+
+/// What happens to a request on its way, outermost first, in this order: `allow`/`deny`, `basic_auth`, `max_body`,
+/// `request_headers`, `strip_prefix`, `rewrite_path`; and to the answer: `error_pages`, `compress`, `response_headers`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct MiddlewareConfig {
+    /// Only these clients; empty: all. Others get 403.
+    pub allow: Vec<IpNet>,
+    /// Not these clients. `allow` does not help them.
+    pub deny: Vec<IpNet>,
+    /// Who may ask.
+    pub basic_auth: Option<BasicAuthConfig>,
+    /// Bytes of a body: more is 413. Replaces the listener's.
+    pub max_body: Option<u64>,
+    /// Changes to the request's fields.
+    pub request_headers: HeaderEdits,
+    /// Removed from the path's beginning.
+    pub strip_prefix: Option<Box<str>>,
+    /// The path becomes this: `{path}` is what is left of it. With `path_regex`, `$1` or `${name}` are its groups.
+    pub rewrite_path: Option<RewriteConfig>,
+    /// Changes to the answer's fields.
+    pub response_headers: HeaderEdits,
+    /// How bodies of answers are compressed.
+    pub compress: Option<CompressConfig>,
+    /// Files that stand in for answers with these statuses.
+    pub error_pages: BTreeMap<StatusRange, PathBuf>,
+}
+
+/// Statuses from and to, both inclusive.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct StatusRange {
+    /// The first.
+    pub first: u16,
+    /// The last.
+    pub last: u16,
+}
+
+/// `rewrite_path = "/new{path}"` or `{ regex = "^/v(\\d+)/", to = "/api/$1/" }`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RewriteConfig {
+    /// The path becomes this.
+    To(Template),
+    /// The first match becomes this.
+    Regex {
+        /// What is looked for. It compiles.
+        regex: Box<str>,
+        /// With `$1` and `${name}`.
+        to: Box<str>,
+    },
+}
+
+/// Changes to fields: first `remove`, then `set`, then `add`. Hop-by-hop fields, Host, Content-Length and
+/// Transfer-Encoding cannot be changed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct HeaderEdits {
+    /// These go.
+    pub remove: Vec<HeaderName>,
+    /// These are replaced, or added.
+    pub set: Vec<(HeaderName, Template)>,
+    /// These are added to what is there.
+    pub add: Vec<(HeaderName, Template)>,
+}
+
+impl HeaderEdits {
+    /// There is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+    }
+}
+
+/// `basic_auth = { realm = "...", users = { alice = "$2y$..." } }` or `file = "htpasswd"`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BasicAuthConfig {
+    /// What the client is shown.
+    pub realm: Box<str>,
+    /// User and bcrypt hash.
+    pub users: Vec<(Box<str>, Box<str>)>,
+    /// Sent to the backend in this field, if named.
+    pub user_header: Option<HeaderName>,
+}
+
+/// `compress = ["zstd", "br", "gzip"]` or a table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CompressConfig {
+    /// In the order of preference, at least one.
+    pub encodings: Vec<Encoding>,
+    /// Bodies known to be shorter stay as they are.
+    pub min_bytes: u64,
+    /// Media types, `text/*` means all of them.
+    pub types: Vec<Box<str>>,
+}
+
+/// A content coding (RFC 9110 §8.4.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Encoding {
+    /// `gzip`.
+    Gzip,
+    /// `br`.
+    Brotli,
+    /// `zstd`.
+    Zstd,
+}
+
+/// How a pool's backends are spoken to by HTTP, and chosen.
+#[derive(Clone, PartialEq, Debug)]
+pub struct WebPoolConfig {
+    /// Who gets the next request.
+    pub balance: Balance,
+    /// What is spoken.
+    pub protocol: UpstreamProtocol,
+    /// A connection comes about within this.
+    pub connect_timeout: Duration,
+    /// From the request's end to the answer's head.
+    pub first_byte_timeout: Duration,
+    /// Between two pieces of an answer or a tunnel.
+    pub idle_timeout: Duration,
+    /// The whole exchange, retries too; none: any time.
+    pub request_timeout: Option<Duration>,
+    /// Connections to one backend at a time, of all workers.
+    pub max_connections: u32,
+    /// Requests that wait for a connection, of all workers: more are answered 503.
+    pub max_queue: u32,
+    /// A request waits no longer than this: then it is answered 503.
+    pub queue_timeout: Duration,
+    /// A connection without requests is closed after this.
+    pub keepalive: Duration,
+    /// Connections without requests that are kept for one backend, of each worker.
+    pub keepalive_connections: u32,
+    /// The header that begins each connection to a backend.
+    pub send_proxy_protocol: Option<ProxyProtocolVersion>,
+    /// What is tried again.
+    pub retry: RetryConfig,
+    /// When a backend that fails is left alone for a while; none: never.
+    pub eject: Option<EjectConfig>,
+    /// The Host that is sent; none: the client's.
+    pub host: Option<HeaderValue>,
+}
+
+/// Who gets the next request. `weight` counts in each.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Balance {
+    /// In turn (smooth).
+    RoundRobin,
+    /// The backend with the fewest requests in flight.
+    LeastConnections,
+    /// Of two at random, the one with the lower peak-EWMA latency times requests in flight.
+    P2c,
+    /// By the key's hash: the same key the same backend.
+    Maglev(HashKey),
+    /// At random.
+    Random,
+}
+
+/// What is hashed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HashKey {
+    /// The client's address.
+    ClientIp,
+    /// A field.
+    Header(HeaderName),
+    /// A cookie.
+    Cookie(Box<str>),
+    /// Path and query.
+    Uri,
+}
+
+/// What is spoken with backends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 with prior knowledge (`h2c`).
+    H2c,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProxyProtocolVersion {
+    /// The line of text.
+    V1,
+    /// Binary.
+    V2,
+}
+
+/// `retry = { attempts = 2, on = ["connect", "502", "503"], methods = [..], budget = 0.2 }`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RetryConfig {
+    /// Tries after the first.
+    pub attempts: u32,
+    /// The backend could not be connected to, or closed an idle connection: nothing was processed.
+    pub on_connect: bool,
+    /// The connection broke after the request was sent. Only for `methods`.
+    pub on_reset: bool,
+    /// No answer within `first_byte_timeout`. Only for `methods`.
+    pub on_timeout: bool,
+    /// The answer's status is one of these. Only for `methods`.
+    pub on_status: Vec<u16>,
+    /// Methods that may be repeated.
+    pub methods: Vec<Method>,
+    /// Retries of the pool are at most this share of its requests in flight (at least 3 at a time).
+    pub budget: f64,
+    /// Bytes of a body that are kept so that it can be sent again.
+    pub body_bytes: usize,
+}
+
+/// `eject = { failures = 5, for = "10s", max_share = 0.5 }`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct EjectConfig {
+    /// Failures in a row (no connection, reset, timeout, 502, 503, 504) after which a backend is left alone.
+    pub failures: u32,
+    /// For this long, doubled each time, up to [`EjectConfig::MAX_FOR`].
+    pub duration: Duration,
+    /// No more than this share of a pool's backends at a time.
+    pub max_share: f64,
+}
+
+impl EjectConfig {
+    /// No ejection is longer.
+    pub const MAX_FOR: Duration = Duration::from_secs(300);
+}
+
+impl Default for WebLimits {
+    fn default() -> Self {
+        let second = Duration::from_secs(1);
+        Self {
+            header_bytes: 64 << 10,
+            header_count: 100,
+            uri_bytes: 16 << 10,
+            header_timeout: 5 * second,
+            idle_timeout: 10 * second,
+            body_timeout: 10 * second,
+            body_min_rate: 256,
+            body_bytes: None,
+            connections: 65_536,
+            connections_per_client: 16_384,
+            requests_per_connection: 1_000_000,
+            h2_streams: 100,
+            h2_resets: 100,
+            h2_idle_frames: 1_000,
+        }
+    }
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            workers: None,
+            max_requests: 100_000,
+            max_buffer_bytes: 512 << 20,
+            grace: Duration::from_secs(30),
+            access_log: None,
+        }
+    }
+}
+
+impl Default for WebPoolConfig {
+    fn default() -> Self {
+        let second = Duration::from_secs(1);
+        Self {
+            balance: Balance::RoundRobin,
+            protocol: UpstreamProtocol::Http1,
+            connect_timeout: 5 * second,
+            first_byte_timeout: 60 * second,
+            idle_timeout: 60 * second,
+            request_timeout: None,
+            max_connections: 10_000,
+            max_queue: 1_000,
+            queue_timeout: 5 * second,
+            keepalive: 60 * second,
+            keepalive_connections: 256,
+            send_proxy_protocol: None,
+            retry: RetryConfig::default(),
+            eject: Some(EjectConfig::default()),
+            host: None,
+        }
+    }
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self {
+            attempts: 2,
+            on_connect: true,
+            on_reset: true,
+            on_timeout: false,
+            on_status: Vec::new(),
+            methods: vec![
+                Method::GET,
+                Method::HEAD,
+                Method::OPTIONS,
+                Method::TRACE,
+                Method::PUT,
+                Method::DELETE,
+            ],
+            budget: 0.2,
+            body_bytes: 64 << 10,
+        }
+    }
+}
+
+impl Default for EjectConfig {
+    fn default() -> Self {
+        Self { failures: 5, duration: Duration::from_secs(10), max_share: 0.5 }
+    }
+}

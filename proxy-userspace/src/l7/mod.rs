@@ -1,0 +1,13 @@
+//! HTTP: connections of clients, requests on their way to backends, answers on their way back.
+//! Runs on workers: one thread each, nothing shared but snapshots and counters.
+
+/// A body on its way.
+pub mod body;
+/// A request and its answer, whatever version of HTTP they came in.
+pub mod request;
+/// Bytes both ways, without HTTP.
+pub mod tunnel;
+
+pub use body::{Body, BodyError};
+pub use request::{Authority, Connection, Interim, Record, Request, Response};
+pub use tunnel::Tunnel;

@@ -1,0 +1,155 @@
+//! A request as everything behind the wire sees it: one normal form, whatever version it came in.
+
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+
+use super::body::Body;
+use crate::config::WebListenerConfig;
+use crate::net::stream::Target;
+use crate::route::RequestTarget;
+
+/// An answer. `headers` holds end-to-end fields only; Content-Length stands in the body's size hint (but in an answer
+/// to HEAD, and in a 304, where the field says what the body would be). The body may be a tunnel.
+pub type Response = http::Response<Body>;
+
+/// A request. `headers` holds end-to-end fields only (RFC 9110 §7.6.1): what serves the client has taken Connection
+/// and what it names, Keep-Alive, Proxy-Connection, TE (see `trailers`), Transfer-Encoding, Upgrade, Expect, and Host
+/// and Content-Length, which stand in `authority` and in the body's size hint.
+#[derive(Debug)]
+pub struct Request {
+    /// What to do.
+    pub method: Method,
+    /// The host that the client named.
+    pub authority: Authority,
+    /// Path and query.
+    pub target: RequestTarget,
+    /// How the client spoke.
+    pub version: Version,
+    /// End-to-end fields.
+    pub headers: HeaderMap,
+    /// The body. Its size hint is exact where the client gave a length, and 0 where there is none.
+    pub body: Body,
+    /// The client takes trailers (TE: trailers).
+    pub trailers: bool,
+    /// The client waits for a 100 before it sends the body (Expect: 100-continue).
+    pub expects_continue: bool,
+    /// What the client wants to upgrade to (Upgrade of HTTP/1.1, `:protocol` of RFC 8441), in lower case; never `h2c`.
+    pub upgrade: Option<Box<str>>,
+    /// Where 1xx answers go, 100 too; none: the client cannot take any.
+    pub interim: Option<Rc<Interim>>,
+    /// The connection it came on.
+    pub connection: Rc<Connection>,
+    /// What becomes of it.
+    pub record: Rc<Record>,
+}
+
+/// The authority of a request (RFC 9110 §7.2). Empty if the client named none (HTTP/1.0).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Authority {
+    /// As written: goes to the backend as Host.
+    pub written: HeaderValue,
+    /// Canonical: lower case, no port, no trailing dot; IPv6 without brackets.
+    pub host: Box<str>,
+    /// The port, if it was written.
+    pub port: Option<u16>,
+}
+
+/// What is known of a client's connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// The listener.
+    pub listener: Arc<WebListenerConfig>,
+    /// The client: by the PROXY protocol, if it was believed; else the peer. A Unix socket's is 127.0.0.1:0.
+    pub client: SocketAddr,
+    /// Where the client wanted to go: likewise.
+    pub local: SocketAddr,
+    /// The peer is a proxy that is trusted.
+    pub trusted: bool,
+    /// It came by TLS.
+    pub https: bool,
+}
+
+/// 1xx answers on their way back. Filled by what asks the backend, emptied by what serves the client.
+#[derive(Debug, Default)]
+pub struct Interim {
+    waiting: RefCell<Vec<(StatusCode, HeaderMap)>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Interim {
+    /// No more than this many wait; later ones are dropped: a 1xx is never needed (RFC 9110 §15.2).
+    pub const MOST: usize = 8;
+
+    /// Sends one on its way.
+    pub fn send(&self, status: StatusCode, headers: HeaderMap) {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.len() < Self::MOST {
+            waiting.push((status, headers));
+        }
+        let waker = self.waker.borrow_mut().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Takes those that wait; `waker` is woken by the next.
+    pub fn take(&self, waker: &Waker) -> Vec<(StatusCode, HeaderMap)> {
+        *self.waker.borrow_mut() = Some(waker.clone());
+        std::mem::take(&mut self.waiting.borrow_mut())
+    }
+}
+
+/// What becomes of a request: for metrics and the access log.
+#[derive(Debug)]
+pub struct Record {
+    /// When its first byte was there.
+    pub started: Instant,
+    /// The client as forwarded by trusted proxies; none: the connection's.
+    pub client: Cell<Option<IpAddr>>,
+    /// The route, as an index into the snapshot's.
+    pub route: Cell<Option<u32>>,
+    /// The snapshot's generation, which `route` and `pool` are of.
+    pub generation: Cell<u64>,
+    /// The pool, as an index into the snapshot's.
+    pub pool: Cell<Option<u32>>,
+    /// The backend that answered, or was tried last.
+    pub backend: RefCell<Option<Target>>,
+    /// Tries after the first.
+    pub retries: Cell<u32>,
+    /// Microseconds from the request's start to the backend's head.
+    pub first_byte_us: Cell<Option<u32>>,
+    /// Bytes of the request's body.
+    pub received: Cell<u64>,
+    /// Bytes of the answer's body.
+    pub sent: Cell<u64>,
+    /// Why the proxy answered by itself, or cut the answer.
+    pub cause: Cell<Option<&'static str>>,
+    /// The request's id, once it has one.
+    pub id: RefCell<Option<HeaderValue>>,
+}
+
+impl Record {
+    /// Of a request that begins now.
+    pub fn begin(started: Instant) -> Self {
+        Self {
+            started,
+            client: Cell::new(None),
+            route: Cell::new(None),
+            generation: Cell::new(0),
+            pool: Cell::new(None),
+            backend: RefCell::new(None),
+            retries: Cell::new(0),
+            first_byte_us: Cell::new(None),
+            received: Cell::new(0),
+            sent: Cell::new(0),
+            cause: Cell::new(None),
+            id: RefCell::new(None),
+        }
+    }
+}

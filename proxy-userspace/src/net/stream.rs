@@ -1,0 +1,67 @@
+//! The seam between protocols and the way bytes move: what speaks HTTP, and what copies, knows these traits alone.
+//! Behind them stands epoll (tokio) today.
+
+use std::fmt;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+
+/// A connection, as a protocol sees it. Used by one task of one thread.
+pub trait Stream: fmt::Debug + 'static {
+    /// Reads into the spare capacity of `into`, which there must be, and gives the number of bytes; 0: the peer has
+    /// ended its side.
+    fn poll_read(&mut self, context: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>>;
+
+    /// Writes some of these, in order, and gives the number of bytes. Never 0 for something.
+    fn poll_write(&mut self, context: &mut Context<'_>, from: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
+
+    /// Sends what is buffered. A socket buffers nothing.
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ends our side; the peer's stays.
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Whether a connection that nobody uses may still be used: it was neither closed nor sent anything, as far as
+    /// is known without a system call.
+    fn is_quiet(&mut self) -> bool;
+}
+
+/// Where a connection goes.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Target {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// How connections come about, and how bytes move between two of them without a protocol. One for each thread.
+pub trait Driver: Clone + fmt::Debug + 'static {
+    /// A socket that waits for clients.
+    type Listener: fmt::Debug + 'static;
+    /// A connection.
+    type Stream: Stream;
+
+    /// The next client, and where it is; none for a Unix socket.
+    fn poll_accept(
+        &self,
+        listener: &Self::Listener,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<(Self::Stream, Option<SocketAddr>)>>;
+
+    /// A new connection.
+    fn connect(&self, target: &Target) -> impl Future<Output = io::Result<Self::Stream>>;
+}
