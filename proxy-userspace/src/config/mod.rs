@@ -18,6 +18,8 @@ mod keys;
 mod kind;
 /// What the configuration means.
 mod model;
+/// Names that a configuration gives.
+mod name;
 /// The right name that is nearest to a wrong one.
 mod nearest;
 /// Tables within values.
@@ -36,10 +38,14 @@ mod report;
 mod table;
 /// Durations, as people write them.
 mod unit;
+/// What a configuration says of HTTP.
+mod web;
 
 pub use address::{BackendAddr, NotAnAddress};
 pub use diagnostic::{ConfigErrors, Diagnostic, Diagnostics, Fact, Severity};
 pub use model::*;
+pub use name::{ListenerName, PoolName};
 pub use parse::{load, parse};
 pub use reference::{json_schema, markdown};
 pub use unit::{NotADuration, format_duration, parse_duration};
+pub use web::*;

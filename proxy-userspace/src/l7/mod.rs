@@ -3,11 +3,14 @@
 
 /// A body on its way.
 pub mod body;
+/// Why a body ended before its end.
+pub mod cut;
 /// A request and its answer, whatever version of HTTP they came in.
 pub mod request;
 /// Bytes both ways, without HTTP.
 pub mod tunnel;
 
-pub use body::{Body, BodyError};
+pub use body::Body;
+pub use cut::BodyError;
 pub use request::{Authority, Connection, Interim, Record, Request, Response};
 pub use tunnel::Tunnel;

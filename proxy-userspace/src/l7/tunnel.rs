@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::body::BodyError;
+use super::cut::BodyError;
 
 /// The far end, as the side that serves the client sees it: a connection after its 101, or an HTTP/2 stream.
 pub trait Tunnel: fmt::Debug {

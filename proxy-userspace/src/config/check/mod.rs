@@ -11,8 +11,9 @@ mod size;
 
 use super::diagnostic::Fact;
 use super::file::File;
-use super::model::{AdminConfig, Config, ServerConfig};
+use super::model::{AdminConfig, Config};
 use super::report::{Report, Reported};
+use super::web::ServerConfig;
 
 /// Compares everything with everything, and gives the meaning if nothing was wrong. Warnings stay in the report.
 pub(super) fn resolve(file: File, report: &mut Report<'_>) -> Result<Config, Reported> {

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use crate::config::address::BackendAddr;
 use crate::config::diagnostic::Fact;
 use crate::config::file::{FileBackend, FileListener, FilePool};
-use crate::config::model::{BackendConfig, Forward, PoolConfig, Probe, Protocol, WebPoolConfig};
+use crate::config::model::{BackendConfig, Forward, PoolConfig, Probe, Protocol};
 use crate::config::report::{Report, Reported};
+use crate::config::web::WebPoolConfig;
 
 /// Everything about one pool.
 pub(super) fn check(pool: &FilePool, listeners: &[FileListener], report: &mut Report<'_>) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 
-use super::{ListenerName, PoolName};
+use super::name::{ListenerName, PoolName};
 
 /// An `http` listener: connections end here and requests are routed.
 #[derive(Clone, PartialEq, Debug)]
@@ -78,10 +78,10 @@ pub struct WebLimits {
     pub requests_per_connection: u64,
     /// Streams of an HTTP/2 connection at a time (SETTINGS_MAX_CONCURRENT_STREAMS).
     pub h2_streams: u32,
-    /// Resets an HTTP/2 connection may cost within [`super::web::H2_WINDOW`], the peer's and those it provokes.
+    /// Resets an HTTP/2 connection may cost within [`H2_WINDOW`], the peer's and those it provokes.
     pub h2_resets: u32,
     /// Frames without progress (SETTINGS, PING, PRIORITY, WINDOW_UPDATE, empty DATA, CONTINUATION) within
-    /// [`super::web::H2_WINDOW`].
+    /// [`H2_WINDOW`].
     pub h2_idle_frames: u32,
 }
 

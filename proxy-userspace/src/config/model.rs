@@ -5,19 +5,15 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 pub use proxy_common::listener::Forward;
 use serde::Serialize;
 
-/// HTTP: listeners, routes, pools.
-mod web;
-
-pub use web::*;
-
 use super::address::BackendAddr;
 use super::diagnostic::Diagnostic;
+use super::name::{ListenerName, PoolName};
+use super::web::{RouteConfig, ServerConfig, WebListenerConfig, WebPoolConfig};
 
 /// A configuration without a mistake.
 #[derive(Clone, Debug)]
@@ -218,54 +214,6 @@ pub enum ProbeTls {
     Verify,
     /// Anything goes.
     Trust,
-}
-
-macro_rules! name {
-    ($(#[$meta:meta])* $name:ident) => {
-        $(#[$meta])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-        pub struct $name(Arc<str>);
-
-        impl Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                to.serialize_str(&self.0)
-            }
-        }
-
-        impl $name {
-            /// The name.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl From<&str> for $name {
-            fn from(name: &str) -> Self {
-                Self(name.into())
-            }
-        }
-
-        impl std::borrow::Borrow<str> for $name {
-            fn borrow(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
-            }
-        }
-    };
-}
-
-name! {
-    /// The name of a listener.
-    ListenerName
-}
-name! {
-    /// The name of a pool.
-    PoolName
 }
 
 impl Config {
