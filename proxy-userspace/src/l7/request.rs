@@ -110,6 +110,8 @@ impl Interim {
 pub struct Record {
     /// When its first byte was there.
     pub started: Instant,
+    /// The answer's status; 0: none was sent. Set by what serves the client.
+    pub status: Cell<u16>,
     /// The client as forwarded by trusted proxies; none: the connection's.
     pub client: Cell<Option<IpAddr>>,
     /// The route, as an index into the snapshot's.
@@ -139,6 +141,7 @@ impl Record {
     pub fn begin(started: Instant) -> Self {
         Self {
             started,
+            status: Cell::new(0),
             client: Cell::new(None),
             route: Cell::new(None),
             generation: Cell::new(0),
