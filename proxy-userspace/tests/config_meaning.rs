@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proxy_userspace::config::{
-    self, AttachMode, BackendAddr, Config, Forward, ListenerConfig, PoolName, Probe, ProbeTls, Protocol,
+    self, AttachMode, Config, Endpoint, Forward, ListenerConfig, PoolName, Probe, ProbeTls, Protocol,
 };
 
 fn parse(text: &str) -> Config {
@@ -104,8 +104,8 @@ fn a_dsr_backend_without_a_port_has_the_port_of_each_listener() {
         .collect();
     assert_eq!(ports, [80, 443]);
     let name = PoolName::from("app");
-    let address = config.pool(&name).map(|pool| pool.backends[0].address);
-    assert_eq!(address, "203.0.113.21".parse::<BackendAddr>().ok());
+    let address = config.pool(&name).map(|pool| pool.backends[0].endpoint.clone());
+    assert_eq!(address, "203.0.113.21".parse::<Endpoint>().ok());
 }
 
 #[test]

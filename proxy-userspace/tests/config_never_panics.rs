@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
-use proxy_userspace::config::{self, ConfigErrors};
+use proxy_userspace::config::{self, ConfigErrors, Endpoint};
 
 /// Reads a text and checks what does not depend on it.
 fn read(text: &str) {
@@ -19,7 +19,10 @@ fn read(text: &str) {
                 for (health, backend) in
                     pool.health.iter().flat_map(|h| pool.backends.iter().map(move |b| (h, b)))
                 {
-                    assert!(health.target(backend).port() > 0);
+                    match health.target(backend) {
+                        Endpoint::Unix(path) => assert!(path.is_absolute()),
+                        target => assert!(target.port() > Some(0)),
+                    }
                     assert!(health.timeout <= health.interval);
                 }
             }

@@ -53,7 +53,7 @@ fn print(output: &Output, path: &Path, config: &Config) {
         for backend in &pool.backends {
             pools.row([
                 pool.name.to_string(),
-                backend.address.to_string(),
+                backend.endpoint.to_string(),
                 if backend.drain { "drain".to_owned() } else { backend.weight.to_string() },
                 pool.health.as_ref().map_or_else(|| "not checked".to_owned(), health),
             ]);
@@ -103,7 +103,7 @@ fn summary(path: &Path, config: &Config) -> Json {
     let pool = |pool: &config::PoolConfig| {
         let backend = |backend: &config::BackendConfig| {
             json!({
-                "address": backend.address.to_string(),
+                "address": backend.endpoint.to_string(),
                 "weight": backend.weight,
                 "drain": backend.drain,
             })

@@ -1,8 +1,104 @@
-//! The address of a backend, as people write it.
+//! Where a backend is, as people write it.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+/// Where a backend is. What the kernel balances is always [`Endpoint::Ip`].
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Endpoint {
+    /// An address, without a port behind `dsr` only.
+    Ip(BackendAddr),
+    /// A name, resolved again and again.
+    Name {
+        /// In lower case, without a trailing dot.
+        host: Box<str>,
+        /// The port of each of its addresses.
+        port: u16,
+    },
+    /// A Unix socket, its path absolute.
+    Unix(PathBuf),
+}
+
+impl Endpoint {
+    /// What begins the text of a Unix socket.
+    pub const UNIX: &str = "unix:";
+
+    /// The address, if it is one.
+    pub const fn ip(&self) -> Option<BackendAddr> {
+        match self {
+            Self::Ip(address) => Some(*address),
+            Self::Name { .. } | Self::Unix(_) => None,
+        }
+    }
+
+    /// The port, if it has one.
+    pub const fn port(&self) -> Option<u16> {
+        match self {
+            Self::Ip(address) => address.port,
+            Self::Name { port, .. } => Some(*port),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        Self::Ip(address.into())
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Name { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "{}{}", Self::UNIX, path.display()),
+        }
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = NotAnAddress;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAddress> {
+        if let Some(path) = text.strip_prefix(Self::UNIX) {
+            return unix_path(path).map(Self::Unix);
+        }
+        match text.parse() {
+            Ok(address) => Ok(Self::Ip(address)),
+            Err(NotAnAddress::HostName) => named(text),
+            Err(wrong) => Err(wrong),
+        }
+    }
+}
+
+/// The path of a Unix socket.
+pub(super) fn unix_path(path: &str) -> Result<PathBuf, NotAnAddress> {
+    let fits = path.len() <= SOCKET_PATH_BYTES && !path.contains('\0');
+    if path.starts_with('/') && fits { Ok(Path::new(path).to_owned()) } else { Err(NotAnAddress::SocketPath) }
+}
+
+/// A name (RFC 1123 §2.1, and underscores, which some networks use) and a port.
+fn named(text: &str) -> Result<Endpoint, NotAnAddress> {
+    let (host, port) = text.rsplit_once(':').ok_or(NotAnAddress::NoPort)?;
+    let port = port.parse().ok().filter(|port| *port != 0).ok_or(NotAnAddress::Port)?;
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let label =
+        |label: &str| (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-');
+    if host.len() > 253 || !host.split('.').all(label) {
+        return Err(NotAnAddress::BadName);
+    }
+    // What ends in a number is an address, and this one is none (WHATWG URL, "ends in a number").
+    if host.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit())) {
+        return Err(NotAnAddress::Unknown);
+    }
+    Ok(Endpoint::Name { host: host.to_ascii_lowercase().into(), port })
+}
+
+/// The longest path of a Unix socket, in bytes (`sun_path`, with its NUL: unix(7)).
+pub(super) const SOCKET_PATH_BYTES: usize = 107;
 
 /// Where a backend is. Without a port (`dsr` only) it answers on the port of the listener.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -59,6 +155,15 @@ pub enum NotAnAddress {
     /// It looks like the name of a host.
     #[error("this is a name; an IP address is wanted here")]
     HostName,
+    /// The name of a host with labels that no name has.
+    #[error("a name has labels of 1 to 63 letters, digits, _ and -, with dots between them")]
+    BadName,
+    /// The name of a host, and nothing after it.
+    #[error("the port is missing")]
+    NoPort,
+    /// `unix:`, and no path that a socket can have.
+    #[error("the path of a socket is absolute and has at most {SOCKET_PATH_BYTES} bytes")]
+    SocketPath,
     /// It is none of these.
     #[error("this is not an IP address")]
     Unknown,
@@ -94,6 +199,26 @@ mod tests {
             assert_eq!(text.parse::<BackendAddr>().unwrap().to_string(), text);
         }
         assert_eq!("[::1]".parse::<BackendAddr>().unwrap().to_string(), "::1");
+    }
+
+    #[test]
+    fn a_backend_is_an_address_a_name_or_a_socket() {
+        for text in
+            ["10.0.0.1:80", "[2001:db8::1]:80", "10.0.0.1", "app.example.com:80", "unix:/run/app.sock"]
+        {
+            assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
+        }
+        assert_eq!("App.Example.COM.:80".parse::<Endpoint>().unwrap().to_string(), "app.example.com:80");
+        let wrong = |text: &str| text.parse::<Endpoint>().unwrap_err();
+        assert_eq!(wrong("app.example.com"), NotAnAddress::NoPort);
+        assert_eq!(wrong("app.example.com:0"), NotAnAddress::Port);
+        assert_eq!(wrong("app.example.com:http"), NotAnAddress::Port);
+        assert_eq!(wrong("app..example.com:80"), NotAnAddress::BadName);
+        assert_eq!(wrong("-app.example.com:80"), NotAnAddress::BadName);
+        assert_eq!(wrong("a.1:80"), NotAnAddress::Unknown);
+        assert_eq!(wrong("unix:app.sock"), NotAnAddress::SocketPath);
+        assert_eq!(wrong("unix:"), NotAnAddress::SocketPath);
+        assert_eq!(wrong(&format!("unix:/{}", "x".repeat(107))), NotAnAddress::SocketPath);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! Every mistake of a file is found in one go, and each is a [`Diagnostic`] with its line, the value and what would
 //! be right. A file goes through [`toml`], `file` (each value by itself) and `check` (values against each other).
 
-/// The address of a backend, as people write it.
+/// Where a backend is, as people write it.
 mod address;
 /// From what the file says to what it means.
 mod check;
@@ -41,7 +41,7 @@ mod unit;
 /// What a configuration says of HTTP.
 mod web;
 
-pub use address::{BackendAddr, NotAnAddress};
+pub use address::{BackendAddr, Endpoint, NotAnAddress};
 pub use diagnostic::{ConfigErrors, Diagnostic, Diagnostics, Fact, Severity};
 pub use model::*;
 pub use name::{ListenerName, PoolName};

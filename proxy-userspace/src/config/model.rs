@@ -10,7 +10,7 @@ use std::time::Duration;
 pub use proxy_common::listener::Forward;
 use serde::Serialize;
 
-use super::address::BackendAddr;
+use super::address::Endpoint;
 use super::diagnostic::Diagnostic;
 use super::name::{ListenerName, PoolName};
 use super::web::{RouteConfig, ServerConfig, WebListenerConfig, WebPoolConfig};
@@ -148,10 +148,10 @@ pub struct PoolConfig {
 }
 
 /// One backend of a pool.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BackendConfig {
-    /// Where it is. Has a port, unless only `dsr` listeners use the pool.
-    pub address: BackendAddr,
+    /// Where it is. An address, if a kernel listener uses the pool; with a port, unless only `dsr` listeners do.
+    pub endpoint: Endpoint,
     /// Its share of new flows, relative to the others'; 0: none.
     pub weight: u32,
     /// Gets no new flows; old ones stay.
@@ -178,10 +178,15 @@ pub struct HealthConfig {
 }
 
 impl HealthConfig {
-    /// The address that a check of `backend` asks.
-    pub fn target(&self, backend: &BackendConfig) -> SocketAddr {
-        let port = self.port.or(backend.address.port);
-        SocketAddr::new(backend.address.ip, port.expect("a pool whose checks have no port to ask is refused"))
+    /// What a check of `backend` asks: the backend, on the port of the check if it has one.
+    pub fn target(&self, backend: &BackendConfig) -> Endpoint {
+        let mut target = backend.endpoint.clone();
+        match &mut target {
+            Endpoint::Ip(address) => address.port = self.port.or(address.port),
+            Endpoint::Name { port, .. } => *port = self.port.unwrap_or(*port),
+            Endpoint::Unix(_) => {}
+        }
+        target
     }
 }
 
@@ -231,7 +236,8 @@ impl Config {
         let backends = self.pool(&listener.pool).map_or(&[][..], |pool| &pool.backends);
         backends
             .iter()
-            .filter(|backend| backend.address.ip.is_ipv6() == listener.is_ipv6())
-            .map(move |backend| (backend.address.at(port), backend))
+            .filter_map(|backend| Some((backend.endpoint.ip()?, backend)))
+            .filter(|(address, _)| address.ip.is_ipv6() == listener.is_ipv6())
+            .map(move |(address, backend)| (address.at(port), backend))
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::address::BackendAddr;
+use super::address::Endpoint;
 use super::kind::BackendAddress;
 use super::node::Value;
 use super::reader::Entries;
@@ -37,7 +37,7 @@ impl Kind for Nested {
 #[derive(Clone, Debug)]
 pub(super) enum AddressOrTable {
     /// Its address alone.
-    Address(BackendAddr),
+    Address(Endpoint),
     /// More.
     Table(Entries),
 }
@@ -57,7 +57,7 @@ impl Kind for AddressOr {
     }
 
     fn wanted(&self) -> String {
-        "an address with a port, or a table".to_owned()
+        format!("{}, or a table", BackendAddress.wanted())
     }
 
     fn schema(&self) -> Json {

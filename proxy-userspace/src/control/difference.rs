@@ -39,7 +39,7 @@ pub(super) fn difference(old: &Config, new: &Config) -> Vec<Change> {
 fn backends(pools: &BTreeMap<String, PoolConfig>) -> BTreeMap<String, BackendConfig> {
     let of = |(name, pool): (&String, &PoolConfig)| {
         let name = name.clone();
-        pool.backends.clone().into_iter().map(move |b| (format!("{name}/{}", b.address), b))
+        pool.backends.clone().into_iter().map(move |b| (format!("{name}/{}", b.endpoint), b))
     };
     pools.iter().flat_map(of).collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::admin::api::{Drain, Refusal, RefusalKind};
-use crate::config::{BackendAddr, Config};
+use crate::config::{Config, Endpoint};
 use crate::upstream::health::CheckKey;
 
 /// Which are drained by hand.
@@ -38,13 +38,15 @@ impl Drained {
 /// Every backend of every pool.
 pub(super) fn keys(config: &Config) -> impl Iterator<Item = CheckKey> + '_ {
     config.pools.iter().flat_map(|pool| {
-        pool.backends.iter().map(|backend| CheckKey { pool: pool.name.clone(), backend: backend.address })
+        pool.backends
+            .iter()
+            .map(|backend| CheckKey { pool: pool.name.clone(), backend: backend.endpoint.clone() })
     })
 }
 
 /// The backends that a request means: at least one.
 pub(super) fn meant(config: &Config, which: &Drain) -> Result<Vec<CheckKey>, Refusal> {
-    let address: BackendAddr = which.backend.parse().map_err(|error| {
+    let wanted: Endpoint = which.backend.parse().map_err(|error| {
         Refusal::new(RefusalKind::BadRequest, format!("backend \"{}\": {error}", which.backend))
     })?;
     if let Some(pool) = &which.pool
@@ -56,18 +58,19 @@ pub(super) fn meant(config: &Config, which: &Drain) -> Result<Vec<CheckKey>, Ref
     }
     let in_pool = |key: &CheckKey| which.pool.as_deref().is_none_or(|pool| pool == key.pool.as_str());
     // Without a port, the backend of that address, if no more than one has it in a pool.
-    let same = |key: &CheckKey| match address.port {
-        Some(_) => key.backend == address,
-        None => key.backend.ip == address.ip,
+    let portless = wanted.ip().filter(|address| address.port.is_none());
+    let same = |key: &CheckKey| match portless {
+        None => key.backend == wanted,
+        Some(address) => key.backend.ip().is_some_and(|backend| backend.ip == address.ip),
     };
     let found: Vec<_> = keys(config).filter(|key| in_pool(key) && same(key)).collect();
     if found.is_empty() {
         let place = which.pool.as_deref().map_or("in any pool".into(), |pool| format!("in pool \"{pool}\""));
-        let error = format!("no backend {address} {place}: `proxy-now status` lists them");
+        let error = format!("no backend {wanted} {place}: `proxy-now status` lists them");
         return Err(Refusal::new(RefusalKind::NotFound, error));
     }
-    if address.port.is_none() && found.iter().any(|a| found.iter().any(|b| a.pool == b.pool && a != b)) {
-        let error = format!("several backends have the address {address}: say which, as {address}:PORT");
+    if portless.is_some() && found.iter().any(|a| found.iter().any(|b| a.pool == b.pool && a != b)) {
+        let error = format!("several backends have the address {wanted}: say which, as {wanted}:PORT");
         return Err(Refusal::new(RefusalKind::BadRequest, error));
     }
     Ok(found)

@@ -1,9 +1,10 @@
 //! What the checks have found.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, HealthConfig, Probe};
+use crate::config::{BackendAddr, Config, Endpoint, HealthConfig, Probe};
 use crate::upstream::health::{Check, CheckKey, Health, Report};
 
 /// What the checks have found, by backend.
@@ -72,8 +73,10 @@ pub(super) fn checks(config: &Config) -> HashMap<CheckKey, Check> {
     for pool in &config.pools {
         let Some(health) = &pool.health else { continue };
         for backend in &pool.backends {
-            let key = CheckKey { pool: pool.name.clone(), backend: backend.address };
-            checks.insert(key, Check { target: health.target(backend), config: health.clone() });
+            let key = CheckKey { pool: pool.name.clone(), backend: backend.endpoint.clone() };
+            // Names and Unix sockets are not checked yet: they are taken to be well.
+            let Endpoint::Ip(BackendAddr { ip, port: Some(port) }) = health.target(backend) else { continue };
+            checks.insert(key, Check { target: SocketAddr::new(ip, port), config: health.clone() });
         }
     }
     checks

@@ -17,7 +17,7 @@ pub(super) fn compile(config: &Config, findings: &Findings, drained: &Drained) -
         backends: config
             .backends(listener)
             .map(|(address, backend)| {
-                let key = CheckKey { pool: listener.pool.clone(), backend: backend.address };
+                let key = CheckKey { pool: listener.pool.clone(), backend: backend.endpoint.clone() };
                 DesiredBackend {
                     address,
                     weight: backend.weight,

@@ -58,7 +58,7 @@ pub(super) fn status(known: Known<'_>) -> Status {
             let place = Place { listener: listener.name.clone(), address };
             let one = use_of(known, &place);
             sum += one;
-            let key = CheckKey { pool: listener.pool.clone(), backend: backend.address };
+            let key = CheckKey { pool: listener.pool.clone(), backend: backend.endpoint.clone() };
             if known.observed.and_then(|o| o.backends.get(&place)).is_some_and(|seen| seen.down) {
                 lost.insert(key.clone());
             }
@@ -103,7 +103,7 @@ fn backend(
     uses: &HashMap<CheckKey, Use>,
     lost: &HashSet<CheckKey>,
 ) -> api::Backend {
-    let key = CheckKey { pool: pool.name.clone(), backend: backend.address };
+    let key = CheckKey { pool: pool.name.clone(), backend: backend.endpoint.clone() };
     let by_hand = known.drained.has(&key);
     let drained_by = if by_hand { Some("hand") } else { backend.drain.then_some("config") };
     let serves = known.findings.serves(&key);
@@ -116,7 +116,7 @@ fn backend(
         health.why = Some("no route to it".into());
     }
     api::Backend {
-        address: backend.address.to_string(),
+        address: backend.endpoint.to_string(),
         weight: Some(backend.weight),
         state: state(by_hand || backend.drain, serves && !lost.contains(&key)),
         drained_by: drained_by.map(str::to_owned),

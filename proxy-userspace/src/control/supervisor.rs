@@ -251,7 +251,7 @@ impl Supervisor {
             for (address, backend) in self.config.backends(listener) {
                 let place = Place { listener: listener.name.clone(), address };
                 let Some(known) = known.get(&place) else { continue };
-                let key = CheckKey { pool: listener.pool.clone(), backend: backend.address };
+                let key = CheckKey { pool: listener.pool.clone(), backend: backend.endpoint.clone() };
                 if known.drained_by_hand && !self.drained.has(&key) {
                     tracing::info!(pool = %key.pool, backend = %key.backend, "backend is still drained by hand");
                     self.drained.set(std::slice::from_ref(&key), true);

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
-use crate::config::address::BackendAddr;
+use crate::config::address::{BackendAddr, Endpoint};
 use crate::config::diagnostic::Fact;
 use crate::config::file::{FileBackend, FileListener, FilePool};
 use crate::config::model::{BackendConfig, Forward, PoolConfig, Probe, Protocol};
-use crate::config::report::{Report, Reported};
+use crate::config::report::{At, Report, Reported};
 use crate::config::web::WebPoolConfig;
 
 /// Everything about one pool.
@@ -27,8 +27,22 @@ pub(super) fn check(pool: &FilePool, listeners: &[FileListener], report: &mut Re
     for listener in &users {
         check_families(pool, backends, listener, report);
         for backend in backends {
-            check_port(backend, listener, report);
-            check_not_itself(backend, listener, report);
+            match backend.address.value.ip() {
+                Some(address) if address.ip.is_loopback() => {
+                    let fact = NoLoopback { backend: address, listener: &listener.name.value };
+                    report.error(&backend.address.span, &fact);
+                }
+                Some(address) => {
+                    let address = At { value: address, span: backend.address.span.clone() };
+                    check_port(&address, listener, report);
+                    check_not_itself(&address, listener, report);
+                }
+                None => {
+                    let backend = &backend.address;
+                    let fact = NotAnIp { backend: &backend.value, listener: &listener.name.value };
+                    report.error(&backend.span, &fact);
+                }
+            }
         }
     }
     refuse_unreached(pool, backends, &users, report);
@@ -41,8 +55,8 @@ fn uses(listener: &FileListener, pool: &FilePool) -> bool {
 fn refuse_repeats(pool: &FilePool, backends: &[FileBackend], report: &mut Report<'_>) {
     let mut seen = HashSet::new();
     for backend in backends {
-        if !seen.insert(backend.address.value) {
-            let fact = Repeated { pool: &pool.name.value, backend: backend.address.value };
+        if !seen.insert(&backend.address.value) {
+            let fact = Repeated { pool: &pool.name.value, backend: &backend.address.value };
             report.error(&backend.address.span, &fact);
         }
     }
@@ -60,7 +74,7 @@ fn check_families(
     };
     for address in bind {
         let v6 = address.value.is_ipv6();
-        if backends.iter().all(|backend| backend.address.value.ip.is_ipv6() != v6) {
+        if backends.iter().all(|backend| is_ipv6(backend) == Some(!v6)) {
             let fact = NoBackendOfFamily {
                 listener: &listener.name.value,
                 pool: &pool.name.value,
@@ -90,10 +104,12 @@ fn refuse_unreached(
         return;
     }
     for backend in backends {
-        let v6 = backend.address.value.ip.is_ipv6();
+        let Some(v6) = is_ipv6(backend) else {
+            continue;
+        };
         if !bound.contains(&v6) {
             let fact = NoListenerOfFamily {
-                backend: backend.address.value,
+                backend: &backend.address.value,
                 pool: &pool.name.value,
                 family: family(v6),
             };
@@ -102,36 +118,39 @@ fn refuse_unreached(
     }
 }
 
+/// Whether a backend's address is IPv6; none if it is no address, which is another mistake.
+fn is_ipv6(backend: &FileBackend) -> Option<bool> {
+    backend.address.value.ip().map(|address| address.ip.is_ipv6())
+}
+
 /// `nat` needs the backend's port; `dsr` cannot change it.
-fn check_port(backend: &FileBackend, listener: &FileListener, report: &mut Report<'_>) {
+fn check_port(backend: &At<BackendAddr>, listener: &FileListener, report: &mut Report<'_>) {
     let (Ok(forward), Ok(bind)) = (listener.forward, &listener.bind) else {
         return;
     };
     let name = &*listener.name.value;
-    let address = backend.address.value;
+    let address = backend.value;
     let port = bind.first().map_or(0, |address| address.value.port());
     match (forward, address.port) {
         (Forward::Nat, None) => {
-            report.error(&backend.address.span, &NoPort { backend: address, listener: name });
+            report.error(&backend.span, &NoPort { backend: address, listener: name });
         }
         (Forward::Dsr, Some(own)) if own != port => {
-            report.error(&backend.address.span, &DsrPort { backend: address, listener: name, port });
+            report.error(&backend.span, &DsrPort { backend: address, listener: name, port });
         }
         _ => {}
     }
 }
 
 /// `nat` to an address that the listener is bound to would go in circles.
-fn check_not_itself(backend: &FileBackend, listener: &FileListener, report: &mut Report<'_>) {
-    let (Ok(Forward::Nat), Ok(bind), Some(port)) =
-        (listener.forward, &listener.bind, backend.address.value.port)
+fn check_not_itself(backend: &At<BackendAddr>, listener: &FileListener, report: &mut Report<'_>) {
+    let (Ok(Forward::Nat), Ok(bind), Some(port)) = (listener.forward, &listener.bind, backend.value.port)
     else {
         return;
     };
-    let target = SocketAddr::new(backend.address.value.ip, port);
+    let target = SocketAddr::new(backend.value.ip, port);
     if bind.iter().any(|address| address.value == target) {
-        report
-            .error(&backend.address.span, &ItsOwnBackend { listener: &listener.name.value, address: target });
+        report.error(&backend.span, &ItsOwnBackend { listener: &listener.name.value, address: target });
     }
 }
 
@@ -150,16 +169,17 @@ fn check_health(pool: &FilePool, users: &[&FileListener], report: &mut Report<'_
             report.error(&health.span, &HttpOfUdp { pool: name, listener: &listener.name.value });
         }
     }
-    let portless = pool.backends.iter().flatten().find(|backend| backend.address.value.port.is_none());
-    if let Some(backend) = portless {
-        report.error(&health.span, &NothingToAsk { pool: name, backend: backend.address.value });
+    let portless = |backend: &BackendAddr| backend.port.is_none();
+    let addresses = pool.backends.iter().flatten().filter_map(|backend| backend.address.value.ip());
+    if let Some(backend) = addresses.into_iter().find(portless) {
+        report.error(&health.span, &NothingToAsk { pool: name, backend });
     }
 }
 
 /// What a pool means.
 pub(super) fn resolve(pool: FilePool) -> Result<PoolConfig, Reported> {
     let backend = |backend: FileBackend| BackendConfig {
-        address: backend.address.value,
+        endpoint: backend.address.value,
         weight: backend.weight,
         drain: backend.drain,
     };
@@ -204,7 +224,7 @@ impl Fact for NoNewFlows<'_> {
 #[error("pool {pool:?} has the backend {backend} twice")]
 struct Repeated<'a> {
     pool: &'a str,
-    backend: BackendAddr,
+    backend: &'a Endpoint,
 }
 
 impl Fact for Repeated<'_> {
@@ -237,7 +257,7 @@ impl Fact for NoBackendOfFamily<'_> {
 )]
 struct NoListenerOfFamily<'a> {
     pool: &'a str,
-    backend: BackendAddr,
+    backend: &'a Endpoint,
     family: &'static str,
 }
 
@@ -247,6 +267,34 @@ impl Fact for NoListenerOfFamily<'_> {
         Some(format!(
             "bind a listener of the pool to an {family} address, or remove the backend: families are not translated"
         ))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "backend {backend} is a loopback address, and listener {listener:?} balances packets, which cross no loopback"
+)]
+struct NoLoopback<'a> {
+    backend: BackendAddr,
+    listener: &'a str,
+}
+
+impl Fact for NoLoopback<'_> {
+    fn help(&self) -> Option<String> {
+        Some("use an address that others can reach".to_owned())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("backend {backend} is no IP address, and listener {listener:?} is balanced in the kernel")]
+struct NotAnIp<'a> {
+    backend: &'a Endpoint,
+    listener: &'a str,
+}
+
+impl Fact for NotAnIp<'_> {
+    fn help(&self) -> Option<String> {
+        Some("tcp and udp listeners need addresses with ports, such as \"10.0.0.11:8080\"".to_owned())
     }
 }
 

@@ -1,7 +1,7 @@
 //! `[pool.NAME]`.
 
 use super::health::FileHealth;
-use crate::config::address::BackendAddr;
+use crate::config::address::Endpoint;
 use crate::config::keys;
 use crate::config::nested::AddressOrTable;
 use crate::config::reader::Entries;
@@ -18,7 +18,7 @@ pub(in crate::config) struct FilePool {
 /// What an entry of `backends` says.
 #[derive(Clone, Debug)]
 pub(in crate::config) struct FileBackend {
-    pub(in crate::config) address: At<BackendAddr>,
+    pub(in crate::config) address: At<Endpoint>,
     pub(in crate::config) weight: u32,
     pub(in crate::config) drain: bool,
 }

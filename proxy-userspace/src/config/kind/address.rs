@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde_json::{Value as Json, json};
 
 use super::wrong::{text, wrong_value};
-use crate::config::address::{BackendAddr, NotAnAddress};
+use crate::config::address::{BackendAddr, Endpoint, NotAnAddress};
 use crate::config::report::{Report, Reported};
 use crate::config::table::{Kind, Place};
 
@@ -105,23 +105,41 @@ impl Kind for Bind {
     }
 }
 
-/// The address of a backend, with a port or (`dsr`) without.
+/// Where a backend is: an address with a port or (`dsr`) without, a name with a port, or a Unix socket.
 #[derive(Debug)]
 pub(in crate::config) struct BackendAddress;
 
 impl Kind for BackendAddress {
-    type Value = BackendAddr;
+    type Value = Endpoint;
 
-    fn read(&self, place: Place<'_>, report: &mut Report<'_>) -> Result<BackendAddr, Reported> {
-        parse(place, &self.wanted(), "10.0.0.11:8080", report)
+    fn read(&self, place: Place<'_>, report: &mut Report<'_>) -> Result<Endpoint, Reported> {
+        let example = "10.0.0.11:8080";
+        let text = text(place, &self.wanted(), &format!("{example:?}"), report)?;
+        let endpoint = text.parse::<Endpoint>().map_err(|reason| {
+            let help = match reason {
+                NotAnAddress::NoPort => format!("write it as: \"{text}:80\""),
+                NotAnAddress::SocketPath => "write it as: \"unix:/run/app.sock\"".to_owned(),
+                _ => format!("write it as: {example:?}"),
+            };
+            wrong_value(place, &reason, Some(help), report)
+        })?;
+        if let Endpoint::Ip(BackendAddr { ip, port }) = endpoint {
+            // Whether packets get to a loopback address is a question of the listeners that use it.
+            let not_there = unfit(ip).filter(|unfit| *unfit != Unfit::Loopback);
+            let port_zero = (port == Some(0)).then_some(Unfit::PortZero);
+            if let Some(unfit) = not_there.or(port_zero) {
+                return Err(refuse(place, ip, port, unfit, report));
+            }
+        }
+        Ok(endpoint)
     }
 
     fn wanted(&self) -> String {
-        "an address with a port".to_owned()
+        "an address or a name with a port, or \"unix:/path\"".to_owned()
     }
 
     fn schema(&self) -> Json {
-        json!({ "type": "string", "pattern": "^([0-9.]+|\\[?[0-9a-fA-F:.]+\\]?)(:[0-9]{1,5})?$" })
+        json!({ "type": "string", "pattern": "^(unix:/.+|[0-9.]+(:[0-9]{1,5})?|\\[?[0-9a-fA-F:.]+\\]?(:[0-9]{1,5})?|[A-Za-z0-9._-]+:[0-9]{1,5})$" })
     }
 }
 

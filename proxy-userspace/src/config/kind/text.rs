@@ -6,13 +6,12 @@ use std::path::PathBuf;
 use serde_json::{Value as Json, json};
 
 use super::wrong::{text, wrong_value};
+use crate::config::address::SOCKET_PATH_BYTES;
 use crate::config::report::{Report, Reported};
 use crate::config::table::{Kind, Place};
 
 /// The longest name of a listener or pool, in bytes: with `.v6` it fits into the kernel's table of names.
 const NAME_BYTES: usize = 60;
-/// The longest path of a Unix socket, in bytes (`sun_path`, with its NUL: unix(7)).
-const SOCKET_PATH_BYTES: usize = 107;
 /// The longest name of an interface, in bytes (`IFNAMSIZ`, with its NUL: netdevice(7)).
 const INTERFACE_BYTES: usize = 15;
 

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 
 use super::probe::probe;
 use super::{Failure, Health, Tracker};
-use crate::config::{BackendAddr, HealthConfig, PoolName};
+use crate::config::{Endpoint, HealthConfig, PoolName};
 
 /// Checks under way at once: bounds the sockets that are open for them.
 const AT_ONCE: usize = 1024;
@@ -23,8 +23,8 @@ const FIRST_WITHIN: Duration = Duration::from_millis(100);
 pub struct CheckKey {
     /// The pool.
     pub pool: PoolName,
-    /// The backend's address, as the configuration has it.
-    pub backend: BackendAddr,
+    /// The backend, as the configuration has it.
+    pub backend: Endpoint,
 }
 
 /// A check that is wanted.
