@@ -1,16 +1,37 @@
 //! HTTP: connections of clients, requests on their way to backends, answers on their way back.
 //! Runs on workers: one thread each, nothing shared but snapshots and counters.
 
+/// Routes that are answered here: redirects and fixed answers.
+pub mod answer;
 /// A body on its way.
 pub mod body;
+/// Why the proxy answers by itself.
+pub mod cause;
 /// Why a body ended before its end.
 pub mod cut;
+/// The Date of answers.
+mod date;
+/// What proxies before this one say of a client.
+mod forwarded;
 /// What answers requests, as what serves a connection sees it.
 pub mod handler;
+/// Fields that say who a request is from and which way it came.
+pub mod headers;
 /// The end of a listener, as its connections learn of it.
 pub mod leave;
+/// What happens to requests and answers of a route on their way.
+pub mod middleware;
+/// How a client is presented to backends.
+mod presented;
 /// A request and its answer, whatever version of HTTP they came in.
 pub mod request;
+/// Answers of the proxy itself.
+pub mod respond;
+/// Texts with variables.
+pub mod template;
+/// Requests for tests.
+#[cfg(test)]
+mod testing;
 /// Bytes both ways, without HTTP.
 pub mod tunnel;
 

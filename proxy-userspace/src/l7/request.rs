@@ -49,6 +49,13 @@ pub struct Request {
     pub record: Rc<Record>,
 }
 
+impl Request {
+    /// The client's address: as forwarded by trusted proxies, else the connection's.
+    pub fn client_ip(&self) -> IpAddr {
+        self.record.client.get().unwrap_or_else(|| self.connection.client.ip())
+    }
+}
+
 /// The authority of a request (RFC 9110 §7.2). Empty if the client named none (HTTP/1.0).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Authority {
@@ -114,6 +121,10 @@ pub struct Record {
     pub status: Cell<u16>,
     /// The client as forwarded by trusted proxies; none: the connection's.
     pub client: Cell<Option<IpAddr>>,
+    /// The client spoke TLS, with us or with a trusted proxy.
+    pub https: Cell<bool>,
+    /// Who it is, once that is proved.
+    pub user: RefCell<Option<Box<str>>>,
     /// The route, as an index into the snapshot's.
     pub route: Cell<Option<u32>>,
     /// The snapshot's generation, which `route` and `pool` are of.
@@ -143,6 +154,8 @@ impl Record {
             started,
             status: Cell::new(0),
             client: Cell::new(None),
+            https: Cell::new(false),
+            user: RefCell::new(None),
             route: Cell::new(None),
             generation: Cell::new(0),
             pool: Cell::new(None),

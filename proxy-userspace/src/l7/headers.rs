@@ -1,0 +1,217 @@
+//! Fields that say who a request is from and which way it came. For `service` and `forward`:
+//!
+//! 1. [`arrive`], before anything looks at the request: the client and scheme as trusted proxies say; what others
+//!    say of it is removed. Gives the request its id. Refuses what goes round in circles.
+//! 2. [`present`], before the route's middleware, for requests that go to a pool: Forwarded, X-Forwarded-*, Via and
+//!    X-Request-Id. A route's `request_headers` come after it, so they have the last word.
+//! 3. [`answer`], on an answer before its client gets it: Via, and Date if there is none.
+//!
+//! What a client names in Connection is gone before 1, so it never removes what 2 adds.
+
+use std::net::IpAddr;
+
+use http::header::{DATE, Entry, FORWARDED, VIA};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use ipnet::IpNet;
+
+use super::cause::Cause;
+use super::date;
+use super::forwarded::{self, Said};
+use super::presented;
+use super::request::{Request, Response};
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// How we are called in Via (RFC 9110 §7.6.3).
+const PSEUDONYM: &str = "proxy-now";
+/// A request that has been here, or at our like, this often goes round in circles.
+const ROUNDS: usize = 10;
+/// No id of others is longer.
+const LONGEST_ID: usize = 128;
+
+/// Takes in what the head says of the request's way, or removes it if it is not to be believed.
+///
+/// # Errors
+/// The request has been here too often.
+pub fn arrive(request: &mut Request) -> Result<(), Cause> {
+    let trusted = request.connection.trusted;
+    let record = &request.record;
+    record.https.set(request.connection.https);
+    if trusted {
+        let said = said(&request.headers, &request.connection.listener.trusted_proxies);
+        record.client.set(said.client);
+        if let Some(https) = said.https {
+            record.https.set(https);
+        }
+        if request.headers.contains_key(FOR) {
+            // Of two stories one is believed: a proxy that writes the one may pass the other on as it came.
+            request.headers.remove(FORWARDED);
+        }
+    }
+    remove_what_poses(&mut request.headers, trusted);
+    let id = request.headers.remove(REQUEST_ID).filter(|id| trusted && is_id(id));
+    *record.id.borrow_mut() = Some(id.unwrap_or_else(new_id));
+    if rounds(&request.headers) >= ROUNDS { Err(Cause::Loop) } else { Ok(()) }
+}
+
+/// Says who the request is from and which way it came, for a backend.
+pub fn present(request: &mut Request) {
+    let https = request.record.https.get();
+    let host = &request.authority.written;
+    let (peer, element) = presented::of(request.connection.client.ip(), https, host);
+    let headers = &mut request.headers;
+    append(headers, FOR, peer);
+    append(headers, FORWARDED, element);
+    // What a trusted proxy said of these stays.
+    let proto = HeaderValue::from_static(if https { "https" } else { "http" });
+    headers.entry(PROTO).or_insert(proto);
+    if !host.is_empty() {
+        headers.entry(HOST).or_insert_with(|| host.clone());
+    }
+    headers.entry(PORT).or_insert_with(|| match request.authority.port {
+        None if https => HeaderValue::from_static("443"),
+        None => HeaderValue::from_static("80"),
+        Some(port) => HeaderValue::from(port),
+    });
+    append(headers, VIA, via(request.version));
+    if let Some(id) = &*request.record.id.borrow() {
+        headers.insert(REQUEST_ID, id.clone());
+    }
+}
+
+/// Completes an answer: of a backend, spoken to by `version`, or of our own.
+pub fn answer(response: &mut Response, version: Option<Version>) {
+    let headers = response.headers_mut();
+    // RFC 9110 §6.6.1: what has no date gets ours.
+    if !headers.contains_key(DATE) {
+        headers.insert(DATE, date::now());
+    }
+    if let Some(version) = version {
+        append(headers, VIA, via(version));
+    }
+}
+
+/// Fields of one connection (RFC 9110 §7.6.1), but for those that Connection names.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    http::header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    http::header::TE,
+    http::header::TRANSFER_ENCODING,
+    http::header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
+];
+
+/// Removes what belongs to one connection only: these fields, and those that Connection names.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(http::header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// What trusted proxies say of the client.
+fn said(headers: &HeaderMap, trusted: &[IpNet]) -> Said {
+    let is_trusted = |ip: IpAddr| trusted.iter().any(|net| net.contains(&ip));
+    let mut said = if headers.contains_key(FOR) {
+        Said { client: forwarded::client_of_list(lines(headers, &FOR), is_trusted), https: None }
+    } else {
+        forwarded::read(lines(headers, &FORWARDED), is_trusted)
+    };
+    if let Some(proto) = headers.get(PROTO) {
+        // The nearest proxy writes last.
+        let last = proto.as_bytes().rsplit(|&byte| byte == b',').next().unwrap_or_default();
+        said.https = Some(last.trim_ascii().eq_ignore_ascii_case(b"https"));
+    }
+    said
+}
+
+/// The lines of a field, the last first.
+fn lines<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    headers.get_all(name).iter().rev().map(HeaderValue::as_bytes)
+}
+
+/// Removes fields that only proxies write, if none that is trusted has; and always those that a backend might take
+/// for one of them, because `_` and `-` are the same to many (CGI and what follows it).
+fn remove_what_poses(headers: &mut HeaderMap, trusted: bool) {
+    let poses = |name: &HeaderName| {
+        let name = name.as_str().as_bytes();
+        let proxies_write = match name.len() {
+            9 => name == b"forwarded" || same(name, b"x-real-ip"),
+            12 => same(name, b"x-request-id"),
+            13.. => same(&name[..12], b"x-forwarded-"),
+            _ => false,
+        };
+        proxies_write && (!trusted || name.contains(&b'_'))
+    };
+    if headers.keys().any(poses) {
+        let names: Vec<_> = headers.keys().filter(|&name| poses(name)).cloned().collect();
+        for name in names {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Equal, if `_` is the same as `-`.
+fn same(name: &[u8], expected: &[u8]) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    name.len() == expected.len() && name.iter().zip(expected).all(|(&a, &b)| plain(a) == b)
+}
+
+/// How often the request has been at one of our like.
+fn rounds(headers: &HeaderMap) -> usize {
+    let values = headers.get_all(VIA).iter().map(HeaderValue::as_bytes);
+    let elements = values.flat_map(|value| value.split(|&byte| byte == b','));
+    elements.filter(|element| element.trim_ascii().ends_with(PSEUDONYM.as_bytes())).count()
+}
+
+fn via(version: Version) -> HeaderValue {
+    HeaderValue::from_static(match version {
+        Version::HTTP_2 => "2 proxy-now",
+        Version::HTTP_10 => "1.0 proxy-now",
+        _ => "1.1 proxy-now",
+    })
+}
+
+fn is_id(id: &HeaderValue) -> bool {
+    !id.is_empty() && id.len() <= LONGEST_ID && id.as_bytes().iter().all(u8::is_ascii_graphic)
+}
+
+/// 128 random bits. An id, no secret.
+fn new_id() -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let bits = fastrand::u128(..);
+    let text: [u8; 32] = std::array::from_fn(|at| DIGITS[(bits >> (4 * at)) as usize & 15]);
+    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// One more element of a list, at its end, in one line.
+fn append(headers: &mut HeaderMap, name: HeaderName, element: HeaderValue) {
+    match headers.entry(name) {
+        Entry::Vacant(entry) => {
+            entry.insert(element);
+        }
+        Entry::Occupied(mut entry) => {
+            let mut whole = Vec::new();
+            for value in entry.iter().filter(|value| !value.is_empty()) {
+                whole.extend_from_slice(value.as_bytes());
+                whole.extend_from_slice(b", ");
+            }
+            whole.extend_from_slice(element.as_bytes());
+            // Made of values, so it is one.
+            entry.insert(HeaderValue::from_bytes(&whole).unwrap_or(element));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "headers_tests.rs"]
+mod tests;
