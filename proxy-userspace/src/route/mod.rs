@@ -2,12 +2,18 @@
 
 /// The canonical form of a path.
 mod canonical;
+/// The rules of one route, compiled.
+mod compiled;
 /// What a request must be beside its host and path.
 mod condition;
 /// A route under one host pattern.
 mod entry;
+/// Why a request has the route that it has.
+mod explain;
 /// The one form of a host that everything compares.
 mod host;
+/// Whether conditions follow from others.
+mod implied;
 /// The routes of one host pattern.
 mod paths;
 /// What is asked of the router.
@@ -22,13 +28,23 @@ mod rule;
 mod target;
 /// Many paths in one tree.
 mod tree;
+/// Routes that can never match.
+mod unreachable;
+/// Rules of routes, and why they refuse, in words.
+mod words;
 
 pub use canonical::BadTarget;
+pub use compiled::CompileError;
+pub use explain::{Considered, Explanation, Verdict, explain};
 pub use host::{BadHost, Host};
 pub use query::Query;
-pub use router::{CompileError, Match, Router};
+pub use router::{Match, Router};
 pub use target::RequestTarget;
+pub use unreachable::{Unreachable, Why, unreachable};
 
+/// The graph, the explanation and a plain reading of the rules agree.
+#[cfg(test)]
+mod agreement_tests;
 /// Which route wins.
 #[cfg(test)]
 mod router_tests;

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::condition::Conditions;
+use super::compiled::{CompileError, Compiled};
 use super::paths::Paths;
 use super::query::Query;
 use super::rank::{Rank, Ranks};
-use super::rule::{BadRule, PathRule, Regexes};
+use super::rule::{PathRule, Regexes};
 use crate::config::{HostPattern, ListenerName, RouteConfig};
 
 /// The routes of a configuration, compiled.
@@ -25,27 +25,6 @@ pub struct Router {
 pub struct Match {
     /// Its index in the configuration.
     pub route: u32,
-}
-
-/// A route that cannot be compiled.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("route {name} (line {line}): {what}: {why}")]
-pub struct CompileError {
-    /// The route.
-    pub name: Box<str>,
-    /// Its line in the file.
-    pub line: usize,
-    /// The key.
-    pub what: &'static str,
-    /// What is wrong.
-    pub why: String,
-}
-
-#[derive(Debug)]
-struct Compiled {
-    conditions: Option<Box<Conditions>>,
-    /// Its pattern names an escape: a path that has it is meant.
-    escape: bool,
 }
 
 #[derive(Debug, Default)]
@@ -72,19 +51,16 @@ impl Router {
         let mut compiled = Vec::with_capacity(routes.len());
         let mut listeners: HashMap<ListenerName, ByHost<'_>> = HashMap::new();
         for (index, route) in (0..).zip(routes) {
-            let path =
-                PathRule::compile(&route.path, &mut regexes).map_err(|error| bad_path(route, &error))?;
-            let conditions = Conditions::compile(route, &mut regexes)
-                .map_err(|error| bad(route, "header or query", &error))?;
-            let rank = ranks.rank(index, route, &path);
+            let rules = Compiled::new(route, &mut regexes)?;
+            let rank = ranks.rank(index, route, &rules.path);
             for listener in &route.listeners {
                 let hosts = listeners.entry(listener.clone()).or_default();
                 let every = route.hosts.is_empty().then_some(None);
                 for host in every.into_iter().chain(route.hosts.iter().map(Some)) {
-                    hosts.entry(host).or_default().push((rank, path.clone()));
+                    hosts.entry(host).or_default().push((rank, rules.path.clone()));
                 }
             }
-            compiled.push(Compiled { conditions: conditions.map(Box::new), escape: path.has_escape() });
+            compiled.push(rules);
         }
         let listeners = listeners.into_iter().map(|(name, hosts)| (name, Hosts::new(hosts))).collect();
         Ok(Self { listeners, routes: compiled.into() })
@@ -98,7 +74,7 @@ impl Router {
         let hosts = self.listeners.get(request.listener)?;
         let route = self.find_path(hosts, request, request.target.path())?;
         if let Some(other) = request.target.other_reading()
-            && !self.routes[route as usize].escape
+            && !self.routes[route as usize].path.has_escape()
             && self.find_path(hosts, request, &other) != Some(route)
         {
             return None;
@@ -146,15 +122,4 @@ fn suffixes(host: &str, labels: usize) -> impl Iterator<Item = &str> {
     let dots = host.bytes().filter(|&byte| byte == b'.').count();
     let all = host.bytes().enumerate().filter(|(_, byte)| *byte == b'.').map(|(at, _)| &host[at + 1..]);
     all.skip(dots.saturating_sub(labels))
-}
-
-fn bad_path(route: &RouteConfig, error: &BadRule) -> CompileError {
-    match error {
-        BadRule::Regex(error) => bad(route, "path_regex", error),
-        BadRule::Path(error) => bad(route, "path", error),
-    }
-}
-
-fn bad(route: &RouteConfig, what: &'static str, why: &dyn std::fmt::Display) -> CompileError {
-    CompileError { name: route.name.clone(), line: route.line, what, why: why.to_string() }
 }
