@@ -5,15 +5,23 @@ use std::process::ExitCode;
 
 /// A hand-made BPF program that restores a packet and calls the program under test.
 mod harness;
+/// CPU time, latency and memory of HTTP, beside other proxies.
+mod http;
 /// Nanoseconds a packet of the kernel path.
 mod kernel;
+/// What is printed.
+mod say;
 /// What the kernel path is measured with: a namespace, listeners, flows.
 mod scene;
 
 fn main() -> anyhow::Result<ExitCode> {
-    let name = std::env::args().nth(1).unwrap_or_default();
-    match name.as_str() {
-        "kernel" => kernel::run(&std::env::args().nth(2).unwrap_or_default()),
-        other => anyhow::bail!("no bench is called {other:?}; there is: kernel"),
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let (name, rest) = words.split_first().map_or(("", &[][..]), |(name, rest)| (name.as_str(), rest));
+    match name {
+        "kernel" => kernel::run(rest.first().map_or("", String::as_str)),
+        "http" => http::run(rest),
+        // One of the peers: started by `http`.
+        "bare-hyper" => http::bare::run(rest).map(|()| ExitCode::SUCCESS),
+        other => anyhow::bail!("no bench is called {other:?}; there are: kernel http"),
     }
 }

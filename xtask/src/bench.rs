@@ -1,14 +1,23 @@
-//! `cargo xtask bench NAME`: the benches, in release, on the object that is shipped.
+//! `cargo xtask bench NAME`: the benches, in release, on what is shipped.
 
 use crate::setup::{self, Need};
-use crate::{ebpf, process};
+use crate::{ebpf, process, workspace};
 use anyhow::Result;
+use std::process::Command;
 
-/// Runs bench/ with these arguments: `kernel` measures the kernel path, packet by packet.
+/// Runs bench/ with these arguments: `kernel` measures the kernel path, packet by packet; `http` measures requests beside
+/// other proxies.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    setup::run(Need::Run)?;
+    if arguments.first().is_some_and(|name| name == "http") {
+        setup::run(Need::Test)?;
+        setup::peers()?;
+    } else {
+        setup::run(Need::Run)?;
+    }
     ebpf::run()?;
-    let mut command = process::cargo();
-    command.args(["run", "--release", "--quiet", "--package", "proxy-bench", "--"]);
-    process::run(command.args(arguments))
+    let mut build = process::cargo();
+    // Both at once: what they share is built once.
+    build.args(["build", "--release", "--quiet", "--package", "proxy-bench", "--package", "proxy-userspace"]);
+    process::run(&mut build)?;
+    process::run(Command::new(workspace::target().join("release/proxy-bench")).args(arguments))
 }

@@ -8,6 +8,8 @@ mod debian;
 mod need;
 /// Programs that cargo builds: bpf-linker, cargo-deny.
 mod programs;
+/// What comes from the index of Python's packages.
+mod python;
 /// What is needed, and how it is got.
 mod wants;
 
@@ -33,12 +35,20 @@ pub(crate) fn run(need: Need) -> Result<()> {
     if need >= Need::Run {
         mount_bpffs()?;
     }
+    if need >= Need::Test {
+        python::clients()?;
+    }
     // The slowest last: minutes, once.
     if need >= Need::Ci {
         programs::components()?;
         programs::cargo_deny()?;
     }
     verify()
+}
+
+/// Fetches the peers of `cargo xtask bench http` that no distribution has.
+pub(crate) fn peers() -> Result<()> {
+    python::peers()
 }
 
 /// Packages where the distribution's names are known; else a list for the reader.

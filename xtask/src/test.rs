@@ -6,7 +6,7 @@ use anyhow::Result;
 
 /// Runs the tests; `arguments` go to `cargo test` (a name to run only what contains it, `-p PACKAGE`).
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    setup::run(Need::Run)?;
+    setup::run(Need::Test)?;
     // The kernel programs first: what is wrong with them is said here, not by the daemon's build script.
     ebpf::run()?;
     // The whole-system tests run the daemon that is shipped.

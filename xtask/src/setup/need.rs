@@ -5,8 +5,10 @@
 pub(crate) enum Need {
     /// To build the kernel programs and the daemon.
     Build,
-    /// To run the daemon, the demonstration and the tests.
+    /// To run the daemon and the demonstration.
     Run,
+    /// To run the tests, whose clients and backends are other people's programs.
+    Test,
     /// To run every check.
     Ci,
 }

@@ -1,0 +1,57 @@
+//! What a request costs a proxy: CPU time, time of an answer, memory. Every peer in the same run, in turn.
+//!
+//! The proxy has CPU 0 for itself; the backend and the generator share CPU 1. Everything is in a network namespace of its
+//! own and speaks by its loopback; counts are bounded.
+
+/// A proxy of hyper and nothing else.
+pub(crate) mod bare;
+/// What is measured.
+mod case;
+/// Backends that answer by themselves: echo for WebSockets.
+mod echo;
+/// Clients.
+mod load;
+/// One case with one peer.
+mod measure;
+/// What was asked for on the command line.
+mod options;
+/// Who is measured.
+mod peer;
+/// Namespace, folder, ports.
+mod place;
+/// A program that runs on one CPU.
+mod process;
+/// What is promised.
+mod promise;
+/// What is printed.
+mod table;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+
+use crate::say::say;
+use measure::{Figures, Stand};
+use options::Options;
+
+/// Measures and prints a table. Fails where a promised figure is missed, or ours could not be measured.
+pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
+    let options = Options::read(words)?;
+    let cases = case::chosen(&options);
+    ensure!(!cases.is_empty(), "no case has such a name; there are: {}", case::names());
+    let stand = Stand::build(&options)?;
+    let mut figures = Figures::default();
+    for case in &cases {
+        say(&format!("{}: {}", case.name, case.what));
+        // In turn, so that whatever else the machine does meanwhile meets all alike.
+        for _ in 0..options.rounds {
+            for peer in stand.peers() {
+                measure::one(&stand, peer, case, &options, &mut figures)?;
+            }
+        }
+        table::print(case, &stand, &figures);
+    }
+    let measured = stand.has(peer::OURS) || !options.wants(peer::OURS);
+    let missed = promise::judge(&figures);
+    Ok(if measured && missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
