@@ -8,6 +8,8 @@ pub mod link;
 pub mod neighbour;
 /// rtnetlink: requests, answers and announcements.
 pub mod netlink;
+/// Who a connection is from, as proxies say it.
+pub mod proxy_protocol;
 /// The way to an address.
 pub mod route;
 /// Sockets of this host that wait for clients.
