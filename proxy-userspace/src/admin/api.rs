@@ -15,6 +15,8 @@ pub enum Request {
     Health,
     /// `POST /reload`
     Reload,
+    /// `POST /upgrade`
+    Upgrade,
     /// `POST /drain`
     Drain(Drain),
     /// `POST /undrain`
@@ -45,6 +47,8 @@ pub enum Answer {
     Health(Daemon),
     /// To [`Request::Reload`].
     Reload(Reload),
+    /// To [`Request::Upgrade`].
+    Upgrade(Upgrade),
     /// To [`Request::Drain`] and [`Request::Undrain`].
     Drain(Drained),
     /// To [`Request::Explain`].
@@ -105,6 +109,15 @@ pub struct Reload {
     /// What is allowed, and probably not meant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Mistake>,
+}
+
+/// An upgrade that was made.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Upgrade {
+    /// The new daemon's process.
+    pub pid: u32,
+    /// Of the new program.
+    pub version: String,
 }
 
 /// One difference between two configurations.

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use super::api::{Daemon, Drain, Drained, Refusal, Reload, Status};
+use super::api::{Daemon, Drain, Drained, Refusal, Reload, Status, Upgrade};
 use super::route::percent_encode;
 
 /// Longer than the daemon itself allows for an answer.
@@ -84,6 +84,11 @@ impl Client {
     /// Puts the configuration on disk in force.
     pub async fn reload(&self) -> Result<Reload, ClientError> {
         self.ask(Method::POST, "/reload", Bytes::new()).await
+    }
+
+    /// Hands everything over to the program on disk.
+    pub async fn upgrade(&self) -> Result<Upgrade, ClientError> {
+        self.ask(Method::POST, "/upgrade", Bytes::new()).await
     }
 
     /// No new flows for a backend.

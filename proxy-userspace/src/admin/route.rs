@@ -13,12 +13,13 @@ pub(super) fn route(method: &Method, uri: &Uri, body: &[u8]) -> Result<Request, 
         (&Method::GET, "/health") => Ok(Request::Health),
         (&Method::GET, "/explain") => tuple(uri.query().unwrap_or_default()).map(Request::Explain),
         (&Method::POST, "/reload") => Ok(Request::Reload),
+        (&Method::POST, "/upgrade") => Ok(Request::Upgrade),
         (&Method::POST, "/drain") => drain(body).map(Request::Drain),
         (&Method::POST, "/undrain") => drain(body).map(Request::Undrain),
         (method, path) => Err(Refusal::new(
             RefusalKind::NotFound,
             format!(
-                "no {method} {path}: there are GET /status, /metrics, /health, /explain and POST /reload, /drain, /undrain"
+                "no {method} {path}: there are GET /status, /metrics, /health, /explain and POST /reload, /upgrade, /drain, /undrain"
             ),
         )),
     }

@@ -1,6 +1,8 @@
 //! The server. Everything about it is bounded: connections, heads, bodies, and how long any of them may take.
 
 use std::convert::Infallible;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,6 +54,8 @@ pub struct Call {
 #[derive(Debug)]
 pub struct Server {
     bound: Bound,
+    /// Kept so that it can be handed over.
+    socket: std::os::unix::net::UnixListener,
     task: AbortHandle,
 }
 
@@ -64,10 +68,53 @@ impl Drop for Server {
 impl Server {
     /// Makes the socket and serves it. Needs a tokio runtime.
     pub fn start(path: &Path, mode: u32, calls: mpsc::Sender<Call>) -> Result<Self, SocketError> {
-        let (listener, bound) = make(path, mode)?;
+        let (socket, bound) = make(path, mode)?;
         let system = |error| SocketError::System { path: path.into(), error };
-        let listener = UnixListener::from_std(listener).map_err(system)?;
-        Ok(Self { bound, task: tokio::spawn(serve(listener, calls)).abort_handle() })
+        let task = listen(&socket, calls).map_err(system)?;
+        Ok(Self { bound, socket, task })
+    }
+
+    /// Serves a socket that was handed over, and is at `path`. Needs a tokio runtime.
+    pub fn adopt(
+        socket: OwnedFd,
+        path: &Path,
+        mode: u32,
+        calls: mpsc::Sender<Call>,
+    ) -> Result<Self, SocketError> {
+        let system = |error| SocketError::System { path: path.into(), error };
+        let bound = Bound::adopt(path).map_err(system)?;
+        let socket = std::os::unix::net::UnixListener::from(socket);
+        let task = listen(&socket, calls).map_err(system)?;
+        let server = Self { bound, socket, task };
+        server.set_mode(mode);
+        Ok(server)
+    }
+
+    /// Takes no calls: they wait.
+    pub fn pause(&self) {
+        self.task.abort();
+    }
+
+    /// Takes calls again. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn resume(&mut self, calls: mpsc::Sender<Call>) -> io::Result<()> {
+        self.task = listen(&self.socket, calls)?;
+        Ok(())
+    }
+
+    /// The socket, to be handed over.
+    ///
+    /// # Errors
+    /// The process has as many files as it may.
+    pub fn socket(&self) -> io::Result<OwnedFd> {
+        self.socket.as_fd().try_clone_to_owned()
+    }
+
+    /// It is somebody else's now: its path stays when this is dropped.
+    pub fn release(&mut self) {
+        self.bound.release();
     }
 
     /// Changes who may ask.
@@ -82,6 +129,12 @@ impl Server {
     pub fn path(&self) -> PathBuf {
         self.bound.path.clone()
     }
+}
+
+fn listen(socket: &std::os::unix::net::UnixListener, calls: mpsc::Sender<Call>) -> io::Result<AbortHandle> {
+    socket.set_nonblocking(true)?;
+    let listener = UnixListener::from_std(socket.try_clone()?)?;
+    Ok(tokio::spawn(serve(listener, calls)).abort_handle())
 }
 
 async fn serve(listener: UnixListener, calls: mpsc::Sender<Call>) {
@@ -169,6 +222,7 @@ fn answered(answer: &Answer) -> Response<Full<Bytes>> {
         Answer::Status(status) => json(StatusCode::OK, status),
         Answer::Health(daemon) => json(StatusCode::OK, daemon),
         Answer::Reload(reload) => json(StatusCode::OK, reload),
+        Answer::Upgrade(upgrade) => json(StatusCode::OK, upgrade),
         Answer::Drain(drained) => json(StatusCode::OK, drained),
         Answer::Explain(value) => json(StatusCode::OK, value),
         Answer::Metrics(text) => {

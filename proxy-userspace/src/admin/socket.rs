@@ -39,12 +39,25 @@ pub enum SocketError {
 #[derive(Debug)]
 pub(super) struct Bound {
     pub(super) path: PathBuf,
-    inode: u64,
+    /// None: it is somebody else's.
+    inode: Option<u64>,
+}
+
+impl Bound {
+    /// One that was handed over.
+    pub(super) fn adopt(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.into(), inode: Some(std::fs::symlink_metadata(path)?.ino()) })
+    }
+
+    /// Its path stays.
+    pub(super) fn release(&mut self) {
+        self.inode = None;
+    }
 }
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        if std::fs::symlink_metadata(&self.path).is_ok_and(|m| m.ino() == self.inode) {
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|m| Some(m.ino()) == self.inode) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -61,7 +74,7 @@ pub(super) fn make(path: &Path, mode: u32) -> Result<(UnixListener, Bound), Sock
     // What the umask took away.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(system)?;
     let inode = std::fs::symlink_metadata(path).map_err(system)?.ino();
-    Ok((listener, Bound { path: path.into(), inode }))
+    Ok((listener, Bound { path: path.into(), inode: Some(inode) }))
 }
 
 fn listen_on(path: &Path, mode: u32) -> io::Result<UnixListener> {

@@ -4,7 +4,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::context::{Context, Global};
 use super::outcome::Outcome;
-use super::{check, completions, detach, doctor, drain, explain, reload, run, schema, status};
+use super::{check, completions, detach, doctor, drain, explain, reload, run, schema, status, upgrade};
 
 /// An eBPF-accelerated load balancer for Linux
 #[derive(Debug, Parser)]
@@ -22,6 +22,8 @@ pub(super) enum Command {
     Run(run::Run),
     /// Put the configuration on disk in force, and say what changed
     Reload(reload::Reload),
+    /// Start the program on disk and hand everything over to it, without a lost connection
+    Upgrade(upgrade::Upgrade),
     /// Show listeners, pools, backends and what passes through them
     Status(status::Status),
     /// Give a backend no new flows; the old ones stay
@@ -48,6 +50,7 @@ impl Command {
         match self {
             Self::Run(run) => run.run(context),
             Self::Reload(reload) => reload.run(context),
+            Self::Upgrade(upgrade) => upgrade.run(context),
             Self::Status(status) => status.run(context),
             Self::Drain(drain) => drain.run(context),
             Self::Undrain(undrain) => undrain.run(context),

@@ -33,6 +33,8 @@ mod run;
 mod schema;
 /// `proxy-now status`
 mod status;
+/// `proxy-now upgrade`
+mod upgrade;
 
 use std::process::ExitCode;
 

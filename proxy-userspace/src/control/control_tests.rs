@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 use super::dataplane::{Dataplane, DataplaneError, Known, Observed, Place, Seen};
+use super::handover::Estate;
 use super::order::Order;
 use super::outside::Outside;
 use super::run::{RunError, start};
@@ -159,7 +160,8 @@ impl World {
         let open = move |_: &KernelConfig| Ok(Box::new(kernel.clone()) as Box<dyn Dataplane>);
         let outside = Outside { load: Box::new(crate::config::load), open: Box::new(open) };
         let (orders, ordered) = mpsc::channel(8);
-        let (supervisor, events) = start(&self.file(), outside, self.io.handle().clone(), ordered)?;
+        let (supervisor, events) =
+            start(&self.file(), outside, self.io.handle().clone(), ordered, Estate::default())?;
         Ok((supervisor, events, orders))
     }
 

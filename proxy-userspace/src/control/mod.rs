@@ -7,10 +7,16 @@ mod dataplane;
 mod difference;
 /// Backends that the operator drained by hand.
 mod drain;
+/// What one daemon hands over to the next.
+mod handover;
 /// What the checks have found.
 mod health;
 /// The kernel part as it is, behind that trait; and without a daemon.
 mod kernel;
+/// Leaving: who is in is served to the end.
+mod leave;
+/// That the daemon is about to end.
+mod leaving;
 /// Text for Prometheus.
 mod metrics;
 /// What the kernel part wants an operator to know.
@@ -25,6 +31,8 @@ mod outside;
 mod reload;
 /// Starting: what is made, and in which order.
 mod run;
+/// From a configuration to what workers serve by.
+mod serve;
 /// Signals, and what the service manager is told.
 mod signal;
 /// From a configuration to what the kernel part should do.
@@ -33,12 +41,18 @@ mod snapshot;
 mod status;
 /// The loop: what happens, and what is done about it.
 mod supervisor;
+/// Hands over to the program on disk.
+mod upgrade;
 /// Notices that the configuration's file has changed.
 mod watch;
+/// Sockets and workers of the part that serves HTTP.
+mod web;
 
 pub use kernel::status_without_daemon;
 pub use occupied::Occupied;
 pub use run::{RunError, RunOptions, run};
+pub use serve::ServeError;
+pub use web::WebError;
 
 #[cfg(test)]
 #[path = "control_tests.rs"]

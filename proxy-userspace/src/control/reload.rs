@@ -1,5 +1,7 @@
 //! A new configuration: loaded, compiled, applied; or refused, and then everything is as it was.
 
+use std::sync::Arc;
+
 use crate::admin::api::{Change, Mistake, Refusal, RefusalKind, Reload};
 use crate::admin::{Server, SocketError};
 use crate::config::{AdminConfig, Config, ConfigErrors, Diagnostic, KernelConfig, Severity};
@@ -11,9 +13,9 @@ use super::difference::difference;
 use super::health::checks;
 use super::notes::Source;
 use super::occupied::{addresses, refuse_occupied};
-use super::signal;
 use super::snapshot::compile;
 use super::supervisor::Supervisor;
+use super::{serve, signal};
 
 impl Supervisor {
     /// Puts the configuration on disk in force, and says what changed; or leaves everything as it was, and says why.
@@ -34,6 +36,7 @@ impl Supervisor {
 
     /// Puts a configuration in force in place of the present one.
     fn replace(&mut self, config: Config) -> Result<Reload, Refusal> {
+        let config = Arc::new(config);
         let changes = difference(&self.config, &config);
         let warnings = config.warnings.iter().map(mistake).collect();
         let failed = |what: &str, error: &dyn std::fmt::Display| {
@@ -50,6 +53,9 @@ impl Supervisor {
         drained.retain(&config);
 
         let admin = self.another_admin(&config.admin).map_err(|error| failed("the admin socket", &error))?;
+        let snapshot =
+            serve::compile(&config, self.generation + 1).map_err(|error| failed("the routes", &error))?;
+        let web = self.web.prepare(Arc::new(snapshot)).map_err(|error| failed("a listener", &error))?;
         if let Some(desired) = compile(&config, &findings, &drained) {
             self.replace_kernel(desired).map_err(|error| failed("the kernel part", &error))?;
         }
@@ -60,7 +66,9 @@ impl Supervisor {
             self.admin.set_mode(config.admin.mode);
         }
         (self.config, self.findings, self.drained) = (config, findings, drained);
+        self.generation += 1;
         self.set_checks();
+        self.web.put(web);
         Ok(Reload { changes, warnings })
     }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -14,6 +15,7 @@ use crate::upstream::health::Checkers;
 
 use super::dataplane::DataplaneError;
 use super::drain::Drained;
+use super::handover::{Estate, Heir};
 use super::health::Findings;
 use super::notes::Notes;
 use super::occupied::{Occupied, refuse_occupied};
@@ -22,7 +24,8 @@ use super::outside::Outside;
 use super::snapshot::compile;
 use super::status::Rates;
 use super::supervisor::{Events, Supervisor};
-use super::{signal, watch};
+use super::web::{Web, WebError};
+use super::{serve, signal, watch};
 
 /// Calls and orders that may wait.
 const QUEUE: usize = 64;
@@ -50,6 +53,9 @@ pub enum RunError {
     /// A listener's address is in use.
     #[error(transparent)]
     Occupied(#[from] Occupied),
+    /// HTTP cannot be served.
+    #[error(transparent)]
+    Web(#[from] WebError),
     /// The kernel part could not be loaded, told what to do, or attached.
     #[error("{0}")]
     Kernel(#[source] DataplaneError),
@@ -75,7 +81,10 @@ pub fn run(options: &RunOptions) -> Result<(), RunError> {
     let io = Io::start()?;
     io.handle.block_on(async { signal::listen(orders.clone()) })?;
     let known = std::fs::read(&options.config).ok();
-    let (mut supervisor, events) = start(&options.config, outside, io.handle.clone(), ordered)?;
+    let mut heir = Heir::new()?;
+    let estate = heir.estate()?;
+    let started = start(&options.config, outside, io.handle.clone(), ordered, estate);
+    let (mut supervisor, events) = heir.tell(started)?;
     io.handle.spawn(watch::watch(options.config.clone(), known, orders));
 
     tracing::info!("ready: {}", summary(&supervisor));
@@ -93,8 +102,9 @@ pub(super) fn start(
     outside: Outside,
     io: Handle,
     orders: mpsc::Receiver<Order>,
+    estate: Estate,
 ) -> Result<(Supervisor, Events), RunError> {
-    let config = (outside.load)(file)?;
+    let config = Arc::new((outside.load)(file)?);
     for warning in &config.warnings {
         tracing::warn!("{}:{}:{}: {}", warning.file, warning.line, warning.column, warning.message);
     }
@@ -102,7 +112,11 @@ pub(super) fn start(
     let (calls, called) = mpsc::channel(QUEUE);
     let admin = {
         let _io = io.enter();
-        Server::start(&config.admin.socket, config.admin.mode, calls.clone())?
+        let (path, mode) = (&config.admin.socket, config.admin.mode);
+        match estate.admin {
+            Some((at, socket)) if at == *path => Server::adopt(socket, path, mode, calls.clone())?,
+            _ => Server::start(path, mode, calls.clone())?,
+        }
     };
     let kernel = config.kernel.as_ref().map(|kernel| (outside.open)(kernel)).transpose();
     let (checkers, reports) = Checkers::new();
@@ -123,10 +137,18 @@ pub(super) fn start(
         reloads: 1,
         reloads_refused: 0,
         refused: None,
+        web: Web::default(),
+        leaving: None,
+        handed_over: false,
+        generation: 1,
         config,
     };
     supervisor.adopt();
+    supervisor.remember(&estate.backends);
+    supervisor.web.inherit(estate.sockets);
     refuse_occupied(&supervisor.config, &supervisor.adopted_addresses())?;
+    let snapshot = serve::compile(&supervisor.config, supervisor.generation).map_err(WebError::from)?;
+    let prepared = supervisor.web.prepare(Arc::new(snapshot))?;
     if let Some(desired) = compile(&supervisor.config, &supervisor.findings, &supervisor.drained) {
         supervisor.replace_kernel(desired).map_err(RunError::Kernel)?;
     }
@@ -134,12 +156,13 @@ pub(super) fn start(
         kernel.keep();
     }
     supervisor.set_checks();
+    supervisor.web.put(prepared);
     Ok((supervisor, Events { orders, calls: called, reports }))
 }
 
 /// What is served, in a few words.
 fn summary(supervisor: &Supervisor) -> String {
-    let Config { listeners, pools, .. } = &supervisor.config;
+    let Config { listeners, web_listeners, pools, .. } = &*supervisor.config;
     let backends: usize = pools.iter().map(|pool| pool.backends.len()).sum();
     let interfaces = supervisor.status().kernel.map(|kernel| {
         let each = kernel.interfaces.iter().map(|i| format!("{} ({})", i.name, i.mode));
@@ -148,7 +171,7 @@ fn summary(supervisor: &Supervisor) -> String {
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     format!(
         "{}, {}, {}; attached to {}; admin socket {}",
-        count(listeners.len(), "listener"),
+        count(listeners.len() + web_listeners.len(), "listener"),
         count(pools.len(), "pool"),
         count(backends, "backend"),
         interfaces.filter(|i| !i.is_empty()).unwrap_or_else(|| "nothing".into()),

@@ -11,12 +11,14 @@ use super::order::Order;
 /// Turns signals into orders, for as long as somebody takes them. Needs a tokio runtime.
 pub(super) fn listen(orders: mpsc::Sender<Order>) -> io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
+    let mut user = signal(SignalKind::user_defined2())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {
         loop {
             let order = tokio::select! {
                 Some(()) = hangup.recv() => Order::Reload("SIGHUP"),
+                Some(()) = user.recv() => Order::Upgrade("SIGUSR2"),
                 Some(()) = terminate.recv() => Order::Stop("SIGTERM"),
                 Some(()) = interrupt.recv() => Order::Stop("SIGINT"),
             };
@@ -44,6 +46,11 @@ pub(super) fn reloading() {
 /// Tells the service manager that the daemon stops.
 pub(super) fn stopping() {
     notify(&[NotifyState::Stopping]);
+}
+
+/// Tells the service manager that another process is the daemon now.
+pub(super) fn main_process(pid: u32) {
+    notify(&[NotifyState::MainPid(pid)]);
 }
 
 /// Tells the service manager that the loop goes round.

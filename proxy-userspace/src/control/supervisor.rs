@@ -1,6 +1,6 @@
 //! The loop: what happens, and what is done about it. One thread does all of this, so nothing here is shared.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,14 +20,17 @@ use crate::l4::Desired;
 use crate::upstream::health::{CheckKey, Checkers, Failure, Health, Report};
 
 use super::dataplane::{Dataplane, DataplaneError, Observed, Place};
-use super::drain::{Drained, meant};
+use super::drain::{Drained, keys, meant};
+use super::handover::Remembered;
 use super::health::Findings;
+use super::leaving::{LOOK_EVERY, Leaving};
 use super::notes::{Notes, Source};
 use super::occupied::addresses;
 use super::order::Order;
 use super::outside::Outside;
 use super::snapshot::compile;
 use super::status::{Known, Rates, state, status};
+use super::web::Web;
 use super::{metrics, signal};
 
 /// Flows that are over are collected in slices, one each time.
@@ -47,7 +50,15 @@ pub(super) struct Events {
 pub(super) struct Supervisor {
     pub(super) outside: Outside,
     pub(super) file: PathBuf,
-    pub(super) config: Config,
+    pub(super) config: Arc<Config>,
+    /// The part that serves HTTP.
+    pub(super) web: Web,
+    /// It is about to end.
+    pub(super) leaving: Option<Leaving>,
+    /// Another daemon has everything.
+    pub(super) handed_over: bool,
+    /// Of the snapshot in force.
+    pub(super) generation: u64,
     /// None: the configuration has no `[kernel]`.
     pub(super) kernel: Option<Box<dyn Dataplane>>,
     /// What the kernel part was last told.
@@ -75,16 +86,23 @@ impl Supervisor {
         collect.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut measure = interval(MEASURE_EVERY);
         measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 Some(order) = events.orders.recv() => match order {
-                    Order::Stop(who) => return who,
+                    Order::Stop(who) if self.leaving.is_some() || self.leave(who) => return who,
+                    Order::Stop(_) => {}
                     Order::Reload(why) => drop(self.reload(why)),
+                    Order::Upgrade(why) => drop(self.upgrade(why).await),
                 },
                 Some(report) = events.reports.recv() => self.reported(report, &mut events.reports),
-                Some(call) = events.calls.recv() => self.answer(call),
+                Some(call) = events.calls.recv() => self.answer(call).await,
                 _ = collect.tick() => self.collect(),
                 _ = measure.tick() => self.measure(),
+                _ = look.tick(), if self.leaving.is_some() => if let Some(who) = self.has_left() {
+                    return who;
+                },
             }
         }
     }
@@ -140,6 +158,7 @@ impl Supervisor {
 
     fn measure(&mut self) {
         signal::alive();
+        self.take_kernel_back();
         self.refresh();
         let Some(kernel) = &self.kernel else { return };
         let observed = kernel.observe();
@@ -155,7 +174,7 @@ impl Supervisor {
         self.kernel.as_ref()?.observe().ok()
     }
 
-    fn answer(&mut self, call: Call) {
+    async fn answer(&mut self, call: Call) {
         let answer = match &call.request {
             Request::Status => Ok(Answer::Status(Box::new(self.status()))),
             Request::Metrics => Ok(Answer::Metrics(metrics::text(&self.status()))),
@@ -163,6 +182,7 @@ impl Supervisor {
             Request::Reload => self.reload("asked for").map(Answer::Reload),
             Request::Drain(which) => self.drain(which, true, call.uid).map(Answer::Drain),
             Request::Undrain(which) => self.drain(which, false, call.uid).map(Answer::Drain),
+            Request::Upgrade => self.upgrade("asked for").await.map(Answer::Upgrade),
             Request::Explain(tuple) => self.explain(tuple).map(Answer::Explain),
         };
         // Whoever asked may have gone.
@@ -240,6 +260,23 @@ impl Supervisor {
         let served: HashSet<_> = known.into_keys().map(|place| place.listener).collect();
         let addresses = addresses(&self.config).filter(|(listener, ..)| served.contains(*listener));
         addresses.map(|(_, address, protocol)| (address, protocol)).collect()
+    }
+
+    /// Takes over what the daemon before this one knew of backends, until a check says otherwise.
+    pub(super) fn remember(&mut self, backends: &[Remembered]) {
+        let known: HashMap<_, _> =
+            backends.iter().map(|known| ((known.pool.as_str(), known.backend.as_str()), known)).collect();
+        for key in keys(&self.config) {
+            let backend = key.backend.to_string();
+            let Some(known) = known.get(&(key.pool.as_str(), backend.as_str())) else { continue };
+            if known.drained_by_hand {
+                self.drained.set(std::slice::from_ref(&key), true);
+            }
+            let checked = self.config.pool(&key.pool).is_some_and(|pool| pool.health.is_some());
+            if known.down && checked && self.findings.of(&key).is_none() {
+                self.findings.remember(key, Health::Down(Arc::new(Failure::Before)));
+            }
+        }
     }
 
     /// Takes over what the kernel part remembers of a daemon before this one: who was drained by hand, and who was

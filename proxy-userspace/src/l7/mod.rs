@@ -1,12 +1,16 @@
 //! HTTP: connections of clients, requests on their way to backends, answers on their way back.
 //! Runs on workers: one thread each, nothing shared but snapshots and counters.
 
+/// Takes clients from a socket.
+mod accept;
 /// Routes that are answered here: redirects and fixed answers.
 pub mod answer;
 /// A body on its way.
 pub mod body;
 /// Why the proxy answers by itself.
 pub mod cause;
+/// How many are in.
+pub mod crowd;
 /// Why a body ended before its end.
 pub mod cut;
 /// The Date of answers.
@@ -23,10 +27,16 @@ pub mod leave;
 pub mod middleware;
 /// How a client is presented to backends.
 mod presented;
+/// What clients are told for whom there is no place.
+mod refuse;
 /// A request and its answer, whatever version of HTTP they came in.
 pub mod request;
 /// Answers of the proxy itself.
 pub mod respond;
+/// The way of a request: ordered stages.
+mod service;
+/// What workers serve by.
+pub mod snapshot;
 /// Texts with variables.
 pub mod template;
 /// Requests for tests.
@@ -34,10 +44,16 @@ pub mod template;
 mod testing;
 /// Bytes both ways, without HTTP.
 pub mod tunnel;
+/// What one worker has.
+pub mod worker;
+/// The workers' threads.
+pub mod workers;
 
 pub use body::Body;
 pub use cut::BodyError;
 pub use handler::Handler;
 pub use leave::{Leave, Watch};
 pub use request::{Authority, Connection, Interim, Record, Request, Response};
+pub use snapshot::Snapshot;
 pub use tunnel::Tunnel;
+pub use workers::Workers;

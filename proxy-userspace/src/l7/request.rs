@@ -10,6 +10,7 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use super::body::Body;
+use super::crowd::InFlight;
 use crate::config::WebListenerConfig;
 use crate::net::stream::Target;
 use crate::route::RequestTarget;
@@ -141,6 +142,8 @@ pub struct Record {
     pub received: Cell<u64>,
     /// Bytes of the answer's body.
     pub sent: Cell<u64>,
+    /// Its place among the requests in flight.
+    pub place: RefCell<Option<InFlight>>,
     /// Why the proxy answered by itself, or cut the answer.
     pub cause: Cell<Option<&'static str>>,
     /// The request's id, once it has one.
@@ -164,6 +167,7 @@ impl Record {
             first_byte_us: Cell::new(None),
             received: Cell::new(0),
             sent: Cell::new(0),
+            place: RefCell::new(None),
             cause: Cell::new(None),
             id: RefCell::new(None),
         }

@@ -1,13 +1,23 @@
 //! What the host's network looks like: devices, routes, neighbours, driver settings. Knows no listener and no backend.
 
+/// Buffers for reading.
+pub mod buffers;
+/// Timers that are nearly always put off.
+pub mod deadline;
+/// Connections by epoll.
+pub mod epoll;
 /// Driver settings (ethtool).
 pub mod ethtool;
 /// Network devices.
 pub mod link;
+/// Sockets that wait for clients, for several workers.
+pub mod listen;
 /// Neighbours: addresses on a link and the link-layer addresses behind them.
 pub mod neighbour;
 /// rtnetlink: requests, answers and announcements.
 pub mod netlink;
+/// Messages with open files, from process to process.
+pub mod pass;
 /// Who a connection is from, as proxies say it.
 pub mod proxy_protocol;
 /// The way to an address.

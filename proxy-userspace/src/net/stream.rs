@@ -12,6 +12,9 @@ use bytes::BytesMut;
 
 /// A connection, as a protocol sees it. Used by one task of one thread.
 pub trait Stream: fmt::Debug + 'static {
+    /// Whether there may be something to read; it need not be.
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+
     /// Reads into the spare capacity of `into`, which there must be, and gives the number of bytes; 0: the peer has
     /// ended its side.
     fn poll_read(&mut self, context: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>>;

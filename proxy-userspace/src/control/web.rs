@@ -1,0 +1,157 @@
+//! The part that serves HTTP: sockets, and the workers that take clients from them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+
+use super::serve::ServeError;
+use crate::config::{Config, WebBind};
+use crate::l7::{Snapshot, Workers};
+use crate::net::listen::{ListenError, Listening};
+use crate::net::stream::Target;
+
+/// Sockets by where they wait, one for each worker.
+pub(super) type Sockets = BTreeMap<Target, Vec<Listening>>;
+
+/// Why HTTP cannot be served as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum WebError {
+    /// An address cannot be waited at.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Routes cannot be compiled.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// There are no workers.
+    #[error("cannot start workers: {0}")]
+    Workers(#[source] io::Error),
+}
+
+/// Sockets and workers. There are none of either until a configuration has an `http` listener.
+#[derive(Debug, Default)]
+pub(super) struct Web {
+    workers: Option<Workers>,
+    /// Kept so that they can be handed over.
+    sockets: Sockets,
+    /// Those of the daemon before this one, until they are asked for.
+    inherited: Sockets,
+}
+
+/// What a configuration needs, got before anything is changed. Dropped, it is as if it had never been.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    snapshot: Arc<Snapshot>,
+    workers: Option<Workers>,
+    opened: Vec<(Target, Vec<Listening>, Vec<Listening>)>,
+    wanted: BTreeSet<Target>,
+}
+
+impl Web {
+    /// Takes over the sockets of the daemon before this one.
+    pub(super) fn inherit(&mut self, sockets: Sockets) {
+        self.inherited = sockets;
+    }
+
+    /// Binds what is new in a configuration, and starts workers if there are none yet.
+    pub(super) fn prepare(&mut self, snapshot: Arc<Snapshot>) -> Result<Prepared, WebError> {
+        let config = snapshot.config.clone();
+        let wanted = targets(&config);
+        let workers = if self.workers.is_none() && !wanted.is_empty() {
+            let count = config.server.workers.map(|count| count.get() as usize);
+            Some(Workers::start(count, snapshot.clone()).map_err(WebError::Workers)?)
+        } else {
+            None
+        };
+        let count = workers.as_ref().or(self.workers.as_ref()).map_or(0, Workers::count);
+        let mut opened = Vec::new();
+        let mut there: Vec<_> = self.sockets.keys().cloned().collect();
+        for target in wanted.iter().filter(|target| !self.sockets.contains_key(*target)) {
+            let sockets = match self.inherited.remove(target) {
+                Some(sockets) => enough(sockets, count).map_err(WebError::Workers)?,
+                None => Listening::bind(target, count, there.iter().any(|other| is_near(other, target)))?,
+            };
+            let kept = sockets.iter().map(Listening::try_clone).collect::<io::Result<_>>();
+            opened.push((target.clone(), sockets, kept.map_err(WebError::Workers)?));
+            there.push(target.clone());
+        }
+        Ok(Prepared { snapshot, workers, opened, wanted })
+    }
+
+    /// Serves by what was prepared. Cannot fail.
+    pub(super) fn put(&mut self, prepared: Prepared) {
+        let Prepared { snapshot, workers, opened, wanted } = prepared;
+        // What the daemon before this one waited at, and this one does not.
+        self.inherited.clear();
+        if workers.is_some() {
+            self.workers = workers;
+        }
+        let Some(workers) = &self.workers else { return };
+        // First the snapshot: who comes by a new socket finds the listener in it.
+        workers.publish(snapshot);
+        for (target, sockets, kept) in opened {
+            workers.open(&target, sockets);
+            self.sockets.insert(target, kept);
+        }
+        let gone: Vec<_> = self.sockets.keys().filter(|target| !wanted.contains(*target)).cloned().collect();
+        for target in gone {
+            // Ours first: with the worker's, which takes those who wait there, the socket is gone.
+            self.sockets.remove(&target);
+            workers.close(&target);
+            forget(&target);
+        }
+    }
+
+    /// Takes no more clients, unless they are somebody else's now; those who are in are served to their end.
+    pub(super) fn leave(&mut self, handed_over: bool) {
+        if !handed_over {
+            self.sockets.keys().for_each(forget);
+        }
+        self.sockets.clear();
+        if let Some(workers) = &self.workers {
+            workers.leave();
+        }
+    }
+
+    /// The workers, if there are any.
+    pub(super) fn workers(&self) -> Option<&Workers> {
+        self.workers.as_ref()
+    }
+
+    /// The sockets, to be handed over.
+    pub(super) fn sockets(&self) -> &Sockets {
+        &self.sockets
+    }
+}
+
+/// Where a configuration wants clients to be waited for.
+fn targets(config: &Config) -> BTreeSet<Target> {
+    let binds = config.web_listeners.iter().flat_map(|listener| &listener.bind);
+    binds
+        .map(|bind| match bind {
+            WebBind::Tcp(address) => Target::Tcp(*address),
+            WebBind::Unix(path) => Target::Unix(path.clone()),
+        })
+        .collect()
+}
+
+/// Whether two binds cannot be told apart by the system from one bound twice: same port.
+fn is_near(one: &Target, other: &Target) -> bool {
+    matches!((one, other), (Target::Tcp(one), Target::Tcp(other)) if one.port() == other.port())
+}
+
+/// At least `count` sockets: more of the same if there are fewer.
+fn enough(mut sockets: Vec<Listening>, count: usize) -> io::Result<Vec<Listening>> {
+    if let Some(first) = sockets.pop() {
+        let missing = count.saturating_sub(sockets.len()).max(1);
+        sockets.extend(first.spread(missing)?);
+    }
+    Ok(sockets)
+}
+
+fn forget(target: &Target) {
+    if let Target::Unix(path) = target
+        && let Err(error) = std::fs::remove_file(path)
+    {
+        tracing::debug!("{} stays: {error}", path.display());
+    }
+}

@@ -1,0 +1,228 @@
+//! Takes clients from a socket: limits, the PROXY protocol, then HTTP/1.1 or HTTP/2 by their first bytes.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::timeout_at;
+
+use super::crowd::{ListenerCrowd, Place};
+use super::leave::Leave;
+use super::refuse;
+use super::request::Connection;
+use super::worker::Worker;
+use crate::config::{WebBind, WebListenerConfig};
+use crate::net::buffers;
+use crate::net::epoll::{EpollListener, EpollStream};
+use crate::net::listen::Listening;
+use crate::net::stream::{Driver, Stream, Target};
+
+/// When the system has no descriptor or memory left for a connection, it is asked again after this.
+const BREATH: Duration = Duration::from_millis(50);
+/// The client of a Unix socket.
+const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// How an HTTP/2 connection with prior knowledge begins (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A socket that clients are taken from.
+#[derive(Debug)]
+pub(super) struct Door {
+    task: AbortHandle,
+    inside: Rc<Inside>,
+}
+
+/// What the door and its task both know.
+#[derive(Debug)]
+struct Inside {
+    worker: Rc<Worker>,
+    target: Target,
+    listener: EpollListener,
+    leave: Rc<Leave>,
+    /// What the configuration says, as it was when a client was last taken.
+    known: RefCell<Option<Known>>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    generation: u64,
+    config: Arc<WebListenerConfig>,
+    crowd: Arc<ListenerCrowd>,
+}
+
+impl Door {
+    /// Begins to take clients.
+    pub(super) fn open(worker: &Rc<Worker>, target: &Target, socket: Listening) -> io::Result<Self> {
+        let listener = match socket {
+            Listening::Tcp(socket) => EpollListener::tcp(socket)?,
+            Listening::Unix(socket) => EpollListener::unix(socket)?,
+        };
+        let inside = Rc::new(Inside {
+            worker: Rc::clone(worker),
+            target: target.clone(),
+            listener,
+            leave: Rc::default(),
+            known: RefCell::default(),
+        });
+        let task = spawn_local(Rc::clone(&inside).take_clients()).abort_handle();
+        Ok(Self { task, inside })
+    }
+
+    /// Takes those who have connected already and no more, and tells all that they should end.
+    pub(super) fn close(self) {
+        self.task.abort();
+        let mut context = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Ok((stream, peer))) =
+            self.inside.worker.driver.poll_accept(&self.inside.listener, &mut context)
+        {
+            self.inside.admit(stream, peer);
+        }
+        self.inside.leave.leave();
+    }
+}
+
+impl Inside {
+    async fn take_clients(self: Rc<Self>) {
+        loop {
+            match poll_fn(|context| self.worker.driver.poll_accept(&self.listener, context)).await {
+                Ok((stream, peer)) => self.admit(stream, peer),
+                Err(error) if is_shortage(&error) => {
+                    tracing::warn!("{}: a client waits: {error}", self.target);
+                    tokio::time::sleep(BREATH).await;
+                }
+                // The client has gone while it waited.
+                Err(error) => tracing::debug!("{}: {error}", self.target),
+            }
+        }
+    }
+
+    /// Serves a client, if there is a place for it.
+    fn admit(&self, stream: EpollStream, peer: Option<SocketAddr>) {
+        // Its listener is just going.
+        let Some(known) = self.known() else { return };
+        known.crowd.accepted.fetch_add(1, Ordering::Relaxed);
+        let limits = &known.config.limits;
+        let mut place = match self.worker.shared.crowd.enter(&known.crowd, limits) {
+            Ok(place) => place,
+            Err(_) => return refuse::busy(stream),
+        };
+        if !known.config.proxy_protocol
+            && let Some(peer) = peer
+            && place.of(peer.ip(), limits).is_err()
+        {
+            return refuse::busy(stream);
+        }
+        let client = peer.unwrap_or(LOCAL);
+        let local = self.local(&stream);
+        let (worker, leave) = (Rc::clone(&self.worker), Rc::clone(&self.leave));
+        worker.shared.connections.fetch_add(1, Ordering::Relaxed);
+        spawn_local(async move {
+            let arrival = Arrival { stream, read: BytesMut::new(), started: Instant::now(), place };
+            let shared = Arc::clone(&worker.shared);
+            arrival.serve(worker, known.config, client, local, leave).await;
+            shared.connections.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Where the client wanted to go: asked of the system only where the listener waits on all addresses.
+    fn local(&self, stream: &EpollStream) -> SocketAddr {
+        match &self.target {
+            Target::Tcp(address) if !address.ip().is_unspecified() => *address,
+            Target::Tcp(address) => stream.addresses().map_or(*address, |(_, ours)| ours),
+            Target::Unix(_) => LOCAL,
+        }
+    }
+
+    /// The listener as it is configured now.
+    fn known(&self) -> Option<Known> {
+        let snapshot = self.worker.snapshot();
+        let mut known = self.known.borrow_mut();
+        if known.as_ref().is_none_or(|known| known.generation != snapshot.generation) {
+            let binds = |listener: &&Arc<WebListenerConfig>| {
+                listener.bind.iter().any(|bind| is_same(bind, &self.target))
+            };
+            *known = snapshot.listeners.iter().find(binds).map(|config| Known {
+                generation: snapshot.generation,
+                config: Arc::clone(config),
+                crowd: self.worker.shared.crowd.listener(&config.name),
+            });
+        }
+        known.clone()
+    }
+}
+
+fn is_same(bind: &WebBind, target: &Target) -> bool {
+    match (bind, target) {
+        (WebBind::Tcp(bind), Target::Tcp(target)) => bind == target,
+        (WebBind::Unix(bind), Target::Unix(target)) => bind == target,
+        _ => false,
+    }
+}
+
+/// The process or the system has as many files as it may, or no memory.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+/// A client that has just come.
+struct Arrival<S> {
+    stream: S,
+    /// What it has said already.
+    read: BytesMut,
+    started: Instant,
+    /// Held until it goes.
+    place: Place,
+}
+
+impl<S: Stream> Arrival<S> {
+    async fn serve(
+        mut self,
+        worker: Rc<Worker>,
+        listener: Arc<WebListenerConfig>,
+        client: SocketAddr,
+        local: SocketAddr,
+        leave: Rc<Leave>,
+    ) {
+        let trusted = listener.trusted_proxies.iter().any(|proxies| proxies.contains(&client.ip()));
+        let due = self.started + listener.limits.header_timeout;
+        let http2 = match timeout_at(due.into(), self.begins_http2(listener.http2)).await {
+            Ok(Ok(http2)) => http2,
+            // It has gone, or has said nothing: nobody is there to be told.
+            Ok(Err(_)) | Err(_) => return,
+        };
+        let connection = Rc::new(Connection { listener, client, local, trusted, https: false });
+        let Self { stream, read, started, place } = self;
+        // What speaks HTTP goes here.
+        let _ = (read, started, connection, worker, leave, http2);
+        refuse::busy(stream);
+        drop(place);
+    }
+
+    /// Whether it speaks HTTP/2.
+    async fn begins_http2(&mut self, allowed: bool) -> io::Result<bool> {
+        if !allowed {
+            return Ok(false);
+        }
+        loop {
+            poll_fn(|context| self.stream.poll_readable(context)).await?;
+            buffers::room(&mut self.read);
+            if poll_fn(|context| self.stream.poll_read(context, &mut self.read)).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let seen = self.read.len().min(PREFACE.len());
+            if self.read[..seen] != PREFACE[..seen] {
+                return Ok(false);
+            }
+            if seen == PREFACE.len() {
+                return Ok(true);
+            }
+        }
+    }
+}

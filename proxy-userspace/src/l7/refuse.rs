@@ -1,0 +1,54 @@
+//! What clients are told for whom there is no place: before they have said anything, and without waiting for them.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::task::spawn_local;
+use tokio::time::timeout;
+
+use crate::net::stream::Stream;
+
+/// The answer.
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
+    content-length: 0\r\n\r\n";
+/// A client that sends is listened to for this long: closing at once would take the answer from it (RFC 9112 §9.6).
+const LISTEN: Duration = Duration::from_millis(500);
+/// To no more than this many at a time, of each worker; others see their connection closed.
+const AT_ONCE: u32 = 64;
+/// No more is listened to.
+const MOST: usize = 64 << 10;
+
+thread_local! {
+    static NOW: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Tells a client that there is no place, and when to come again.
+pub(super) fn busy<S: Stream>(mut stream: S) {
+    if NOW.get() >= AT_ONCE {
+        return;
+    }
+    NOW.set(NOW.get() + 1);
+    spawn_local(async move {
+        let _ = timeout(LISTEN, tell(&mut stream)).await;
+        NOW.set(NOW.get() - 1);
+    });
+}
+
+async fn tell<S: Stream>(stream: &mut S) -> std::io::Result<()> {
+    // The buffer of a new connection takes it as a whole, or the client does without.
+    poll_fn(|context| stream.poll_write(context, &[IoSlice::new(BUSY)])).await?;
+    poll_fn(|context| stream.poll_shutdown(context)).await?;
+    let mut read = BytesMut::with_capacity(1024);
+    let mut total = 0;
+    while total < MOST {
+        read.clear();
+        match poll_fn(|context| stream.poll_read(context, &mut read)).await? {
+            0 => break,
+            more => total += more,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! The way of a request: ordered stages.
+
+use std::rc::Rc;
+
+use super::cause::Cause;
+use super::handler::Handler;
+use super::headers;
+use super::middleware::LocalService;
+use super::request::{Connection, Record, Request, Response};
+use super::respond::{Form, refuse};
+use super::snapshot::Action;
+use super::worker::{Held, Worker};
+use crate::route::Query;
+
+impl Handler for Rc<Worker> {
+    async fn handle(&self, mut request: Request) -> Response {
+        let form = Form::of(&request);
+        let record = Rc::clone(&request.record);
+        let mut response = match begin(self, &mut request) {
+            Ok((held, route)) => by_route(self, &held, route, request).await,
+            Err(cause) => refuse(form, &record, cause),
+        };
+        // Only what a backend has answered came by another hop.
+        let forwarded = record.cause.get().is_none() && record.backend.borrow().is_some();
+        let version = forwarded.then(|| response.version());
+        headers::answer(&mut response, version);
+        response
+    }
+
+    fn finished(&self, _connection: &Connection, _record: &Record) {}
+}
+
+/// From the request's arrival to its route.
+fn begin(worker: &Rc<Worker>, request: &mut Request) -> Result<(Rc<Held>, usize), Cause> {
+    // A place first: what there is no place for must cost nothing more.
+    let place = worker.shared.crowd.begin().ok_or(Cause::Overload)?;
+    *request.record.place.borrow_mut() = Some(place);
+    // Who it is from, before anything asks for that.
+    headers::arrive(request)?;
+    // One snapshot for the whole way: a reload does not change a request's mind.
+    let held = worker.snapshot();
+    request.record.generation.set(held.generation);
+    let query = Query {
+        listener: request.connection.listener.name.as_str(),
+        host: &request.authority.host,
+        target: &request.target,
+        method: &request.method,
+        headers: &request.headers,
+        client: request.client_ip(),
+    };
+    let route = held.router.find(&query).ok_or(Cause::NoRoute)?.route;
+    request.record.route.set(Some(route));
+    Ok((held, route as usize))
+}
+
+/// Through the route's middleware, if it has any, to what answers.
+async fn by_route(worker: &Rc<Worker>, held: &Rc<Held>, route: usize, request: Request) -> Response {
+    if held.routes[route].stack.is_empty() {
+        return act(worker, held, route, request).await;
+    }
+    held.service(route, || service(worker, held, route)).answer(request).await
+}
+
+/// The route's middleware around what answers, kept for the worker's next requests.
+fn service(worker: &Rc<Worker>, held: &Rc<Held>, route: usize) -> LocalService {
+    // What is kept must not keep what keeps it.
+    let (worker, kept) = (Rc::downgrade(worker), Rc::downgrade(held));
+    let inner = LocalService::new(move |request: Request| {
+        let alive = worker.upgrade().zip(kept.upgrade());
+        async move {
+            match alive {
+                Some((worker, held)) => act(&worker, &held, route, request).await,
+                None => refuse(Form::of(&request), &request.record, Cause::Stopping),
+            }
+        }
+    });
+    held.routes[route].stack.service(inner)
+}
+
+/// Does what the route says.
+async fn act(worker: &Rc<Worker>, held: &Rc<Held>, route: usize, mut request: Request) -> Response {
+    match &held.routes[route].action {
+        Action::Answer(answer) => answer.to(&request, &held.config.routes[route].name),
+        Action::Pool(pool) => {
+            request.record.pool.set(Some(*pool));
+            headers::present(&mut request);
+            let _ = worker;
+            refuse(Form::of(&request), &request.record, Cause::NoBackend)
+        }
+    }
+}

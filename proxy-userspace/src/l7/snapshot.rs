@@ -1,0 +1,47 @@
+//! What workers serve by: made by `control` from a configuration, immutable, and replaced as a whole.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::answer::Answer;
+use super::middleware::Stack;
+use crate::config::{Config, WebListenerConfig};
+use crate::route::Router;
+
+/// Everything that a request's way depends on.
+pub struct Snapshot {
+    /// Counted from 1: a higher one is a later one.
+    pub generation: u64,
+    /// What it was made from.
+    pub config: Arc<Config>,
+    /// Listeners, in the configuration's order.
+    pub listeners: Vec<Arc<WebListenerConfig>>,
+    /// Which request takes which route.
+    pub router: Router,
+    /// Routes, in the configuration's order.
+    pub routes: Vec<Route>,
+}
+
+/// A route, ready to be taken.
+#[derive(Debug)]
+pub struct Route {
+    /// What happens to a request on its way.
+    pub stack: Stack,
+    /// What is done with a request.
+    pub action: Action,
+}
+
+/// What is done with a request.
+#[derive(Debug)]
+pub enum Action {
+    /// It goes to this pool, by its place in the snapshot.
+    Pool(u32),
+    /// It is answered.
+    Answer(Answer),
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Snapshot({}, {} routes)", self.generation, self.routes.len())
+    }
+}

@@ -1,0 +1,79 @@
+//! Timers that are nearly always put off: a deadline that moves later costs no timer, only an earlier one does.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::time::{Sleep, sleep_until};
+
+/// A time by which something must have happened.
+#[derive(Debug, Default)]
+pub struct Deadline {
+    due: Option<Instant>,
+    /// Wakes at `due` or before: it is put off only when it has woken.
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Deadline {
+    /// Moves it.
+    pub fn set(&mut self, due: Instant) {
+        self.due = Some(due);
+    }
+
+    /// There is none.
+    pub fn clear(&mut self) {
+        self.due = None;
+    }
+
+    /// When it is.
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Whether it has passed; `context` is woken when it has.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(due) = self.due else { return Poll::Pending };
+        let at = tokio::time::Instant::from_std(due);
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if sleep.deadline() > at {
+            sleep.as_mut().reset(at);
+        }
+        while sleep.as_mut().poll(context).is_ready() {
+            if sleep.deadline() >= at {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(at);
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_passes_at_the_last_time_that_was_set() {
+        let mut deadline = Deadline::default();
+        let start = Instant::now();
+        deadline.set(start + Duration::from_millis(5));
+        assert!(poll_fn(|context| Poll::Ready(deadline.poll(context))).await.is_pending());
+        deadline.set(start + Duration::from_millis(30));
+        poll_fn(|context| deadline.poll(context)).await;
+        assert!(start.elapsed() >= Duration::from_millis(30));
+    }
+
+    #[tokio::test]
+    async fn it_can_be_moved_earlier() {
+        let mut deadline = Deadline::default();
+        let start = Instant::now();
+        deadline.set(start + Duration::from_secs(3600));
+        assert!(poll_fn(|context| Poll::Ready(deadline.poll(context))).await.is_pending());
+        deadline.set(start + Duration::from_millis(5));
+        poll_fn(|context| deadline.poll(context)).await;
+    }
+}
