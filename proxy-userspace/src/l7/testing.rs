@@ -1,15 +1,22 @@
 //! Requests for tests.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use http_body::Frame;
+use http_body_util::BodyExt;
 
 use super::body::Body;
-use super::request::{Authority, Connection, Record, Request};
+use super::cut::BodyError;
+use super::middleware::LocalService;
+use super::request::{Authority, Connection, Record, Request, Response};
 use crate::config::{ListenerName, WebBind, WebLimits, WebListenerConfig};
 use crate::route::RequestTarget;
 
@@ -66,4 +73,48 @@ pub(super) fn from(client: &str, trusted: &[&str], path: &str) -> Request {
 pub(super) fn with(mut request: Request, name: &'static str, value: &str) -> Request {
     request.headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
     request
+}
+
+/// A body whose length is not known, of these pieces.
+pub(super) fn chunks<const N: usize>(pieces: [&'static str; N]) -> Body {
+    Body::stream(Pieces(pieces.into_iter().map(|piece| Some(Ok(Frame::data(piece.into())))).collect()))
+}
+
+/// A body that gives these frames; where there is none, it waits once.
+pub(super) struct Pieces(pub(super) VecDeque<Option<Result<Frame<Bytes>, BodyError>>>);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.0.pop_front() {
+            None => Poll::Ready(None),
+            Some(Some(frame)) => Poll::Ready(Some(frame)),
+            Some(None) => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// A whole body, and its trailers.
+pub(super) async fn collected(mut body: Body) -> Result<(Vec<u8>, Option<HeaderMap>), BodyError> {
+    let (mut whole, mut trailers) = (Vec::new(), None);
+    while let Some(frame) = body.frame().await {
+        match frame?.into_data() {
+            Ok(data) => whole.extend_from_slice(&data),
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+    }
+    Ok((whole, trailers))
+}
+
+/// A service that gives this answer.
+pub(super) fn answering(answer: impl Fn() -> Response + 'static) -> LocalService {
+    LocalService::new(move |_| std::future::ready(answer()))
 }

@@ -1,25 +1,87 @@
 //! The steps of a route, in their order.
 
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 
-use super::service::{LocalLayer, LocalService};
+use super::access::Access;
+use super::auth::BasicAuth;
+use super::compress::Compress;
+use super::edits::{RequestFields, ResponseFields};
+use super::max_body::MaxBody;
+use super::pages::ErrorPages;
+use super::path::NewPath;
+use super::service::{Around, LocalLayer, LocalService};
 use crate::config::RouteConfig;
 
-/// The steps of a route, outermost first. Shared by all threads; `service` is called by each for itself.
+/// The steps of a route, outermost first. Shared by all threads; each makes its own services of it.
 #[derive(Clone, Default)]
 pub struct Stack(Vec<LocalLayer>);
 
 /// Why a route's steps cannot be made: the configuration is refused.
 #[derive(Debug, thiserror::Error)]
-pub enum StackError {}
+pub enum StackError {
+    /// An error page cannot be read.
+    #[error("route `{route}`: the error page {} cannot be read: {error}", path.display())]
+    Page {
+        /// The route.
+        route: Box<str>,
+        /// The page.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A regular expression is too large.
+    #[error("route `{route}`: {error}")]
+    Regex {
+        /// The route.
+        route: Box<str>,
+        /// What is wrong.
+        error: regex::Error,
+    },
+}
 
 impl Stack {
-    /// The steps that a route asks for.
+    /// The steps that a route asks for, in the order of [`MiddlewareConfig`](crate::config::MiddlewareConfig).
     ///
     /// # Errors
     /// What a step needs is not there, or is not what it should be.
-    pub fn compile(_route: &RouteConfig) -> Result<Self, StackError> {
-        Ok(Self(Vec::new()))
+    pub fn compile(route: &RouteConfig) -> Result<Self, StackError> {
+        let config = &route.middleware;
+        let name = &*route.name;
+        let mut steps = Vec::new();
+        // The answer's side first, the last word outermost: it concerns what the steps below answer as well.
+        if !config.response_headers.is_empty() {
+            steps.push(Around::layer(ResponseFields::new(name, &config.response_headers)));
+        }
+        if let Some(compress) = &config.compress {
+            steps.push(Around::layer(Compress::new(compress)));
+        }
+        if !config.error_pages.is_empty() {
+            let pages = ErrorPages::read(&config.error_pages);
+            let page = |(path, error)| StackError::Page { route: name.into(), path, error };
+            steps.push(Around::layer(pages.map_err(page)?));
+        }
+        // The request's side: what is cheap and refuses most stands first.
+        if !config.allow.is_empty() || !config.deny.is_empty() {
+            steps.push(Around::layer(Access::new(&config.allow, &config.deny)));
+        }
+        if let Some(auth) = &config.basic_auth {
+            steps.push(Around::layer(BasicAuth::new(auth)));
+        }
+        if let Some(limit) = config.max_body {
+            steps.push(Around::layer(MaxBody(limit)));
+        }
+        // Before the path changes: values are of the request as it came.
+        if !config.request_headers.is_empty() {
+            steps.push(Around::layer(RequestFields::new(name, &config.request_headers)));
+        }
+        let path = NewPath::new(name, &route.path, config);
+        let regex = |error| StackError::Regex { route: name.into(), error };
+        if let Some(path) = path.map_err(regex)? {
+            steps.push(Around::layer(path));
+        }
+        Ok(Self(steps))
     }
 
     /// The route asks for nothing: its requests need no service.
@@ -39,3 +101,7 @@ impl fmt::Debug for Stack {
         write!(f, "Stack({} steps)", self.0.len())
     }
 }
+
+#[cfg(test)]
+#[path = "stack_tests.rs"]
+mod tests;
