@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::host::{ends_in_a_number, is_label};
+
 /// Where a backend is. What the kernel balances is always [`Endpoint::Ip`].
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Endpoint {
@@ -80,18 +82,15 @@ pub(super) fn unix_path(path: &str) -> Result<PathBuf, NotAnAddress> {
     if path.starts_with('/') && fits { Ok(Path::new(path).to_owned()) } else { Err(NotAnAddress::SocketPath) }
 }
 
-/// A name (RFC 1123 §2.1, and underscores, which some networks use) and a port.
+/// A name and a port.
 fn named(text: &str) -> Result<Endpoint, NotAnAddress> {
     let (host, port) = text.rsplit_once(':').ok_or(NotAnAddress::NoPort)?;
     let port = port.parse().ok().filter(|port| *port != 0).ok_or(NotAnAddress::Port)?;
     let host = host.strip_suffix('.').unwrap_or(host);
-    let label =
-        |label: &str| (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-');
-    if host.len() > 253 || !host.split('.').all(label) {
+    if host.len() > 253 || !host.split('.').all(is_label) {
         return Err(NotAnAddress::BadName);
     }
-    // What ends in a number is an address, and this one is none (WHATWG URL, "ends in a number").
-    if host.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit())) {
+    if ends_in_a_number(host) {
         return Err(NotAnAddress::Unknown);
     }
     Ok(Endpoint::Name { host: host.to_ascii_lowercase().into(), port })

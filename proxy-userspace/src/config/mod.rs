@@ -12,6 +12,8 @@ mod check;
 mod diagnostic;
 /// What the file says.
 mod file;
+/// Hosts of routes.
+mod host;
 /// Every key, once.
 mod keys;
 /// The kinds of values.
@@ -28,6 +30,8 @@ mod nested;
 mod node;
 /// From text to configuration.
 mod parse;
+/// Paths of routes.
+mod path;
 /// Reads the keys of a table.
 mod reader;
 /// The JSON schema, and the reference for people.
@@ -36,6 +40,8 @@ mod reference;
 mod report;
 /// What a key is.
 mod table;
+/// Texts with variables in braces.
+mod template;
 /// Durations, as people write them.
 mod unit;
 /// What a configuration says of HTTP.

@@ -2,8 +2,6 @@
 
 use serde_json::{Value as Json, json};
 
-use super::address::Endpoint;
-use super::kind::BackendAddress;
 use super::node::Value;
 use super::reader::Entries;
 use super::report::{Report, Reported};
@@ -33,39 +31,66 @@ impl Kind for Nested {
     }
 }
 
-/// What an entry of `backends` says.
+/// What a value says that can be short.
 #[derive(Clone, Debug)]
-pub(super) enum AddressOrTable {
-    /// Its address alone.
-    Address(Endpoint),
+pub(super) enum Short<T> {
+    /// One thing.
+    One(T),
     /// More.
     Table(Entries),
 }
 
-/// An address, or a table that has one.
+/// A value, or a table that says more.
 #[derive(Debug)]
-pub(super) struct AddressOr(pub(super) &'static Section);
+pub(super) struct ShortOr<K>(pub(super) K, pub(super) &'static Section);
 
-impl Kind for AddressOr {
-    type Value = AddressOrTable;
+impl<K: Kind> Kind for ShortOr<K> {
+    type Value = Short<K::Value>;
 
-    fn read(&self, place: Place<'_>, report: &mut Report<'_>) -> Result<AddressOrTable, Reported> {
+    fn read(&self, place: Place<'_>, report: &mut Report<'_>) -> Result<Self::Value, Reported> {
         match &place.node.value {
-            Value::Table(_) => Nested(self.0).read(place, report).map(AddressOrTable::Table),
-            _ => BackendAddress.read(place, report).map(AddressOrTable::Address),
+            Value::Table(_) => Nested(self.1).read(place, report).map(Short::Table),
+            _ => self.0.read(place, report).map(Short::One),
         }
     }
 
     fn wanted(&self) -> String {
-        format!("{}, or a table", BackendAddress.wanted())
+        format!("{}, or a table", self.0.wanted())
     }
 
     fn schema(&self) -> Json {
-        json!({ "anyOf": [BackendAddress.schema(), section_schema(self.0)] })
+        json!({ "anyOf": [self.0.schema(), section_schema(self.1)] })
     }
 
     fn section(&self) -> Option<&'static Section> {
-        Some(self.0)
+        Some(self.1)
+    }
+}
+
+/// `false`, or something.
+#[derive(Debug)]
+pub(super) struct OrFalse<K>(pub(super) K);
+
+impl<K: Kind> Kind for OrFalse<K> {
+    type Value = Option<K::Value>;
+
+    fn read(&self, place: Place<'_>, report: &mut Report<'_>) -> Result<Self::Value, Reported> {
+        match &place.node.value {
+            Value::Flag(false) => Ok(None),
+            _ => self.0.read(place, report).map(Some),
+        }
+    }
+
+    fn wanted(&self) -> String {
+        format!("{}, or false", self.0.wanted())
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "anyOf": [self.0.schema(), { "const": false }] })
+    }
+
+    fn section(&self) -> Option<&'static Section> {
+        self.0.section()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::rc::Rc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -52,9 +53,9 @@ impl fmt::Display for Integer {
     }
 }
 
-/// Keys and values.
+/// Keys and values. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Table(Vec<(At<String>, Node)>);
+pub(super) struct Table(Rc<[(At<String>, Node)]>);
 
 impl Table {
     /// In the order of the file.
@@ -75,7 +76,7 @@ impl From<&DeTable<'_>> for Table {
         };
         let mut entries: Vec<_> = table.iter().map(entry).collect();
         entries.sort_by_key(|(key, _)| key.span.start);
-        Self(entries)
+        Self(entries.into())
     }
 }
 

@@ -39,6 +39,10 @@ impl Entries {
         for (key, _) in table.iter() {
             let name = &*key.value;
             if section.names().all(|known| known != name) {
+                if let Some((_, why)) = section.elsewhere.iter().find(|(other, _)| *other == name) {
+                    report.error(&key.span, &NotInThisBuild { name, why });
+                    continue;
+                }
                 let reported = report.error(&key.span, &UnknownKey { name, owner: &owner, section });
                 mistyped.extend(nearest(name, section.names()).map(|meant| (meant, reported)));
             }
@@ -60,8 +64,8 @@ impl Entries {
         if let Some(value) = self.find(key, report)? {
             return Ok(value);
         }
-        if let Some((_, reported)) = self.mistyped.iter().find(|(meant, _)| *meant == key.name) {
-            return Err(*reported);
+        if let Some(reported) = self.missing(key) {
+            return Err(reported);
         }
         let missing = Missing { key: key.name, owner: &self.owner, example: key.example };
         let Presence::Default(text) = key.presence else {
@@ -72,6 +76,21 @@ impl Entries {
         };
         let place = Place { key: key.name, owner: &self.owner, node: &Node::from(&node) };
         Ok(At { value: key.kind.read(place, report)?, span: self.span.clone() })
+    }
+
+    /// The value of a key, or what it is where it is not said: the default of the key's table, already read.
+    pub(super) fn or<K: Kind>(
+        &self,
+        key: &'static Key<K>,
+        default: K::Value,
+        report: &mut Report<'_>,
+    ) -> Result<K::Value, Reported> {
+        Ok(self.find(key, report)?.map_or(default, |found| found.value))
+    }
+
+    /// The report of an unknown key that was probably meant to be this one.
+    pub(super) fn missing<K: Kind>(&self, key: &'static Key<K>) -> Option<Reported> {
+        self.mistyped.iter().find(|(meant, _)| *meant == key.name).map(|(_, reported)| *reported)
     }
 
     /// Whether a key is there.
@@ -117,6 +136,19 @@ impl Fact for UnknownKey<'_> {
             Some(name) => format!("did you mean {name:?}? Keys here are: {known}"),
             None => format!("keys here are: {known}"),
         })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {why}")]
+struct NotInThisBuild<'a> {
+    name: &'a str,
+    why: &'static str,
+}
+
+impl Fact for NotInThisBuild<'_> {
+    fn help(&self) -> Option<String> {
+        Some(format!("remove {}", self.name))
     }
 }
 

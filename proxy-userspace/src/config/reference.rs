@@ -4,7 +4,12 @@ use std::fmt::Write as _;
 
 use serde_json::{Value as Json, json};
 
-use super::keys::{ADMIN, KERNEL, LISTENER, POOL, SECTIONS};
+use super::keys::SECTIONS;
+use super::keys::kernel::{ADMIN, KERNEL};
+use super::keys::listener::LISTENER;
+use super::keys::pool::POOL;
+use super::keys::route::ROUTE;
+use super::keys::server::{ACCESS_LOG, SERVER};
 use super::nested::section_schema;
 use super::table::{Presence, Section};
 
@@ -23,9 +28,12 @@ pub fn json_schema() -> Json {
         "type": "object",
         "properties": {
             "kernel": section_schema(&KERNEL),
-            "admin": section_schema(&ADMIN),
             "listener": names(&LISTENER),
+            "route": { "type": "array", "items": section_schema(&ROUTE) },
             "pool": names(&POOL),
+            "server": section_schema(&SERVER),
+            "access_log": section_schema(&ACCESS_LOG),
+            "admin": section_schema(&ADMIN),
         },
         "additionalProperties": false,
     })
@@ -36,11 +44,24 @@ pub fn markdown() -> String {
     let mut text = String::from(HEAD);
     for section in SECTIONS {
         write_section(&mut text, section, "##");
-        for inner in section.keys.iter().filter_map(|key| key.section()) {
+        for inner in inner(section) {
             write_section(&mut text, inner, "###");
         }
     }
     text
+}
+
+/// The tables within a table's values, and within theirs, each once.
+fn inner(section: &'static Section) -> Vec<&'static Section> {
+    let mut found: Vec<&'static Section> = Vec::new();
+    for inner_section in section.keys.iter().filter_map(|key| key.section()) {
+        for one in std::iter::once(inner_section).chain(inner(inner_section)) {
+            if found.iter().all(|known| known.title != one.title) {
+                found.push(one);
+            }
+        }
+    }
+    found
 }
 
 const HEAD: &str = "\
@@ -87,8 +108,7 @@ mod tests {
     use crate::config::table::AnyKey;
 
     fn all_keys() -> impl Iterator<Item = &'static dyn AnyKey> {
-        let inner = |section: &&'static Section| section.keys.iter().filter_map(|key| key.section());
-        let sections = SECTIONS.into_iter().chain(SECTIONS.iter().flat_map(inner));
+        let sections = SECTIONS.into_iter().chain(SECTIONS.into_iter().flat_map(inner));
         sections.flat_map(|section| section.keys.iter().copied())
     }
 

@@ -117,6 +117,8 @@ pub(super) struct Section {
     /// What it is for. Markdown, whole sentences.
     pub(super) meaning: &'static str,
     pub(super) keys: &'static [&'static dyn AnyKey],
+    /// Keys that later versions have, and why this one has not.
+    pub(super) elsewhere: &'static [(&'static str, &'static str)],
 }
 
 impl Section {

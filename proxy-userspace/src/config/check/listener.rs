@@ -3,25 +3,34 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use crate::config::diagnostic::Fact;
-use crate::config::file::FileListener;
+use crate::config::file::{FileListener, FileWebListener};
 use crate::config::model::{Forward, ListenerConfig, Protocol};
 use crate::config::nearest::{list, nearest};
 use crate::config::report::{At, Report, Reported};
+use crate::config::web::{WebBind, WebListenerConfig};
 
-/// Each address, port and protocol is bound once.
-pub(super) fn check_binds(listeners: &[FileListener], report: &mut Report<'_>) {
-    let mut taken: HashMap<(Protocol, SocketAddr), &str> = HashMap::new();
+/// Each address, port and protocol, and each Unix socket, is bound once.
+pub(super) fn check_binds(listeners: &[FileListener], web: &[FileWebListener], report: &mut Report<'_>) {
+    let mut taken: HashMap<(Protocol, WebBind), &str> = HashMap::new();
+    let mut take = |protocol, bind: WebBind, span: &Range<usize>, name| {
+        if let Some(other) = taken.insert((protocol, bind.clone()), name) {
+            report.error(span, &BoundTwice { protocol, bind: &bind, name, other });
+        }
+    };
     for listener in listeners {
         let (Ok(protocol), Ok(bind)) = (listener.protocol, &listener.bind) else {
             continue;
         };
         for address in bind {
-            let name = &*listener.name.value;
-            if let Some(other) = taken.insert((protocol, address.value), name) {
-                report.error(&address.span, &BoundTwice { protocol, address: address.value, name, other });
-            }
+            take(protocol, WebBind::Tcp(address.value), &address.span, &*listener.name.value);
+        }
+    }
+    for listener in web {
+        for bind in listener.bind.iter().flatten() {
+            take(Protocol::Tcp, bind.value.clone(), &bind.span, &*listener.name.value);
         }
     }
 }
@@ -73,6 +82,12 @@ pub(super) fn resolve(listener: FileListener) -> Result<Vec<ListenerConfig>, Rep
         .collect())
 }
 
+/// What an `http` listener means.
+pub(super) fn resolve_web(listener: FileWebListener) -> Result<WebListenerConfig, Reported> {
+    let bind = listener.bind?.into_iter().map(|At { value, .. }| value).collect();
+    Ok(WebListenerConfig { bind, ..listener.rest? })
+}
+
 /// There are listeners, and nothing that could serve them.
 pub(super) struct NoKernel<'a> {
     pub(super) name: &'a str,
@@ -92,19 +107,19 @@ impl Fact for NoKernel<'_> {
 
 struct BoundTwice<'a> {
     protocol: Protocol,
-    address: SocketAddr,
+    bind: &'a WebBind,
     name: &'a str,
     other: &'a str,
 }
 
 impl fmt::Display for BoundTwice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { protocol, address, name, other } = self;
-        if name == other {
-            write!(f, "listener {name:?} is bound to {address} ({protocol}) twice")
-        } else {
-            write!(f, "listener {name:?} is bound to {address} ({protocol}), and so is listener {other:?}")
+        let Self { protocol, bind, name, other } = self;
+        write!(f, "listener {name:?} is bound to {bind}")?;
+        if matches!(bind, WebBind::Tcp(_)) {
+            write!(f, " ({protocol})")?;
         }
+        if name == other { f.write_str(" twice") } else { write!(f, ", and so is listener {other:?}") }
     }
 }
 

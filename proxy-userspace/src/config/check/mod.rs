@@ -6,14 +6,17 @@ mod kernel;
 mod listener;
 /// Pools against the listeners that use them.
 mod pool;
+/// Routes against listeners, pools and each other.
+mod route;
 /// Sizes of the kernel's tables.
 mod size;
 
 use super::diagnostic::Fact;
 use super::file::File;
 use super::model::{AdminConfig, Config};
+use super::name::ListenerName;
 use super::report::{Report, Reported};
-use super::web::ServerConfig;
+use super::web::WebListenerConfig;
 
 /// Compares everything with everything, and gives the meaning if nothing was wrong. Warnings stay in the report.
 pub(super) fn resolve(file: File, report: &mut Report<'_>) -> Result<Config, Reported> {
@@ -23,29 +26,31 @@ pub(super) fn resolve(file: File, report: &mut Report<'_>) -> Result<Config, Rep
     if let (Ok(None), Some(first)) = (&file.kernel, file.listeners.first()) {
         report.error(&first.name.span, &listener::NoKernel { name: &first.name.value });
     }
-    if file.listeners.is_empty() {
+    if file.listeners.is_empty() && file.web_listeners.is_empty() {
         report.warn(&(0..0), &NothingToServe);
     }
-    listener::check_binds(&file.listeners, report);
+    listener::check_binds(&file.listeners, &file.web_listeners, report);
     for listener in &file.listeners {
         listener::check_pool_name(listener, &file.pool_names, report);
         listener::check_ports(listener, report);
     }
-    for pool in &file.pools {
-        pool::check(pool, &file.listeners, report);
-    }
+    route::check(&file, report);
+    pool::check(&file, report);
     size::check(&file, report);
 
     let listeners = file.listeners.into_iter().map(listener::resolve).collect::<Vec<_>>();
+    let web_listeners = file.web_listeners.into_iter().map(listener::resolve_web);
+    let web_listeners: Vec<WebListenerConfig> = web_listeners.collect::<Result<_, _>>()?;
+    let names: Vec<ListenerName> = web_listeners.iter().map(|listener| listener.name.clone()).collect();
     let pools = file.pools.into_iter().map(pool::resolve).collect::<Vec<_>>();
     let admin = file.admin?;
     Ok(Config {
         kernel: file.kernel?.map(kernel::resolve),
         admin: AdminConfig { socket: admin.socket, mode: admin.mode },
         listeners: listeners.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect(),
-        web_listeners: Vec::new(),
-        routes: Vec::new(),
-        server: ServerConfig::default(),
+        web_listeners,
+        routes: route::resolve(file.routes, &names)?,
+        server: file.server?,
         pools: pools.into_iter().collect::<Result<_, _>>()?,
         warnings: Vec::new(),
     })

@@ -5,18 +5,40 @@ use std::net::SocketAddr;
 
 use crate::config::address::{BackendAddr, Endpoint};
 use crate::config::diagnostic::Fact;
-use crate::config::file::{FileBackend, FileListener, FilePool};
+use crate::config::file::{File, FileBackend, FileListener, FilePool, FileWebListener};
 use crate::config::model::{BackendConfig, Forward, PoolConfig, Probe, Protocol};
 use crate::config::report::{At, Report, Reported};
-use crate::config::web::WebPoolConfig;
+use crate::config::web::{Balance, HashKey, WebBind, WebPoolConfig};
 
-/// Everything about one pool.
-pub(super) fn check(pool: &FilePool, listeners: &[FileListener], report: &mut Report<'_>) {
-    let users: Vec<_> = listeners.iter().filter(|listener| uses(listener, pool)).collect();
-    if users.is_empty() && listeners.iter().all(|listener| listener.pool.is_ok()) {
-        report.warn(&pool.name.span, &Unused { pool: &pool.name.value });
+/// Everything about pools.
+pub(super) fn check(file: &File, report: &mut Report<'_>) {
+    let of_routes = file.routes.iter().flat_map(|route| route.pool.iter().flatten());
+    let routed: HashSet<&str> = of_routes.map(|pool| &*pool.value).collect();
+    let all_known = file.listeners.iter().all(|listener| listener.pool.is_ok())
+        && file.routes.iter().all(|route| route.pool.is_ok());
+    for pool in &file.pools {
+        let users = Users {
+            kernel: file.listeners.iter().filter(|listener| uses(listener, pool)).collect(),
+            web: if routed.contains(&*pool.name.value) { &file.web_listeners } else { &[] },
+            routes: routed.contains(&*pool.name.value),
+        };
+        if users.kernel.is_empty() && !users.routes && all_known {
+            report.warn(&pool.name.span, &Unused { pool: &pool.name.value });
+        }
+        check_one(pool, &users, report);
     }
-    check_health(pool, &users, report);
+}
+
+/// Who uses a pool.
+struct Users<'a> {
+    kernel: Vec<&'a FileListener>,
+    web: &'a [FileWebListener],
+    routes: bool,
+}
+
+fn check_one(pool: &FilePool, users: &Users<'_>, report: &mut Report<'_>) {
+    check_health(pool, &users.kernel, report);
+    check_balance(pool, &users.kernel, report);
     let Ok(backends) = &pool.backends else {
         return;
     };
@@ -24,28 +46,72 @@ pub(super) fn check(pool: &FilePool, listeners: &[FileListener], report: &mut Re
     if backends.iter().all(|backend| backend.weight == 0 || backend.drain) {
         report.warn(&pool.name.span, &NoNewFlows { pool: &pool.name.value });
     }
-    for listener in &users {
+    for listener in &users.kernel {
         check_families(pool, backends, listener, report);
         for backend in backends {
-            match backend.address.value.ip() {
-                Some(address) if address.ip.is_loopback() => {
-                    let fact = NoLoopback { backend: address, listener: &listener.name.value };
-                    report.error(&backend.address.span, &fact);
-                }
-                Some(address) => {
-                    let address = At { value: address, span: backend.address.span.clone() };
-                    check_port(&address, listener, report);
-                    check_not_itself(&address, listener, report);
-                }
-                None => {
-                    let backend = &backend.address;
-                    let fact = NotAnIp { backend: &backend.value, listener: &listener.name.value };
-                    report.error(&backend.span, &fact);
-                }
-            }
+            check_for_kernel(backend, listener, report);
         }
     }
-    refuse_unreached(pool, backends, &users, report);
+    if users.routes {
+        for backend in backends {
+            check_for_web(pool, backend, users.web, report);
+        }
+    } else {
+        refuse_unreached(pool, backends, &users.kernel, report);
+    }
+}
+
+/// What the kernel part needs of a backend.
+fn check_for_kernel(backend: &FileBackend, listener: &FileListener, report: &mut Report<'_>) {
+    let (at, name) = (&backend.address, &*listener.name.value);
+    match at.value.ip() {
+        Some(address) if address.ip.is_loopback() => {
+            report.error(&at.span, &NoLoopback { backend: address, listener: name });
+        }
+        Some(address) => {
+            let address = At { value: address, span: at.span.clone() };
+            check_port(&address, listener, report);
+            check_not_itself(&address, listener, report);
+        }
+        None => {
+            report.error(&at.span, &NotAnIp { backend: &at.value, listener: name });
+        }
+    }
+}
+
+/// What requests need of a backend: a port, and that it is somebody else.
+fn check_for_web(pool: &FilePool, backend: &FileBackend, web: &[FileWebListener], report: &mut Report<'_>) {
+    let at = &backend.address;
+    if at.value.ip().is_some_and(|address| address.port.is_none()) {
+        report.error(&at.span, &NoPortForWeb { backend: &at.value, pool: &pool.name.value });
+    }
+    for listener in web {
+        if listener.bind.iter().flatten().any(|bind| leads_to(&at.value, &bind.value)) {
+            report.error(&at.span, &RequestsInCircles { listener: &listener.name.value, backend: &at.value });
+        }
+    }
+}
+
+/// Whether a connection to the backend ends at what the listener is bound to.
+fn leads_to(backend: &Endpoint, bind: &WebBind) -> bool {
+    match (backend, bind) {
+        (Endpoint::Unix(path), WebBind::Unix(bound)) => path == bound,
+        (Endpoint::Ip(BackendAddr { ip, port: Some(port) }), WebBind::Tcp(bound)) => {
+            let all = bound.ip().is_unspecified() && ip.is_loopback() && bound.is_ipv6() == ip.is_ipv6();
+            *port == bound.port() && (*ip == bound.ip() || all)
+        }
+        _ => false,
+    }
+}
+
+/// The kernel part knows one way to choose.
+fn check_balance(pool: &FilePool, users: &[&FileListener], report: &mut Report<'_>) {
+    let (Ok(Some(balance)), Some(listener)) = (&pool.balance, users.first()) else {
+        return;
+    };
+    if balance.value != Balance::Maglev(HashKey::ClientIp) {
+        report.error(&balance.span, &OnlyMaglev { listener: &listener.name.value, pool: &pool.name.value });
+    }
 }
 
 fn uses(listener: &FileListener, pool: &FilePool) -> bool {
@@ -178,6 +244,7 @@ fn check_health(pool: &FilePool, users: &[&FileListener], report: &mut Report<'_
 
 /// What a pool means.
 pub(super) fn resolve(pool: FilePool) -> Result<PoolConfig, Reported> {
+    let balance = pool.balance?.map_or(Balance::RoundRobin, |balance| balance.value);
     let backend = |backend: FileBackend| BackendConfig {
         endpoint: backend.address.value,
         weight: backend.weight,
@@ -187,7 +254,7 @@ pub(super) fn resolve(pool: FilePool) -> Result<PoolConfig, Reported> {
         name: (&*pool.name.value).into(),
         backends: pool.backends?.into_iter().map(backend).collect(),
         health: pool.health?.map(|health| health.config),
-        web: WebPoolConfig::default(),
+        web: WebPoolConfig { balance, ..pool.web? },
     })
 }
 
@@ -197,14 +264,14 @@ fn family(v6: bool) -> &'static str {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("pool {pool:?} is used by no listener")]
+#[error("pool {pool:?} is used by no listener and no route")]
 struct Unused<'a> {
     pool: &'a str,
 }
 
 impl Fact for Unused<'_> {
     fn help(&self) -> Option<String> {
-        Some("name it in a listener, or remove it".to_owned())
+        Some("name it in a listener or a route, or remove it".to_owned())
     }
 }
 
@@ -337,6 +404,45 @@ struct ItsOwnBackend<'a> {
 impl Fact for ItsOwnBackend<'_> {
     fn help(&self) -> Option<String> {
         Some("name the address of the machine that answers".to_owned())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("backend {backend} of pool {pool:?} has no port, and a route sends requests there")]
+struct NoPortForWeb<'a> {
+    backend: &'a Endpoint,
+    pool: &'a str,
+}
+
+impl Fact for NoPortForWeb<'_> {
+    fn help(&self) -> Option<String> {
+        Some("write the port that the backend answers on".to_owned())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("backend {backend} is where listener {listener:?} waits: requests would go in circles")]
+struct RequestsInCircles<'a> {
+    listener: &'a str,
+    backend: &'a Endpoint,
+}
+
+impl Fact for RequestsInCircles<'_> {
+    fn help(&self) -> Option<String> {
+        Some("name the address of what answers, or bind the listener to others".to_owned())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("listener {listener:?} balances pool {pool:?} in the kernel, by maglev of the client's address only")]
+struct OnlyMaglev<'a> {
+    listener: &'a str,
+    pool: &'a str,
+}
+
+impl Fact for OnlyMaglev<'_> {
+    fn help(&self) -> Option<String> {
+        Some("write balance = \"maglev\" or leave it out; routes can have a pool of their own".to_owned())
     }
 }
 

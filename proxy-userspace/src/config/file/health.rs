@@ -22,12 +22,12 @@ impl FileHealth {
     /// Reads everything, then fails if anything was wrong.
     pub(super) fn read(entries: &Entries, report: &mut Report<'_>) -> Result<Self, Reported> {
         let probe = read_probe(entries, report);
-        let port = entries.find(&keys::PORT, report);
-        let interval = entries.get(&keys::INTERVAL, report);
+        let port = entries.find(&keys::health::PORT, report);
+        let interval = entries.get(&keys::health::INTERVAL, report);
         let timeout = read_timeout(entries, &interval, report);
-        let rise = entries.get(&keys::RISE, report);
-        let fall = entries.get(&keys::FALL, report);
-        let jitter = entries.get(&keys::JITTER, report);
+        let rise = entries.get(&keys::health::RISE, report);
+        let fall = entries.get(&keys::health::FALL, report);
+        let jitter = entries.get(&keys::health::JITTER, report);
         let config = HealthConfig {
             probe: probe?,
             port: port?.map(|port| port.value),
@@ -47,11 +47,11 @@ fn read_timeout(
     interval: &Result<At<Duration>, Reported>,
     report: &mut Report<'_>,
 ) -> Result<Duration, Reported> {
-    let timeout = entries.get(&keys::TIMEOUT, report)?;
+    let timeout = entries.get(&keys::health::TIMEOUT, report)?;
     let Ok(interval) = interval else {
         return Ok(timeout.value);
     };
-    if !entries.has(&keys::TIMEOUT) {
+    if !entries.has(&keys::health::TIMEOUT) {
         return Ok(timeout.value.min(interval.value));
     }
     if timeout.value > interval.value {
@@ -62,12 +62,12 @@ fn read_timeout(
 }
 
 fn read_probe(entries: &Entries, report: &mut Report<'_>) -> Result<Probe, Reported> {
-    let tcp = entries.find(&keys::TCP, report)?;
-    let http = entries.find(&keys::HTTP, report)?;
-    let https = entries.find(&keys::HTTPS, report)?;
-    let host = entries.find(&keys::HOST, report);
-    let status = entries.get(&keys::STATUS, report);
-    let verify = entries.get(&keys::VERIFY, report);
+    let tcp = entries.find(&keys::health::TCP, report)?;
+    let http = entries.find(&keys::health::HTTP, report)?;
+    let https = entries.find(&keys::health::HTTPS, report)?;
+    let host = entries.find(&keys::health::HOST, report);
+    let status = entries.get(&keys::health::STATUS, report);
+    let verify = entries.get(&keys::health::VERIFY, report);
     let kind = match (&tcp, &http, &https) {
         (Some(At { value: false, span }), None, None) => return Err(report.error(span, &TcpFalse)),
         (Some(_), None, None) => None,
@@ -76,13 +76,13 @@ fn read_probe(entries: &Entries, report: &mut Report<'_>) -> Result<Probe, Repor
         _ => return Err(report.error(&entries.span, &NotOneProbe { owner: &entries.owner })),
     };
     let Some((path, tls)) = kind else {
-        refuse(entries, &keys::HOST, "http or https", report)?;
-        refuse(entries, &keys::STATUS, "http or https", report)?;
-        refuse(entries, &keys::VERIFY, "https", report)?;
+        refuse(entries, &keys::health::HOST, "http or https", report)?;
+        refuse(entries, &keys::health::STATUS, "http or https", report)?;
+        refuse(entries, &keys::health::VERIFY, "https", report)?;
         return Ok(Probe::Tcp);
     };
     if tls.is_none() {
-        refuse(entries, &keys::VERIFY, "https", report)?;
+        refuse(entries, &keys::health::VERIFY, "https", report)?;
     }
     let verify = verify?.value;
     Ok(Probe::Http(HttpProbe {

@@ -28,16 +28,16 @@ pub(in crate::config) struct FileKernel {
 impl FileKernel {
     /// Reads everything, then fails if anything was wrong.
     pub(super) fn read(entries: &Entries, report: &mut Report<'_>) -> Result<Self, Reported> {
-        let interfaces = entries.get(&keys::INTERFACES, report);
-        let attach = entries.get(&keys::ATTACH, report);
-        let flows = entries.get(&keys::FLOWS, report);
-        let nat_ports = entries.find(&keys::NAT_PORTS, report);
-        let nat_source = entries.find(&keys::NAT_SOURCE, report);
-        let hash_seed = entries.find(&keys::HASH_SEED, report);
-        let tcp_idle = entries.get(&keys::TCP_IDLE, report);
-        let tcp_closing = entries.get(&keys::TCP_CLOSING, report);
-        let udp_idle = entries.get(&keys::UDP_IDLE, report);
-        let pin_dir = entries.get(&keys::PIN_DIR, report);
+        let interfaces = entries.get(&keys::kernel::INTERFACES, report);
+        let attach = entries.get(&keys::kernel::ATTACH, report);
+        let flows = entries.get(&keys::kernel::FLOWS, report);
+        let nat_ports = entries.find(&keys::kernel::NAT_PORTS, report);
+        let nat_source = entries.find(&keys::kernel::NAT_SOURCE, report);
+        let hash_seed = entries.find(&keys::kernel::HASH_SEED, report);
+        let tcp_idle = entries.get(&keys::kernel::TCP_IDLE, report);
+        let tcp_closing = entries.get(&keys::kernel::TCP_CLOSING, report);
+        let udp_idle = entries.get(&keys::kernel::UDP_IDLE, report);
+        let pin_dir = entries.get(&keys::kernel::PIN_DIR, report);
         Ok(Self {
             interfaces: interfaces?.value,
             attach: attach?.value,
@@ -63,8 +63,8 @@ pub(in crate::config) struct FileAdmin {
 impl FileAdmin {
     /// Reads everything, then fails if anything was wrong.
     pub(super) fn read(entries: &Entries, report: &mut Report<'_>) -> Result<Self, Reported> {
-        let socket = entries.get(&keys::SOCKET, report);
-        let mode = entries.get(&keys::MODE, report);
+        let socket = entries.get(&keys::kernel::SOCKET, report);
+        let mode = entries.get(&keys::kernel::MODE, report);
         Ok(Self { socket: socket?.value, mode: mode?.value })
     }
 }

@@ -1,13 +1,22 @@
 //! `[listener.NAME]`.
 
+use std::fmt;
 use std::net::SocketAddr;
 
-use crate::config::keys;
+use super::limits::read_limits;
+use crate::config::diagnostic::Fact;
+use crate::config::keys::listener::{
+    BIND, FORWARD, HTTP2, KERNEL_BIND, LISTENER_LIMITS, LISTENER_POOL, LOGGED, PROTOCOL, PROXY_PROTOCOL,
+    Spoken, TRUSTED_PROXIES,
+};
 use crate::config::model::{Forward, Protocol};
 use crate::config::reader::Entries;
 use crate::config::report::{At, Report, Reported};
+use crate::config::table::{Key, Kind};
+use crate::config::web::{WebBind, WebLimits, WebListenerConfig};
 
-/// What a listener's table says. Each value stands for itself: one that is wrong does not hide mistakes in others.
+/// What the table of a listener that is balanced in the kernel says. Each value stands for itself: one that is wrong
+/// does not hide mistakes in others.
 #[derive(Debug)]
 pub(in crate::config) struct FileListener {
     pub(in crate::config) name: At<Box<str>>,
@@ -17,15 +26,158 @@ pub(in crate::config) struct FileListener {
     pub(in crate::config) forward: Result<Forward, Reported>,
 }
 
-impl FileListener {
-    /// Reads everything.
+/// What the table of an `http` listener says.
+#[derive(Debug)]
+pub(in crate::config) struct FileWebListener {
+    pub(in crate::config) name: At<Box<str>>,
+    pub(in crate::config) bind: Result<Vec<At<WebBind>>, Reported>,
+    /// All of it, but for what it is bound to.
+    pub(in crate::config) rest: Result<WebListenerConfig, Reported>,
+}
+
+/// One of both.
+#[derive(Debug)]
+pub(super) enum AnyListener {
+    Kernel(FileListener),
+    Web(FileWebListener),
+}
+
+impl AnyListener {
+    /// Reads everything. A listener whose protocol cannot be read is read as one of the kernel.
     pub(super) fn read(name: At<Box<str>>, entries: &Entries, report: &mut Report<'_>) -> Self {
+        match entries.get(&PROTOCOL, report).map(|protocol| protocol.value) {
+            Ok(Spoken::Http) => Self::Web(FileWebListener::read(name, entries, report)),
+            Ok(Spoken::Kernel(protocol)) => {
+                refuse_of_http(entries, report);
+                Self::Kernel(FileListener::read(name, Ok(protocol), entries, report))
+            }
+            Err(reported) => Self::Kernel(FileListener::read(name, Err(reported), entries, report)),
+        }
+    }
+}
+
+impl FileListener {
+    fn read(
+        name: At<Box<str>>,
+        protocol: Result<Protocol, Reported>,
+        entries: &Entries,
+        report: &mut Report<'_>,
+    ) -> Self {
+        let bind = match protocol {
+            Ok(_) => {
+                entries.get(&KERNEL_BIND, report).map(|bind| bind.value.into_iter().filter_map(tcp).collect())
+            }
+            // What is allowed is not known without the protocol.
+            Err(reported) => entries.get(&BIND, report).and(Err(reported)),
+        };
+        // Whether a pool is wanted is not known without the protocol.
+        let pool = match (protocol, entries.has(&LISTENER_POOL)) {
+            (Err(reported), false) => Err(reported),
+            _ => entries.get(&LISTENER_POOL, report),
+        };
         Self {
             name,
-            bind: entries.get(&keys::BIND, report).map(|bind| bind.value),
-            protocol: entries.get(&keys::PROTOCOL, report).map(|protocol| protocol.value),
-            pool: entries.get(&keys::LISTENER_POOL, report),
-            forward: entries.get(&keys::FORWARD, report).map(|forward| forward.value),
+            bind,
+            protocol,
+            pool,
+            forward: entries.get(&FORWARD, report).map(|forward| forward.value),
         }
+    }
+}
+
+impl FileWebListener {
+    fn read(name: At<Box<str>>, entries: &Entries, report: &mut Report<'_>) -> Self {
+        let bind = entries.get(&BIND, report).map(|bind| bind.value);
+        let rest = read_rest(&name.value, entries, report);
+        Self { name, bind, rest }
+    }
+}
+
+/// The address; always there where [`KERNEL_BIND`] was read.
+fn tcp(bind: At<WebBind>) -> Option<At<SocketAddr>> {
+    match bind.value {
+        WebBind::Tcp(address) => Some(At { value: address, span: bind.span }),
+        WebBind::Unix(_) => None,
+    }
+}
+
+fn read_rest(name: &str, entries: &Entries, report: &mut Report<'_>) -> Result<WebListenerConfig, Reported> {
+    let pool = refuse(entries, &LISTENER_POOL, &NotForHttp::Pool, report);
+    let forward = refuse(entries, &FORWARD, &NotForHttp::Forward, report);
+    let http2 = entries.get(&HTTP2, report);
+    let proxy_protocol = entries.get(&PROXY_PROTOCOL, report);
+    let trusted_proxies = entries.find(&TRUSTED_PROXIES, report);
+    let access_log = entries.get(&LOGGED, report);
+    let limits = entries.find(&LISTENER_LIMITS, report).and_then(|limits| match limits {
+        Some(limits) => read_limits(&limits.value, report),
+        None => Ok(WebLimits::default()),
+    });
+    pool?;
+    forward?;
+    let trusted_proxies = trusted_proxies?.map_or_else(Vec::new, |list| list.value);
+    Ok(WebListenerConfig {
+        name: name.into(),
+        bind: Vec::new(),
+        http2: http2?.value,
+        proxy_protocol: proxy_protocol?.value,
+        trusted_proxies: trusted_proxies.into_iter().map(|network| network.value).collect(),
+        limits: limits?,
+        access_log: access_log?.value,
+    })
+}
+
+/// Reports keys that only `http` listeners have.
+fn refuse_of_http(entries: &Entries, report: &mut Report<'_>) {
+    fn one<K: Kind>(entries: &Entries, key: &'static Key<K>, report: &mut Report<'_>) {
+        // Its mistake was reported, and nothing depends on it.
+        let _ = refuse(entries, key, &OnlyForHttp { key: key.name }, report);
+    }
+    one(entries, &HTTP2, report);
+    one(entries, &PROXY_PROTOCOL, report);
+    one(entries, &TRUSTED_PROXIES, report);
+    one(entries, &LOGGED, report);
+    one(entries, &LISTENER_LIMITS, report);
+}
+
+/// Reports a key that is there and has nothing to say.
+fn refuse<K: Kind, F: Fact>(
+    entries: &Entries,
+    key: &'static Key<K>,
+    fact: &F,
+    report: &mut Report<'_>,
+) -> Result<(), Reported> {
+    if entries.has(key) { Err(report.error(&entries.span_of(key), fact)) } else { Ok(()) }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum NotForHttp {
+    #[error("an http listener names no pool: its routes do")]
+    Pool,
+    #[error("forward has a meaning for tcp and udp listeners only")]
+    Forward,
+}
+
+impl Fact for NotForHttp {
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::Pool => "remove it, and add a [[route]] with pool = …".to_owned(),
+            Self::Forward => "remove forward".to_owned(),
+        })
+    }
+}
+
+struct OnlyForHttp {
+    key: &'static str,
+}
+
+impl fmt::Display for OnlyForHttp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} has a meaning for http listeners only", self.key)
+    }
+}
+
+impl Fact for OnlyForHttp {
+    fn help(&self) -> Option<String> {
+        Some(format!("remove {}", self.key))
     }
 }

@@ -4,14 +4,23 @@
 mod health;
 /// `[kernel]` and `[admin]`.
 mod kernel;
+/// `limits = { … }` of a listener.
+mod limits;
 /// `[listener.NAME]`.
 mod listener;
 /// `[pool.NAME]`.
 mod pool;
+/// What a pool does with requests of `http` listeners.
+mod pool_web;
 /// The file's outermost tables.
 mod root;
+/// `[[route]]`.
+mod route;
+/// `[server]` and `[access_log]`.
+mod server;
 
 pub(super) use kernel::{FileAdmin, FileKernel};
-pub(super) use listener::FileListener;
+pub(super) use listener::{FileListener, FileWebListener};
 pub(super) use pool::{FileBackend, FilePool};
 pub(super) use root::File;
+pub(super) use route::FileRoute;

@@ -3,18 +3,26 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::{FileAdmin, FileKernel, FileListener, FilePool};
+use super::listener::AnyListener;
+use super::server::{read_access_log, read_server};
+use super::{FileAdmin, FileKernel, FileListener, FilePool, FileRoute, FileWebListener};
 use crate::config::diagnostic::Fact;
-use crate::config::keys::{ADMIN, KERNEL, LISTENER, POOL, SECTIONS_ELSEWHERE};
+use crate::config::keys::SECTIONS_ELSEWHERE;
+use crate::config::keys::kernel::{ADMIN, KERNEL};
+use crate::config::keys::listener::LISTENER;
+use crate::config::keys::pool::POOL;
+use crate::config::keys::route::ROUTE;
+use crate::config::keys::server::{ACCESS_LOG, SERVER};
 use crate::config::kind::{WrongKind, check_name};
 use crate::config::nearest::nearest;
 use crate::config::node::{Node, Table, Value};
 use crate::config::reader::Entries;
 use crate::config::report::{At, Report, Reported};
 use crate::config::table::Section;
+use crate::config::web::ServerConfig;
 
 /// The names of the outermost tables.
-const TABLES: [&str; 4] = ["kernel", "admin", "listener", "pool"];
+const TABLES: [&str; 7] = ["kernel", "listener", "route", "pool", "server", "access_log", "admin"];
 
 /// The whole file. What could not be read is an `Err`, and was reported.
 #[derive(Debug)]
@@ -22,6 +30,11 @@ pub(in crate::config) struct File {
     pub(in crate::config) kernel: Result<Option<FileKernel>, Reported>,
     pub(in crate::config) admin: Result<FileAdmin, Reported>,
     pub(in crate::config) listeners: Vec<FileListener>,
+    pub(in crate::config) web_listeners: Vec<FileWebListener>,
+    /// The names of all listeners, those that could not be read too.
+    pub(in crate::config) listener_names: Vec<String>,
+    pub(in crate::config) routes: Vec<FileRoute>,
+    pub(in crate::config) server: Result<ServerConfig, Reported>,
     pub(in crate::config) pools: Vec<FilePool>,
     /// The names of all pools, those that could not be read too.
     pub(in crate::config) pool_names: Vec<String>,
@@ -33,27 +46,69 @@ impl File {
         for (key, _) in root.iter() {
             refuse_unknown(&key.value, &key.span, report);
         }
-        let kernel = root.get("kernel").map(|(_, node)| {
-            let entries = Entries::open(&KERNEL, "[kernel]".to_owned(), node, report)?;
-            FileKernel::read(&entries, report)
-        });
-        let admin = match root.get("admin") {
-            Some((_, node)) => Entries::open(&ADMIN, "[admin]".to_owned(), node, report),
-            None => Ok(Entries::absent("[admin]")),
-        };
-        let listeners = named(root, "listener", &LISTENER, report);
+        let kernel = section(root, "kernel", &KERNEL, report);
+        let kernel = kernel.map(|entries| entries.and_then(|entries| FileKernel::read(&entries, report)));
+        let admin = section(root, "admin", &ADMIN, report).unwrap_or_else(|| Ok(Entries::absent("[admin]")));
+        let server =
+            section(root, "server", &SERVER, report).unwrap_or_else(|| Ok(Entries::absent("[server]")));
+        let access_log = section(root, "access_log", &ACCESS_LOG, report);
+        let access_log =
+            access_log.map(|entries| entries.and_then(|entries| read_access_log(&entries, report)));
+        let server = server.and_then(|entries| read_server(&entries, report));
+        let (mut listeners, mut web_listeners) = (Vec::new(), Vec::new());
+        for (name, entries) in named(root, "listener", &LISTENER, report) {
+            match AnyListener::read(name, &entries, report) {
+                AnyListener::Kernel(listener) => listeners.push(listener),
+                AnyListener::Web(listener) => web_listeners.push(listener),
+            }
+        }
         let pools = named(root, "pool", &POOL, report);
         Self {
             kernel: kernel.transpose(),
             admin: admin.and_then(|entries| FileAdmin::read(&entries, report)),
-            listeners: listeners
-                .into_iter()
-                .map(|(name, entries)| FileListener::read(name, &entries, report))
-                .collect(),
+            listeners,
+            web_listeners,
+            listener_names: names(root, "listener"),
+            routes: routes(root, report),
+            server: access_log.transpose().and_then(|access_log| Ok(ServerConfig { access_log, ..server? })),
             pools: pools.into_iter().map(|(name, entries)| FilePool::read(name, &entries, report)).collect(),
             pool_names: names(root, "pool"),
         }
     }
+}
+
+/// A table that is there once, if it is.
+fn section(
+    root: &Table,
+    key: &'static str,
+    section: &'static Section,
+    report: &mut Report<'_>,
+) -> Option<Result<Entries, Reported>> {
+    let (_, node) = root.get(key)?;
+    Some(Entries::open(section, section.title.to_owned(), node, report))
+}
+
+/// The tables `[[route]]`.
+fn routes(root: &Table, report: &mut Report<'_>) -> Vec<FileRoute> {
+    let Some((_, node)) = root.get("route") else {
+        return Vec::new();
+    };
+    let Value::List(tables) = &node.value else {
+        report.error(&node.span, &WrongKind::of("route", "a list of tables", ROUTE.title, &node.value));
+        return Vec::new();
+    };
+    // Routes stand in the order of the file: lines are counted on from one to the next.
+    let (mut line, mut counted) = (1, 0);
+    let mut found = Vec::with_capacity(tables.len());
+    for node in tables {
+        let start = node.span.start;
+        line += report.text(&(counted..start)).bytes().filter(|byte| *byte == b'\n').count();
+        counted = start;
+        if let Ok(entries) = Entries::open(&ROUTE, ROUTE.title.to_owned(), node, report) {
+            found.push(FileRoute::read(&entries, line, report));
+        }
+    }
+    found
 }
 
 /// The tables below `[<key>.NAME]`, by name.
@@ -123,7 +178,7 @@ impl fmt::Display for UnknownTable<'_> {
 
 impl Fact for UnknownTable<'_> {
     fn help(&self) -> Option<String> {
-        let tables = "[kernel], [admin], [listener.NAME], [pool.NAME]";
+        let tables = "[kernel], [listener.NAME], [[route]], [pool.NAME], [server], [access_log], [admin]";
         Some(match nearest(self.name, TABLES) {
             Some(name) => format!("did you mean {name:?}? Tables are: {tables}"),
             None => format!("tables are: {tables}"),
@@ -138,7 +193,7 @@ struct NotInThisBuild<'a> {
 
 impl fmt::Display for NotInThisBuild<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: this build balances tcp and udp in the kernel, and nothing else yet", self.name)
+        write!(f, "{:?}: this build does not know it yet", self.name)
     }
 }
 

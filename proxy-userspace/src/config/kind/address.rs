@@ -1,14 +1,15 @@
 //! Addresses to bind, of backends, and of the balancer itself.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use serde_json::{Value as Json, json};
 
 use super::wrong::{text, wrong_value};
-use crate::config::address::{BackendAddr, Endpoint, NotAnAddress};
+use crate::config::address::{BackendAddr, Endpoint, NotAnAddress, unix_path};
 use crate::config::report::{Report, Reported};
 use crate::config::table::{Kind, Place};
+use crate::config::web::WebBind;
 
 /// Why an address will not do, though it is one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -81,27 +82,54 @@ fn parse(
     }
 }
 
-/// An address and port that clients connect to.
+/// Where clients connect to: an address and port, or a Unix socket.
 #[derive(Debug)]
-pub(in crate::config) struct Bind;
+pub(in crate::config) struct Bind {
+    /// Only what packets are sent to: no wildcards, no loopback addresses, no Unix sockets.
+    pub(in crate::config) packets: bool,
+}
 
 impl Kind for Bind {
-    type Value = SocketAddr;
+    type Value = WebBind;
 
-    fn read(&self, place: Place<'_>, report: &mut Report<'_>) -> Result<SocketAddr, Reported> {
-        let address = parse(place, &self.wanted(), "203.0.113.10:443", report)?;
+    fn read(&self, place: Place<'_>, report: &mut Report<'_>) -> Result<WebBind, Reported> {
+        let example = "203.0.113.10:443";
+        let text = text(place, &self.wanted(), &format!("{example:?}"), report)?;
+        if let Some(path) = text.strip_prefix(Endpoint::UNIX) {
+            return self.read_unix(path, place, report);
+        }
+        let address = text.parse::<BackendAddr>().map_err(|reason: NotAnAddress| {
+            wrong_value(place, &reason, Some(format!("write it as: {example:?}")), report)
+        })?;
+        let counts = |unfit: &Unfit| self.packets || !matches!(unfit, Unfit::Loopback | Unfit::Wildcard);
+        let port_zero = (address.port == Some(0)).then_some(Unfit::PortZero);
+        if let Some(unfit) = unfit(address.ip).filter(counts).or(port_zero) {
+            return Err(refuse(place, address.ip, address.port, unfit, report));
+        }
         match address.port {
-            Some(port) => Ok(address.at(port)),
+            Some(port) => Ok(WebBind::Tcp(address.at(port))),
             None => Err(refuse(place, address.ip, None, Unfit::NoPort, report)),
         }
     }
 
     fn wanted(&self) -> String {
-        "an address with a port".to_owned()
+        "an address with a port, or \"unix:/path\"".to_owned()
     }
 
     fn schema(&self) -> Json {
-        json!({ "type": "string", "pattern": "^([0-9.]+|\\[[0-9a-fA-F:.]+\\]):[0-9]{1,5}$" })
+        json!({ "type": "string", "pattern": "^(unix:/.+|([0-9.]+|\\[[0-9a-fA-F:.]+\\]):[0-9]{1,5})$" })
+    }
+}
+
+impl Bind {
+    fn read_unix(&self, path: &str, place: Place<'_>, report: &mut Report<'_>) -> Result<WebBind, Reported> {
+        if self.packets {
+            let help = Some("a tcp or udp listener is bound to addresses: \"203.0.113.10:443\"".to_owned());
+            return Err(wrong_value(place, &"no packets are sent to a Unix socket", help, report));
+        }
+        unix_path(path).map(WebBind::Unix).map_err(|reason| {
+            wrong_value(place, &reason, Some("write it as: \"unix:/run/web.sock\"".to_owned()), report)
+        })
     }
 }
 

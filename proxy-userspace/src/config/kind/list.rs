@@ -70,4 +70,8 @@ impl<K: Kind> Kind for OneOrMore<K> {
     fn schema(&self) -> Json {
         json!({ "anyOf": [self.0.of.schema(), self.0.schema()] })
     }
+
+    fn section(&self) -> Option<&'static Section> {
+        self.0.section()
+    }
 }

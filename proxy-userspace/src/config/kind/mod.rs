@@ -2,10 +2,20 @@
 
 /// Addresses to bind, of backends, and of the balancer itself.
 mod address;
+/// What answers have, and what is decided by it.
+mod answer;
 /// Lists.
 mod list;
+/// Tables whose keys are names that the user gives.
+mod map;
 /// Numbers, durations, ports and statuses: everything with a range.
 mod number;
+/// Texts that a function reads.
+mod parsed;
+/// What requests have: hosts, paths, methods, fields, networks of clients.
+mod request;
+/// Numbers of bytes.
+mod size;
 /// Texts: paths, names, file modes.
 mod text;
 /// Words from a fixed set.
@@ -14,8 +24,15 @@ mod words;
 mod wrong;
 
 pub(super) use address::{BackendAddress, Bind, HostAddress};
+pub(super) use answer::{AccessLogTo, Condition, Failure, RetryOn, Status, TextOrFlag};
 pub(super) use list::{List, OneOrMore};
+pub(super) use map::{Map, Named};
 pub(super) use number::{Flag, Lasting, Number, Port, PortRange, Share, StatusRange};
+pub(super) use parsed::Parsed;
+pub(super) use request::{
+    COOKIE_NAME, FIELD_NAME, FIELD_VALUE, HOST_PATTERN, LOCATION, METHOD, NETWORK, PATH, REGEX, TEXT,
+};
+pub(super) use size::Size;
 pub(super) use text::{FileMode, HostName, HttpPath, Interface, Name, Path, SocketPath, check_name};
 pub(super) use words::{Word, Words};
 pub(super) use wrong::WrongKind;

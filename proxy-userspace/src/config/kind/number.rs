@@ -230,7 +230,7 @@ impl Kind for StatusRange {
 }
 
 /// A value outside of its range.
-struct NotFrom<T>(T, T);
+pub(super) struct NotFrom<T>(pub(super) T, pub(super) T);
 
 impl<T: fmt::Display> fmt::Display for NotFrom<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

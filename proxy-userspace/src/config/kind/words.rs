@@ -71,8 +71,8 @@ impl Fact for NotOneOf<'_> {
     fn help(&self) -> Option<String> {
         let allowed = list(self.allowed.iter().copied());
         Some(match nearest(self.word, self.allowed.iter().copied()) {
-            Some(word) => format!("did you mean {word:?}? Allowed: {allowed}"),
-            None => format!("allowed: {allowed}"),
+            Some(word) if self.why.is_none() => format!("did you mean {word:?}? Allowed: {allowed}"),
+            _ => format!("allowed: {allowed}"),
         })
     }
 }

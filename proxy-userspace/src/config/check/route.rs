@@ -1,0 +1,199 @@
+//! Routes against listeners, pools and each other.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use crate::config::diagnostic::Fact;
+use crate::config::file::{File, FileRoute};
+use crate::config::name::ListenerName;
+use crate::config::nearest::{list, nearest};
+use crate::config::report::{At, Report, Reported};
+use crate::config::web::RouteConfig;
+
+/// Everything about routes.
+pub(super) fn check(file: &File, report: &mut Report<'_>) {
+    let web: HashSet<&str> = file.web_listeners.iter().map(|listener| &*listener.name.value).collect();
+    let known: HashSet<&str> = file.listener_names.iter().map(String::as_str).collect();
+    let pools: HashSet<&str> = file.pool_names.iter().map(String::as_str).collect();
+    for route in &file.routes {
+        for listener in route.listeners.iter().flatten().flatten() {
+            if !known.contains(&*listener.value) {
+                report.error(
+                    &listener.span,
+                    &NoSuchListener { name: &listener.value, known: &file.listener_names },
+                );
+            } else if !web.contains(&*listener.value) && !unread(file, &listener.value) {
+                report.error(&listener.span, &NoRequests { name: &listener.value });
+            }
+        }
+        if let Ok(Some(pool)) = &route.pool
+            && !pools.contains(&*pool.value)
+        {
+            report.error(&pool.span, &NoSuchPool { pool: &pool.value, pools: &file.pool_names });
+        }
+    }
+    check_names(&file.routes, report);
+    let all_read = file.listeners.iter().all(|listener| listener.protocol.is_ok());
+    if let (true, true, Some(first)) = (web.is_empty(), all_read, file.routes.first()) {
+        report.error(&first.span, &NoWebListener);
+    }
+    warn_of_unrouted(file, report);
+}
+
+/// A listener whose protocol could not be read may be an `http` one.
+fn unread(file: &File, name: &str) -> bool {
+    let kernel = |listener: &&crate::config::file::FileListener| &*listener.name.value == name;
+    file.listeners.iter().find(kernel).is_none_or(|listener| listener.protocol.is_err())
+}
+
+/// Names of routes are given once, and none is that of a route without one.
+fn check_names(routes: &[FileRoute], report: &mut Report<'_>) {
+    let mut taken: HashMap<&str, usize> = HashMap::new();
+    for (index, route) in routes.iter().enumerate() {
+        let Ok(Some(name)) = &route.name else {
+            continue;
+        };
+        if let Some(other) = taken.insert(&name.value, index) {
+            report.error(&name.span, &NameTwice { name: &name.value, other });
+        } else if let Some(number) = name.value.strip_prefix("route-").and_then(|n| n.parse::<usize>().ok())
+            && number.checked_sub(1) != Some(index)
+            && number.checked_sub(1).and_then(|at| routes.get(at)).is_some_and(|r| matches!(r.name, Ok(None)))
+        {
+            report.error(&name.span, &NameTwice { name: &name.value, other: number - 1 });
+        }
+    }
+}
+
+/// A listener without a route answers everything with 404.
+fn warn_of_unrouted(file: &File, report: &mut Report<'_>) {
+    if file.routes.iter().any(|route| route.listeners.as_ref().is_ok_and(Option::is_none)) {
+        return;
+    }
+    let routed: HashSet<&str> = file
+        .routes
+        .iter()
+        .flat_map(|route| route.listeners.iter().flatten().flatten())
+        .map(|at| &*at.value)
+        .collect();
+    for listener in file.web_listeners.iter().filter(|listener| !routed.contains(&*listener.name.value)) {
+        report.warn(&listener.name.span, &NoRoute { name: &listener.name.value });
+    }
+}
+
+/// What routes mean, in the order of the file.
+pub(super) fn resolve(routes: Vec<FileRoute>, web: &[ListenerName]) -> Result<Vec<RouteConfig>, Reported> {
+    let known: HashMap<&str, &ListenerName> = web.iter().map(|name| (name.as_str(), name)).collect();
+    let named = |At { value, .. }: &At<Box<str>>| {
+        known.get(&**value).map_or_else(|| ListenerName::from(&**value), |name| (*name).clone())
+    };
+    let resolve = |(index, route): (usize, FileRoute)| {
+        let name = route.name?.map_or_else(|| format!("route-{}", index + 1).into(), |name| name.value);
+        let mut listeners: Vec<ListenerName> = match &route.listeners? {
+            Some(names) => names.iter().map(named).collect(),
+            None => web.to_vec(),
+        };
+        listeners.dedup();
+        route.pool?;
+        Ok(RouteConfig { name, listeners, ..route.rest? })
+    };
+    routes.into_iter().enumerate().map(resolve).collect()
+}
+
+struct NoSuchListener<'a> {
+    name: &'a str,
+    known: &'a [String],
+}
+
+impl fmt::Display for NoSuchListener<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the route names the listener {:?}, and there is none of that name", self.name)
+    }
+}
+
+impl Fact for NoSuchListener<'_> {
+    fn help(&self) -> Option<String> {
+        let known = || self.known.iter().map(String::as_str);
+        Some(match nearest(self.name, known()) {
+            Some(name) => format!("did you mean {name:?}?"),
+            None if self.known.is_empty() => format!("add a [listener.{}]", self.name),
+            None => format!("add a [listener.{}]; listeners are: {}", self.name, list(known())),
+        })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("listener {name:?} is balanced in the kernel, and has no requests that could be routed")]
+struct NoRequests<'a> {
+    name: &'a str,
+}
+
+impl Fact for NoRequests<'_> {
+    fn help(&self) -> Option<String> {
+        Some("name an http listener, or give this one protocol = \"http\"".to_owned())
+    }
+}
+
+struct NoSuchPool<'a> {
+    pool: &'a str,
+    pools: &'a [String],
+}
+
+impl fmt::Display for NoSuchPool<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the route names the pool {:?}, and there is none of that name", self.pool)
+    }
+}
+
+impl Fact for NoSuchPool<'_> {
+    fn help(&self) -> Option<String> {
+        let known = || self.pools.iter().map(String::as_str);
+        Some(match nearest(self.pool, known()) {
+            Some(name) => format!("did you mean {name:?}?"),
+            None if self.pools.is_empty() => format!("add a [pool.{}]", self.pool),
+            None => format!("add a [pool.{}]; pools are: {}", self.pool, list(known())),
+        })
+    }
+}
+
+struct NameTwice<'a> {
+    name: &'a str,
+    /// Counted from 0.
+    other: usize,
+}
+
+impl fmt::Display for NameTwice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the name {:?} belongs to route {} of the file", self.name, self.other + 1)
+    }
+}
+
+impl Fact for NameTwice<'_> {
+    fn help(&self) -> Option<String> {
+        Some(
+            "give each route a name of its own; one without a name is called route-N, by its place"
+                .to_owned(),
+        )
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("there is a route, and no http listener whose requests it could be for")]
+struct NoWebListener;
+
+impl Fact for NoWebListener {
+    fn help(&self) -> Option<String> {
+        Some("add one: [listener.web] bind = \"0.0.0.0:80\", protocol = \"http\"".to_owned())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("listener {name:?} has no route: each of its requests is answered 404")]
+struct NoRoute<'a> {
+    name: &'a str,
+}
+
+impl Fact for NoRoute<'_> {
+    fn help(&self) -> Option<String> {
+        Some(format!("add a [[route]] with listener = {:?}, or without listener", self.name))
+    }
+}

@@ -1,0 +1,35 @@
+//! Every key of `proxy.toml`, once: name, kind, default, meaning, example.
+
+/// `health = { … }`.
+pub(super) mod health;
+/// `[kernel]` and `[admin]`.
+pub(super) mod kernel;
+/// `limits = { … }` of a listener.
+pub(super) mod limits;
+/// `[listener.NAME]`.
+pub(super) mod listener;
+/// `[pool.NAME]`.
+pub(super) mod pool;
+/// What a pool does with requests.
+pub(super) mod pool_web;
+/// `[[route]]`.
+pub(super) mod route;
+/// `[server]` and `[access_log]`.
+pub(super) mod server;
+
+use super::table::Section;
+
+/// The tables of the file, in the order of the reference.
+pub(super) static SECTIONS: [&Section; 7] = [
+    &kernel::KERNEL,
+    &listener::LISTENER,
+    &route::ROUTE,
+    &pool::POOL,
+    &server::SERVER,
+    &server::ACCESS_LOG,
+    &kernel::ADMIN,
+];
+
+/// Tables that later versions have, and this one says so.
+pub(super) const SECTIONS_ELSEWHERE: [(&str, &str); 2] =
+    [("acme", "certificates are for protocol \"https\""), ("limit", "limits are not enforced yet")];
