@@ -17,6 +17,8 @@ pub mod cut;
 mod date;
 /// What proxies before this one say of a client.
 mod forwarded;
+/// HTTP/2 with clients.
+pub mod h2;
 /// What answers requests, as what serves a connection sees it.
 pub mod handler;
 /// Fields that say who a request is from and which way it came.

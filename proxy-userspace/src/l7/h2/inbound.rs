@@ -1,0 +1,175 @@
+//! The body of a request between the frames that carry it and who reads it.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+
+use crate::l7::cut::BodyError;
+
+/// What has come and was not read yet. Holds no more than the stream's window.
+#[derive(Debug)]
+pub struct Inbound {
+    state: RefCell<State>,
+    /// Woken when something was read, or will not be: windows may open.
+    driver: Waker,
+}
+
+#[derive(Debug)]
+struct State {
+    buffer: BytesMut,
+    /// Bytes until the end, as declared.
+    left: Option<u64>,
+    end: End,
+    reader: Option<Waker>,
+    /// Bytes that were read, and that the window does not know of.
+    read: usize,
+    gone: bool,
+}
+
+#[derive(Debug)]
+enum End {
+    Open,
+    Trailers(HeaderMap),
+    Ended,
+    Failed(BodyError),
+}
+
+impl Inbound {
+    /// Of a body of `length`, if that is declared.
+    pub fn new(length: Option<u64>, driver: Waker) -> Rc<Self> {
+        let (buffer, end) = (BytesMut::new(), End::Open);
+        Rc::new(Self {
+            state: RefCell::new(State { buffer, left: length, end, reader: None, read: 0, gone: false }),
+            driver,
+        })
+    }
+
+    /// What reads it.
+    pub fn body(self: &Rc<Self>) -> InboundBody {
+        InboundBody(Rc::clone(self))
+    }
+
+    /// Data has come. Gives the bytes that nobody will read.
+    pub fn push(&self, data: &[u8]) -> usize {
+        let mut state = self.state.borrow_mut();
+        if state.gone {
+            return data.len();
+        }
+        state.buffer.extend_from_slice(data);
+        state.wake();
+        0
+    }
+
+    /// The body is whole.
+    pub fn finish(&self, trailers: Option<HeaderMap>) {
+        self.close(trailers.map_or(End::Ended, End::Trailers));
+    }
+
+    /// The body will not be whole.
+    pub fn fail(&self, error: BodyError) {
+        self.close(End::Failed(error));
+    }
+
+    /// Takes the number of bytes that were read since.
+    pub fn take_read(&self) -> usize {
+        std::mem::take(&mut self.state.borrow_mut().read)
+    }
+
+    /// Whether its reader waits for the peer.
+    pub fn is_awaited(&self) -> bool {
+        let state = self.state.borrow();
+        !state.gone && state.buffer.is_empty() && matches!(state.end, End::Open) && state.reader.is_some()
+    }
+
+    fn close(&self, end: End) {
+        let mut state = self.state.borrow_mut();
+        if matches!(state.end, End::Open) {
+            state.end = end;
+            state.wake();
+        }
+    }
+
+    /// The next of it; none: it is whole.
+    pub fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut state = self.state.borrow_mut();
+        if let End::Failed(error) = state.end {
+            return Poll::Ready(Some(Err(error)));
+        }
+        if !state.buffer.is_empty() {
+            let data = state.buffer.split().freeze();
+            state.read += data.len();
+            state.left = state.left.map(|left| left.saturating_sub(data.len() as u64));
+            drop(state);
+            self.driver.wake_by_ref();
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        match std::mem::replace(&mut state.end, End::Ended) {
+            End::Trailers(trailers) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            End::Open => {
+                state.end = End::Open;
+                if !state.reader.as_ref().is_some_and(|reader| reader.will_wake(context.waker())) {
+                    state.reader = Some(context.waker().clone());
+                }
+                Poll::Pending
+            }
+            End::Ended | End::Failed(_) => Poll::Ready(None),
+        }
+    }
+}
+
+impl State {
+    fn wake(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+/// The reading end.
+#[derive(Debug)]
+pub struct InboundBody(Rc<Inbound>);
+
+impl http_body::Body for InboundBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.0.poll_next(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let state = self.0.state.borrow();
+        state.buffer.is_empty() && matches!(state.end, End::Ended)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let state = self.0.state.borrow();
+        match (state.left, &state.end) {
+            (Some(left), _) => SizeHint::with_exact(left),
+            (None, End::Ended | End::Trailers(_)) => SizeHint::with_exact(state.buffer.len() as u64),
+            _ => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for InboundBody {
+    fn drop(&mut self) {
+        let mut state = self.0.state.borrow_mut();
+        state.gone = true;
+        state.read += state.buffer.len();
+        state.buffer = BytesMut::new();
+        let matters = state.read > 0;
+        drop(state);
+        if matters {
+            self.0.driver.wake_by_ref();
+        }
+    }
+}
