@@ -1,5 +1,7 @@
 //! Which request goes where: routes compile to an immutable graph. Pure: no socket, no clock.
 
+/// Records in one piece of memory.
+mod arena;
 /// The canonical form of a path.
 mod canonical;
 /// The rules of one route, compiled.
@@ -12,10 +14,14 @@ mod entry;
 mod explain;
 /// The one form of a host that everything compares.
 mod host;
+/// The host patterns of one listener.
+mod hosts;
 /// Whether conditions follow from others.
 mod implied;
 /// The routes of one host pattern.
 mod paths;
+/// Regular expressions over paths.
+mod pattern;
 /// What is asked of the router.
 mod query;
 /// Which route wins when several match.

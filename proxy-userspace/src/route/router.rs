@@ -2,11 +2,16 @@
 
 use std::collections::HashMap;
 
+use super::arena::Writer;
 use super::compiled::{CompileError, Compiled};
-use super::paths::Paths;
+use super::condition::Conditions;
+use super::entry::{Entry, RouteRef};
+use super::hosts::Hosts;
+use super::paths;
+use super::pattern::Patterns;
 use super::query::Query;
 use super::rank::{Rank, Ranks};
-use super::rule::{PathRule, Regexes};
+use super::rule::Regexes;
 use crate::config::{HostPattern, ListenerName, RouteConfig};
 
 /// The routes of a configuration, compiled.
@@ -16,8 +21,12 @@ use crate::config::{HostPattern, ListenerName, RouteConfig};
 /// then none or `path = "/"`), then which has more further conditions, then which stands first in the file.
 #[derive(Debug)]
 pub struct Router {
-    listeners: HashMap<ListenerName, Hosts>,
-    routes: Box<[Compiled]>,
+    /// By name.
+    listeners: Box<[(ListenerName, Hosts)]>,
+    /// What host patterns have, and the trees of paths.
+    records: Box<[u8]>,
+    patterns: Patterns,
+    routes: Box<[Route]>,
 }
 
 /// The route of a request.
@@ -27,18 +36,15 @@ pub struct Match {
     pub route: u32,
 }
 
-#[derive(Debug, Default)]
-struct Hosts {
-    exact: HashMap<Box<str>, Paths>,
-    /// By what follows `*.`.
-    wildcard: HashMap<Box<str>, Paths>,
-    /// Labels of the longest of them.
-    labels: usize,
-    every: Option<Paths>,
+#[derive(Debug)]
+struct Route {
+    conditions: Option<Box<Conditions>>,
+    /// Its pattern names an escape: a path that has it is meant.
+    escape: bool,
 }
 
 /// Routes of a listener, by host pattern.
-type ByHost<'a> = HashMap<Option<&'a HostPattern>, Vec<(Rank, PathRule)>>;
+type ByHost<'a> = HashMap<Option<&'a HostPattern>, Vec<(Rank, Entry)>>;
 
 impl Router {
     /// Compiles routes.
@@ -49,21 +55,28 @@ impl Router {
         let ranks = Ranks::of(routes);
         let mut regexes = Regexes::default();
         let mut compiled = Vec::with_capacity(routes.len());
-        let mut listeners: HashMap<ListenerName, ByHost<'_>> = HashMap::new();
+        let mut by_listener: HashMap<&ListenerName, ByHost<'_>> = HashMap::new();
         for (index, route) in (0..).zip(routes) {
             let rules = Compiled::new(route, &mut regexes)?;
             let rank = ranks.rank(index, route, &rules.path);
+            let reference = RouteRef::new(index, rules.conditions.is_some());
             for listener in &route.listeners {
-                let hosts = listeners.entry(listener.clone()).or_default();
+                let hosts = by_listener.entry(listener).or_default();
                 let every = route.hosts.is_empty().then_some(None);
                 for host in every.into_iter().chain(route.hosts.iter().map(Some)) {
-                    hosts.entry(host).or_default().push((rank, rules.path.clone()));
+                    let entry = Entry { place: 0, route: reference, path: rules.path.clone() };
+                    hosts.entry(host).or_default().push((rank, entry));
                 }
             }
-            compiled.push(rules);
+            compiled.push(Route { escape: rules.path.has_escape(), conditions: rules.conditions });
         }
-        let listeners = listeners.into_iter().map(|(name, hosts)| (name, Hosts::new(hosts))).collect();
-        Ok(Self { listeners, routes: compiled.into() })
+        let (mut records, mut patterns) = (Writer::default(), Patterns::default());
+        let mut listeners: Vec<_> = by_listener
+            .into_iter()
+            .map(|(name, hosts)| (name.clone(), Hosts::new(ordered(hosts), &mut records, &mut patterns)))
+            .collect();
+        listeners.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(Self { listeners: listeners.into(), records: records.finish(), patterns, routes: compiled.into() })
     }
 
     /// The route of a request.
@@ -71,55 +84,41 @@ impl Router {
     /// A path that some servers read in another way than it is written (`/a%2Fb`) has a route only if that is the
     /// route of the other reading too, or names the escape: else rules for `/a/` would be passed by.
     pub fn find(&self, request: &Query<'_>) -> Option<Match> {
-        let hosts = self.listeners.get(request.listener)?;
+        let listener =
+            self.listeners.binary_search_by(|(name, _)| name.as_str().cmp(request.listener)).ok()?;
+        let hosts = &self.listeners[listener].1;
         let route = self.find_path(hosts, request, request.target.path())?;
         if let Some(other) = request.target.other_reading()
-            && !self.routes[route as usize].path.has_escape()
+            && !self.routes[route.index() as usize].escape
             && self.find_path(hosts, request, &other) != Some(route)
         {
             return None;
         }
-        Some(Match { route })
+        Some(Match { route: route.index() })
     }
 
-    fn find_path(&self, hosts: &Hosts, request: &Query<'_>, path: &str) -> Option<u32> {
-        let accepts = |route: u32| {
-            let conditions = self.routes[route as usize].conditions.as_ref();
-            conditions.is_none_or(|conditions| conditions.refusal(request).is_none())
+    fn find_path(&self, hosts: &Hosts, request: &Query<'_>, path: &str) -> Option<RouteRef> {
+        let mut accepts = |route: RouteRef| {
+            !route.is_conditional()
+                || self.routes[route.index() as usize]
+                    .conditions
+                    .as_ref()
+                    .is_none_or(|conditions| conditions.refusal(request).is_none())
         };
-        hosts.matching(request.host).find_map(|paths| paths.find(path, accepts))
+        hosts.matching(&self.records, request.host).find_map(|routes| {
+            paths::find(&self.records, routes, path.as_bytes(), &self.patterns, &mut accepts)
+        })
     }
 }
 
-impl Hosts {
-    fn new(patterns: ByHost<'_>) -> Self {
-        let mut hosts = Self::default();
-        for (pattern, routes) in patterns {
-            let paths = Paths::new(routes);
-            match pattern {
-                None => hosts.every = Some(paths),
-                Some(HostPattern::Exact(name)) => {
-                    hosts.exact.insert(name.clone(), paths);
-                }
-                Some(HostPattern::Wildcard(suffix)) => {
-                    hosts.labels = hosts.labels.max(suffix.split('.').count());
-                    hosts.wildcard.insert(suffix.clone(), paths);
-                }
-            }
-        }
-        hosts
-    }
-
-    /// Those whose pattern the host is, the most specific first.
-    fn matching<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a Paths> + 'a {
-        let wildcards = suffixes(host, self.labels).filter_map(|suffix| self.wildcard.get(suffix));
-        self.exact.get(host).into_iter().chain(wildcards).chain(self.every.as_ref())
-    }
-}
-
-/// What may follow `*.` in a wildcard that the host is, of at most so many labels, the longest first.
-fn suffixes(host: &str, labels: usize) -> impl Iterator<Item = &str> {
-    let dots = host.bytes().filter(|&byte| byte == b'.').count();
-    let all = host.bytes().enumerate().filter(|(_, byte)| *byte == b'.').map(|(at, _)| &host[at + 1..]);
-    all.skip(dots.saturating_sub(labels))
+/// Routes in the order of their ranks, each once. Host patterns in a fixed order, so that a graph is always the same.
+fn ordered(hosts: ByHost<'_>) -> Vec<(Option<&HostPattern>, Vec<Entry>)> {
+    let mut ordered: Vec<_> = hosts.into_iter().collect();
+    ordered.sort_unstable_by_key(|(pattern, _)| *pattern);
+    let entries = |mut routes: Vec<(Rank, Entry)>| {
+        routes.sort_by_key(|(rank, _)| *rank);
+        routes.dedup_by_key(|(rank, _)| *rank);
+        (0..).zip(routes).map(|(place, (_, entry))| Entry { place, ..entry }).collect()
+    };
+    ordered.into_iter().map(|(pattern, routes)| (pattern, entries(routes))).collect()
 }

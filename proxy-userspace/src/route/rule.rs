@@ -71,18 +71,8 @@ impl PathRule {
         match self {
             Self::Any => true,
             Self::Exact(exact) => path == &**exact,
-            Self::Prefix(prefix) => {
-                path.strip_prefix(&**prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            }
+            Self::Prefix(prefix) => is_within(path.as_bytes(), prefix.as_bytes()),
             Self::Regex(regex) => regex.is_match(path.as_bytes()),
-        }
-    }
-
-    /// The text of a regular expression.
-    pub(super) fn regex(&self) -> Option<&str> {
-        match self {
-            Self::Regex(regex) => Some(regex.as_str()),
-            Self::Any | Self::Exact(_) | Self::Prefix(_) => None,
         }
     }
 
@@ -94,6 +84,11 @@ impl PathRule {
             Self::Regex(regex) => regex.as_str().contains('%'),
         }
     }
+}
+
+/// Whether a path is `prefix`, or goes on below it.
+pub(super) fn is_within(path: &[u8], prefix: &[u8]) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
 }
 
 fn canonical(path: &str) -> Result<Box<str>, BadTarget> {
