@@ -17,6 +17,8 @@ pub mod cut;
 mod date;
 /// What proxies before this one say of a client.
 mod forwarded;
+/// HTTP/1.1 with clients and backends.
+pub mod h1;
 /// HTTP/2 with clients.
 pub mod h2;
 /// What answers requests, as what serves a connection sees it.
