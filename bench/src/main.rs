@@ -9,6 +9,8 @@ mod harness;
 mod http;
 /// Nanoseconds a packet of the kernel path.
 mod kernel;
+/// What a look-up among routes costs.
+mod route;
 /// What is printed.
 mod say;
 /// What the kernel path is measured with: a namespace, listeners, flows.
@@ -20,8 +22,9 @@ fn main() -> anyhow::Result<ExitCode> {
     match name {
         "kernel" => kernel::run(rest.first().map_or("", String::as_str)),
         "http" => http::run(rest),
+        "route" => route::run(),
         // One of the peers: started by `http`.
         "bare-hyper" => http::bare::run(rest).map(|()| ExitCode::SUCCESS),
-        other => anyhow::bail!("no bench is called {other:?}; there are: kernel http"),
+        other => anyhow::bail!("no bench is called {other:?}; there are: kernel http route"),
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use std::process::Command;
 
 /// Runs bench/ with these arguments: `kernel` measures the kernel path, packet by packet; `http` measures requests beside
-/// other proxies.
+/// other proxies; `route` measures look-ups among routes.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if arguments.first().is_some_and(|name| name == "http") {
         setup::run(Need::Test)?;
