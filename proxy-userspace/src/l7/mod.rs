@@ -5,6 +5,8 @@
 mod accept;
 /// Routes that are answered here: redirects and fixed answers.
 pub mod answer;
+/// What a pool that is balanced by a key takes of a request.
+mod balance_key;
 /// A body on its way.
 pub mod body;
 /// Why the proxy answers by itself.
@@ -15,6 +17,8 @@ pub mod crowd;
 pub mod cut;
 /// The Date of answers.
 mod date;
+/// A request on its way to a pool.
+pub mod forward;
 /// What proxies before this one say of a client.
 mod forwarded;
 /// HTTP/1.1 with clients and backends.
@@ -29,14 +33,20 @@ pub mod headers;
 pub mod leave;
 /// What happens to requests and answers of a route on their way.
 pub mod middleware;
+/// Connections to backends.
+pub mod origin;
 /// How a client is presented to backends.
 mod presented;
 /// What clients are told for whom there is no place.
 mod refuse;
+/// A request's body, kept as far as it may have to be sent again.
+mod replay;
 /// A request and its answer, whatever version of HTTP they came in.
 pub mod request;
 /// Answers of the proxy itself.
 pub mod respond;
+/// What is tried again.
+mod retry;
 /// The way of a request: ordered stages.
 mod service;
 /// What workers serve by.
@@ -46,6 +56,8 @@ pub mod template;
 /// Requests for tests.
 #[cfg(test)]
 mod testing;
+/// The time that an exchange may take as a whole.
+mod timeout;
 /// Bytes both ways, without HTTP.
 pub mod tunnel;
 /// What one worker has.

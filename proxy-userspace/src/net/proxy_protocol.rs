@@ -137,7 +137,10 @@ fn read_v2(bytes: &[u8]) -> Result<Header, NoHeader> {
     Ok(Header { length: V2_FIXED + rest, addresses })
 }
 
-fn v2_addresses(block: &[u8], ip: fn(&[u8]) -> Option<(IpAddr, &[u8])>) -> Result<Addresses, NoHeader> {
+/// Takes an address from the begin of a block.
+type TakeIp = fn(&[u8]) -> Option<(IpAddr, &[u8])>;
+
+fn v2_addresses(block: &[u8], ip: TakeIp) -> Result<Addresses, NoHeader> {
     let read = || {
         let (from, rest) = ip(block)?;
         let (to, rest) = ip(rest)?;

@@ -141,7 +141,8 @@ fn a_retry_goes_elsewhere_if_there_is_an_elsewhere() {
         let pool = pool(&[1, 1], balance);
         for _ in 0..20 {
             let first = Arc::clone(enter(&pool).backend());
-            let second = Arc::clone(pool.enter(&ask(), &[first.clone()]).unwrap().unwrap().backend());
+            let second =
+                Arc::clone(pool.enter(&ask(), std::slice::from_ref(&first)).unwrap().unwrap().backend());
             assert_ne!(first.id, second.id);
             assert!(pool.enter(&ask(), &[first, second]).unwrap().is_some());
         }

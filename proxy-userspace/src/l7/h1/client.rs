@@ -194,7 +194,7 @@ impl<S: Stream> Exchange<S> {
             if asked.is_empty() || !asked.eq_ignore_ascii_case(given) || !self.message.is_done() {
                 return Err(SendError::Answer(Fault::Switched));
             }
-            Body::tunnel(Box::new(FarEnd::new(self.link, self.buffer, terms.idle_timeout)))
+            Body::tunnel(Box::new(FarEnd::new(self.link, self.buffer, terms.idle_timeout, keep)))
         } else {
             let (length, keep_alive) = (head.length, head.keep_alive && self.refused.is_none());
             self.body(length, keep_alive, terms, keep)?

@@ -1,5 +1,6 @@
 //! A connection to a backend after its 101: bytes both ways.
 
+use std::fmt;
 use std::io::IoSlice;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,23 +13,30 @@ use crate::l7::tunnel::Tunnel;
 use crate::net::stream::Stream;
 
 /// A connection to a backend after its 101.
-#[derive(Debug)]
-pub(super) struct FarEnd<S> {
+pub(super) struct FarEnd<S, K> {
     link: Link<S>,
     /// What was read with the 101.
     buffer: BytesMut,
     idle: Duration,
+    /// What would have got the connection for other requests: it knows by its end that there is none.
+    _keep: K,
 }
 
-impl<S: Stream> FarEnd<S> {
+impl<S: Stream, K> FarEnd<S, K> {
     /// `buffer` was read already; the tunnel ends when nothing moves either way for `idle`.
-    pub(super) fn new(mut link: Link<S>, buffer: BytesMut, idle: Duration) -> Self {
+    pub(super) fn new(mut link: Link<S>, buffer: BytesMut, idle: Duration, keep: K) -> Self {
         link.moved();
-        Self { link, buffer, idle }
+        Self { link, buffer, idle, _keep: keep }
     }
 }
 
-impl<S: Stream> Tunnel for FarEnd<S> {
+impl<S: fmt::Debug, K> fmt::Debug for FarEnd<S, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FarEnd").field("link", &self.link).finish_non_exhaustive()
+    }
+}
+
+impl<S: Stream, K> Tunnel for FarEnd<S, K> {
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         if self.buffer.is_empty() {
             match self.link.poll_fill(&mut self.buffer, false, context) {

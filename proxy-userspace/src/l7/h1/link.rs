@@ -29,9 +29,15 @@ impl<S: Stream> Link<S> {
         self.stream.is_quiet()
     }
 
-    /// The connection alone.
-    pub fn into_stream(self) -> S {
-        self.stream
+    /// A connection that was idle, and the timer that it had.
+    pub fn from_parts(stream: S, deadline: Deadline) -> Self {
+        Self { stream, deadline, since: None }
+    }
+
+    /// The connection and its timer, for the time until it is used again.
+    pub fn into_parts(mut self) -> (S, Deadline) {
+        self.deadline.clear();
+        (self.stream, self.deadline)
     }
 
     /// Reads. Takes a buffer only when there is something, of which `large` is a lot.

@@ -1,0 +1,212 @@
+//! A request on its way to a pool: a place at a backend, a connection, the exchange, and another try if that helps.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+
+use super::balance_key;
+use super::body::Body;
+use super::cause::Cause;
+use super::h1::client::{Terms, exchange};
+use super::h1::link::Link;
+use super::h1::send_error::SendError;
+use super::origin::Origins;
+use super::replay::Replay;
+use super::request::{Request, Response};
+use super::respond::{Form, refuse};
+use super::retry::{self, Trouble};
+use super::timeout;
+use crate::config::WebPoolConfig;
+use crate::net::epoll::EpollStream;
+use crate::upstream::{Ask, Backend, NoPlace, Permit, Pool, Wire};
+
+/// Gives a pool's answer to a request, or the proxy's own if there is none. `limit`: the route's time for the whole
+/// exchange; none: the pool's.
+pub async fn forward(
+    origins: &Rc<Origins>,
+    pool: &Arc<Pool>,
+    limit: Option<Duration>,
+    mut request: Request,
+) -> Response {
+    let web = pool.web();
+    let form = Form::of(&request);
+    let record = Rc::clone(&request.record);
+    let body = std::mem::replace(&mut request.body, Body::empty());
+    let kept = if retry::keeps(&web.retry, &request.method) { web.retry.body_bytes } else { 0 };
+    let mut sending = Sending {
+        origins,
+        pool,
+        web,
+        body: Replay::new(body, kept),
+        key: balance_key::of(&web.balance, &request),
+        terms: Terms {
+            host: web.host.clone(),
+            first_byte_timeout: web.first_byte_timeout,
+            idle_timeout: web.idle_timeout,
+        },
+        request,
+        tried: SmallVec::new(),
+        left: web.retry.attempts,
+        budget: None,
+    };
+    let answer = match limit.or(web.request_timeout) {
+        None => sending.tries().await,
+        Some(limit) => timeout::whole(record.started + limit, sending.tries()).await,
+    };
+    answer.unwrap_or_else(|cause| refuse(form, &record, cause))
+}
+
+/// A request, and what has been tried with it.
+struct Sending<'a> {
+    origins: &'a Rc<Origins>,
+    pool: &'a Arc<Pool>,
+    web: &'a WebPoolConfig,
+    request: Request,
+    body: Replay,
+    terms: Terms,
+    key: u64,
+    /// Backends that have failed.
+    tried: SmallVec<[Arc<Backend>; 2]>,
+    /// Tries that are left.
+    left: u32,
+    /// Since the second try.
+    budget: Option<Budget<'a>>,
+}
+
+impl Sending<'_> {
+    /// Tries until there is an answer, or nothing that could help.
+    async fn tries(&mut self) -> Result<Response, Cause> {
+        loop {
+            let (permit, now) = self.place().await?;
+            let backend = Arc::clone(permit.backend());
+            *self.request.record.backend.borrow_mut() = Some(backend.target.clone());
+            let outcome = self.send(permit).await;
+            self.judge(&backend, &outcome, now);
+            if !self.again(&outcome) {
+                return outcome.map_err(|trouble| trouble.cause());
+            }
+            if !matches!(outcome, Err(Trouble::Closed | Trouble::Reset { worn: true })) {
+                self.tried.push(backend);
+            }
+        }
+    }
+
+    /// A place at a backend, in turn if all are taken; and when it was there.
+    async fn place(&self) -> Result<(Permit, Instant), Cause> {
+        let now = Instant::now();
+        let ask = Ask { now, key: self.key };
+        let place = match self.pool.enter(&ask, &self.tried) {
+            Ok(Some(permit)) => return Ok((permit, now)),
+            Ok(None) => self.pool.wait(&ask).await,
+            Err(none) => Err(none),
+        };
+        let permit = place.map_err(|none| match none {
+            NoPlace::NoBackend => Cause::NoBackend,
+            NoPlace::QueueFull => Cause::QueueFull,
+            NoPlace::QueueTimeout => Cause::QueueTimeout,
+        })?;
+        Ok((permit, Instant::now()))
+    }
+
+    /// Sends the request to the permit's backend.
+    async fn send(&mut self, mut permit: Permit) -> Result<Response, Trouble> {
+        let (wire, new) = match permit.idle(self.origins.worker()) {
+            Some(wire) => (wire, false),
+            None => self
+                .origins
+                .connect(&mut permit, self.web, &self.request.connection)
+                .await
+                .map_err(Trouble::Unconnected)?,
+        };
+        let home = self.home(permit);
+        self.request.body = self.body.body();
+        let link = Link::from_parts(wire.stream, wire.deadline);
+        exchange(link, &mut self.request, &self.terms, home).await.map_err(|error| match error {
+            SendError::Unsent(_) if !new => Trouble::Closed,
+            SendError::Unsent(_) | SendError::Broken(_) => Trouble::Reset { worn: !new },
+            SendError::Late => Trouble::TooSlow,
+            SendError::Answer(_) => Trouble::Protocol,
+            SendError::Request(error) => Trouble::Body(error),
+        })
+    }
+
+    /// Where the connection goes when the answer has ended: to its backend's idle ones, and the permit to whoever waits.
+    fn home(&self, permit: Permit) -> impl FnOnce(Link<EpollStream>) + Unpin + use<> {
+        let worker = self.origins.worker();
+        // What was said of one client at a connection's begin is not true of another.
+        let shared = self.web.send_proxy_protocol.is_none();
+        let most = if shared { self.web.keepalive_connections as usize } else { 0 };
+        let seconds = u32::try_from(self.web.keepalive.as_secs()).unwrap_or(u32::MAX);
+        move |link| {
+            let (stream, deadline) = link.into_parts();
+            permit.park(worker, Wire { stream, deadline }, seconds, most);
+        }
+    }
+
+    /// What the outcome of a try says of the backend.
+    fn judge(&self, backend: &Backend, outcome: &Result<Response, Trouble>, sent: Instant) {
+        let now = Instant::now();
+        let failed = match outcome {
+            Ok(answer) => {
+                let record = &self.request.record;
+                let first_byte = now.saturating_duration_since(record.started).as_micros();
+                record.first_byte_us.set(Some(u32::try_from(first_byte).unwrap_or(u32::MAX)));
+                retry::blames(answer.status())
+            }
+            Err(trouble) => trouble.blames(),
+        };
+        if failed {
+            self.pool.failed(backend, now);
+        } else if outcome.is_ok() {
+            self.pool.answered(backend, now.saturating_duration_since(sent), now);
+        }
+    }
+
+    /// Whether there is another try; if so it is counted.
+    fn again(&mut self, outcome: &Result<Response, Trouble>) -> bool {
+        let (retry, method) = (&self.web.retry, &self.request.method);
+        let wanted = match outcome {
+            Ok(answer) => retry::refused(retry, method, answer.status()),
+            Err(trouble) => trouble.again(retry, method),
+        };
+        if !wanted || !self.body.is_there() {
+            return false;
+        }
+        if matches!(outcome, Err(Trouble::Closed)) {
+            // Not a try: the backend has seen nothing of it. There are only so many idle connections.
+            return true;
+        }
+        if self.left == 0 {
+            return false;
+        }
+        if self.budget.is_none() {
+            self.budget = Budget::of(self.pool);
+        }
+        let record = &self.request.record;
+        let again = self.budget.is_some();
+        self.left -= u32::from(again);
+        record.retries.set(record.retries.get() + u32::from(again));
+        again
+    }
+}
+
+/// A share of what a pool may have under way in retries.
+struct Budget<'a>(&'a Pool);
+
+impl<'a> Budget<'a> {
+    fn of(pool: &'a Pool) -> Option<Self> {
+        pool.may_retry().then_some(Self(pool))
+    }
+}
+
+impl Drop for Budget<'_> {
+    fn drop(&mut self) {
+        self.0.retried();
+    }
+}
+
+#[cfg(test)]
+#[path = "forward_tests.rs"]
+mod tests;
