@@ -15,12 +15,16 @@ pub mod ethtool;
 pub mod leftovers;
 /// Network namespaces.
 pub mod netns;
+/// nginx as a backend.
+pub mod nginx;
 /// Frames, made by hand.
 pub mod packet;
 /// Frames, taken apart.
 pub mod parsed;
 /// A client made by hand.
 pub mod peer;
+/// Other people's programs.
+pub mod program;
 /// Frames, sent and received past the network stack.
 pub mod raw;
 /// Runs facts, and counts those that could not be shown.
@@ -31,5 +35,7 @@ pub mod server;
 pub mod status;
 /// Waiting for facts.
 pub mod wait;
+/// Configurations with HTTP listeners, and curl.
+pub mod web;
 /// Worlds: clients, a balancer, backends.
 pub mod world;

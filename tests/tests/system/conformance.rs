@@ -1,0 +1,89 @@
+//! What a proxy must refuse, and must survive: scripts of `tests/conformance` against the daemon, judged from outside by
+//! what reaches a recording backend.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::{Result, ensure};
+use proxy_tests::daemon::Daemon;
+use proxy_tests::facts;
+use proxy_tests::program::{self, Program};
+use proxy_tests::runner::{Fact, figure};
+use proxy_tests::web;
+use proxy_tests::world::World;
+
+/// Short and quiet.
+pub(crate) const FACTS: &[Fact] = facts![
+    ambiguous_requests_are_refused_or_made_unambiguous,
+    nothing_is_smuggled_from_http2_into_http1,
+];
+
+/// They measure memory and time.
+pub(crate) const ALONE: &[Fact] = facts![alone:
+    attacks_by_http2_are_stopped_and_others_are_served,
+    slow_large_and_many_clients_meet_a_limit,
+];
+
+const RECORDER: u16 = 17900;
+const CONTROL: u16 = 17901;
+const PORT: u16 = 18080;
+
+fn ambiguous_requests_are_refused_or_made_unambiguous() -> Result<()> {
+    judge("conformance/h1_smuggle.py", &[], 76)
+}
+
+fn nothing_is_smuggled_from_http2_into_http1() -> Result<()> {
+    judge("conformance/h2_downgrade.py", &["--plain"], 47)
+}
+
+fn attacks_by_http2_are_stopped_and_others_are_served() -> Result<()> {
+    judge("conformance/h2_attacks.py", &["--plain", "--pid"], 20)
+}
+
+fn slow_large_and_many_clients_meet_a_limit() -> Result<()> {
+    judge("conformance/h1_limits.py", &["--hold", "14", "--pid"], 26)
+}
+
+/// Runs a script against a daemon that sends everything to the recorder; all of its cases must pass. After `--pid` comes
+/// the daemon's.
+fn judge(script: &str, words: &[&str], cases: usize) -> Result<()> {
+    let world = World::routed().clients(0).backends(0).build()?;
+    let here = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let (recorder, control) = (RECORDER.to_string(), CONTROL.to_string());
+    let backend =
+        program::script("conformance/backend.py", &["--port", &recorder, "--ctl", &control])?;
+    let mut backend = Program::start(&world.balancer, &world.folder(), "recorder", backend)?;
+    backend.wait_for(&world.balancer, here(CONTROL))?;
+    let daemon = Daemon::start(&world, &config(&world))?;
+    let pid = daemon.pid()?.to_string();
+    let port = PORT.to_string();
+    let mut words = [&["--port", &port, "--ctl", &control, "--name", "proxy-now"], words].concat();
+    if words.last() == Some(&"--pid") {
+        words.push(&pid);
+    }
+    let output = program::run(&world.balancer, &mut program::script(script, &words)?)?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let last = said.lines().last().unwrap_or_default().to_owned();
+    figure(&format!("{script}: {last}"));
+    let missed: Vec<&str> = said.lines().filter(|line| line.starts_with("FAIL")).collect();
+    ensure!(
+        output.status.success() && last == format!("{cases} passed, 0 failed"),
+        "{last}\n{}\n{}",
+        missed.join("\n"),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+/// The defaults, but that one client may open thousands of connections.
+fn config(world: &World) -> String {
+    web::text(
+        world,
+        &format!(
+            "[listener.web]\nbind = [\"127.0.0.1:{PORT}\"]\nprotocol = \"http\"\n\
+             limits = {{ header_timeout = \"5s\", idle_timeout = \"10s\", connections = 10000, \
+             connections_per_client = 10000 }}\n\n\
+             [[route]]\nlistener = \"web\"\npool = \"recorder\"\n\n\
+             [pool.recorder]\nbackends = [\"127.0.0.1:{RECORDER}\"]\n"
+        ),
+    )
+}
