@@ -4,6 +4,7 @@
   grpc_check.py check HOST:PORT            everything that must work; prints what failed, closes with `N passed, N failed`
   grpc_check.py refused HOST:PORT CODE     one call, which must fail with this status
   grpc_check.py hold HOST:PORT SECONDS     32 streams that talk all the time: none may break
+  grpc_check.py calls HOST:PORT SECONDS    calls one after another on four channels: none may fail
 Messages are bytes: no generated code is needed.
 """
 import concurrent.futures
@@ -226,6 +227,34 @@ def hold(address, seconds):
     sys.exit(bool(broken) or rounds[0] < 32)
 
 
+def calls(address, seconds):
+    """A channel connects anew when its connection is closed in good order; a call that was begun must not be lost."""
+    failed, done, lock = [], [0], threading.Lock()
+    end = time.time() + seconds
+
+    def ask(number):
+        with grpc.insecure_channel(address, options=OPTIONS + [('grpc.use_local_subchannel_pool', 1)]) as to:
+            call = method(to, 'Unary', 'unary_unary')
+            while time.time() < end:
+                try:
+                    assert call(b'%d' % number, timeout=10) == b'%d' % number
+                    with lock:
+                        done[0] += 1
+                except Exception as error:  # no call may fail, however
+                    failed.append('%d: %r' % (number, error))
+                time.sleep(0.005)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for text in failed[:20]:
+        print('FAIL', text[:400])
+    print('%d calls, %d failed' % (done[0], len(failed)))
+    sys.exit(bool(failed) or done[0] < 4)
+
+
 if __name__ == '__main__':
     word, address = sys.argv[1:3]
     if word == 'serve':
@@ -236,5 +265,7 @@ if __name__ == '__main__':
         refused(address, sys.argv[3])
     elif word == 'hold':
         hold(address, float(sys.argv[3]))
+    elif word == 'calls':
+        calls(address, float(sys.argv[3]))
     else:
         sys.exit(__doc__)

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::leftovers;
 use crate::runner;
 use crate::wait::{SOON, until};
 use crate::world::World;
@@ -212,7 +213,11 @@ impl<'w> Daemon<'w> {
         self.wait_end()
     }
 
-    fn wait_end(&mut self) -> Result<i32> {
+    /// Waits until it ends by itself: the exit code.
+    ///
+    /// # Errors
+    /// When it does not run, or does not end.
+    pub fn wait_end(&mut self) -> Result<i32> {
         let mut child = self.child.take().context("the daemon does not run")?;
         let status = until("the daemon ends", SOON, || child.try_wait()?.context("it runs"));
         let status = status.inspect_err(|_| drop(child.kill()))?;
@@ -273,6 +278,8 @@ impl Drop for Daemon<'_> {
             drop(child.kill());
             drop(child.wait());
         }
+        // Those that it was upgraded to.
+        leftovers::end_program(self.world.balancer.name(), &self.binary);
         runner::evidence(&format!("log of the daemon in {}:\n{}", self.world.name, self.log()));
     }
 }

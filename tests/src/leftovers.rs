@@ -81,6 +81,18 @@ fn end_processes(namespace: &str) -> Result<()> {
     Ok(())
 }
 
+/// Ends all processes of a program that are in a namespace.
+pub fn end_program(namespace: &str, program: &Path) {
+    let Ok(program) = program.canonicalize() else { return };
+    for pid in processes_in(&Path::new(NETNS_DIR).join(namespace)).unwrap_or_default() {
+        let runs = fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program);
+        if let (true, Some(pid)) = (runs, rustix::process::Pid::from_raw(pid)) {
+            // It may have ended meanwhile.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
 /// Whether a name is `pn-<process>-…` of a process that no longer lives.
 fn is_dead(name: &str) -> bool {
     let mut parts = name.split('-');

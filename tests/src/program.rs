@@ -43,7 +43,10 @@ impl Program {
     /// When nobody does in time, or the program has ended: with what it said.
     pub fn wait_for(&mut self, namespace: &Namespace, address: SocketAddr) -> Result<()> {
         let connect = || namespace.enter(|| TcpStream::connect_timeout(&address, Duration::from_secs(1)));
-        self.wait(|| Ok(drop(connect()??)))
+        self.wait(|| {
+            drop(connect()??);
+            Ok(())
+        })
     }
 
     /// Waits until a file is there: a Unix socket, or what the program writes when it is ready.
@@ -95,7 +98,8 @@ impl Program {
     /// # Errors
     /// When it does not end in time.
     pub fn wait_end(&mut self, limit: Duration) -> Result<bool> {
-        let status = until(&format!("{} ends", self.name), limit, || self.child.try_wait()?.context("it runs"));
+        let status =
+            until(&format!("{} ends", self.name), limit, || self.child.try_wait()?.context("it runs"));
         Ok(status.with_context(|| self.said())?.success())
     }
 }

@@ -61,7 +61,8 @@ impl Answer {
 /// # Errors
 /// When curl fails.
 pub fn curl(namespace: &Namespace, words: &[&str]) -> Result<Answer> {
-    let mut command = program::command(&["curl", "--silent", "--show-error", "--max-time", "30", "--include"]);
+    let mut command =
+        program::command(&["curl", "--silent", "--show-error", "--max-time", "30", "--include"]);
     command.args(words);
     let output = program::run(namespace, &mut command)?;
     let (heads, body) = split(&output.stdout);

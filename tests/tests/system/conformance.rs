@@ -12,10 +12,8 @@ use proxy_tests::web;
 use proxy_tests::world::World;
 
 /// Short and quiet.
-pub(crate) const FACTS: &[Fact] = facts![
-    ambiguous_requests_are_refused_or_made_unambiguous,
-    nothing_is_smuggled_from_http2_into_http1,
-];
+pub(crate) const FACTS: &[Fact] =
+    facts![ambiguous_requests_are_refused_or_made_unambiguous, nothing_is_smuggled_from_http2_into_http1,];
 
 /// They measure memory and time.
 pub(crate) const ALONE: &[Fact] = facts![alone:
@@ -49,8 +47,7 @@ fn judge(script: &str, words: &[&str], cases: usize) -> Result<()> {
     let world = World::routed().clients(0).backends(0).build()?;
     let here = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let (recorder, control) = (RECORDER.to_string(), CONTROL.to_string());
-    let backend =
-        program::script("conformance/backend.py", &["--port", &recorder, "--ctl", &control])?;
+    let backend = program::script("conformance/backend.py", &["--port", &recorder, "--ctl", &control])?;
     let mut backend = Program::start(&world.balancer, &world.folder(), "recorder", backend)?;
     backend.wait_for(&world.balancer, here(CONTROL))?;
     let daemon = Daemon::start(&world, &config(&world))?;

@@ -8,6 +8,8 @@ mod bad_input;
 mod capacity;
 /// The command line, as a user has it.
 mod cli;
+/// What must be refused, and survived.
+mod conformance;
 /// Live flows stay where they are, whatever happens to the daemon.
 mod continuity;
 /// Reload, drain, health.
@@ -24,6 +26,12 @@ mod surroundings;
 mod table;
 /// Every protocol, family and way of forwarding.
 mod traffic;
+/// HTTP.
+mod web;
+/// WebSockets and gRPC, by other people's libraries.
+mod web_clients;
+/// Reloads and upgrades under load.
+mod web_continuity;
 
 fn main() -> std::process::ExitCode {
     proxy_tests::runner::main(&[
@@ -39,7 +47,12 @@ fn main() -> std::process::ExitCode {
         attach::FACTS,
         bad_input::FACTS,
         cli::FACTS,
+        web::FACTS,
+        web_clients::FACTS,
+        conformance::FACTS,
         continuity::ALONE,
         capacity::ALONE,
+        conformance::ALONE,
+        web_continuity::ALONE,
     ])
 }

@@ -1,0 +1,84 @@
+//! WebSockets and gRPC through the daemon, spoken by other people's libraries.
+
+use std::net::SocketAddr;
+
+use anyhow::{Result, ensure};
+use proxy_tests::daemon::Daemon;
+use proxy_tests::facts;
+use proxy_tests::program::{self, Program};
+use proxy_tests::runner::{Fact, figure};
+use proxy_tests::web;
+use proxy_tests::world::{Family, World};
+
+pub(crate) const FACTS: &[Fact] = facts![
+    websockets_talk_through_http1,
+    websockets_talk_through_http2,
+    grpc_streams_both_ways_and_fails_as_its_server_says,
+    a_grpc_client_without_a_backend_gets_a_status,
+];
+
+/// The echo of WebSockets in the namespace of backend 0, and where it listens.
+pub(crate) fn echo(world: &World) -> Result<(Program, SocketAddr)> {
+    let address = SocketAddr::new(world.backend_address(Family::V4, 0), 8095);
+    let words = ["serve", &address.ip().to_string(), &address.port().to_string()];
+    start(world, "clients/websocket_check.py", &words, address)
+}
+
+/// The gRPC server in the namespace of backend 0, and where it listens.
+pub(crate) fn grpc(world: &World) -> Result<(Program, SocketAddr)> {
+    let address = SocketAddr::new(world.backend_address(Family::V4, 0), 8096);
+    start(world, "clients/grpc_check.py", &["serve", &address.to_string()], address)
+}
+
+fn start(world: &World, script: &str, words: &[&str], address: SocketAddr) -> Result<(Program, SocketAddr)> {
+    let namespace = &world.backends[0].namespace;
+    let mut server = Program::start(namespace, &world.folder(), "server", program::script(script, words)?)?;
+    server.wait_for(namespace, address)?;
+    Ok((server, address))
+}
+
+/// Runs a script that judges from the client's side; all of its cases must pass.
+fn judge(world: &World, script: &str, words: &[&str]) -> Result<()> {
+    let output = program::run(world.client(), &mut program::script(script, words)?)?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    figure(said.lines().last().unwrap_or_default());
+    ensure!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+fn websockets_talk_through_http1() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    let (_echo, address) = echo(&world)?;
+    let _daemon = Daemon::start(&world, &web::simple(&world, world.service(Family::V4), &[address]))?;
+    let url = format!("ws://{}/", world.service(Family::V4));
+    judge(&world, "clients/websocket_check.py", &["check", &url])
+}
+
+fn websockets_talk_through_http2() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    let (_echo, address) = echo(&world)?;
+    let _daemon = Daemon::start(&world, &web::simple(&world, world.service(Family::V4), &[address]))?;
+    let service = world.service(Family::V4);
+    judge(&world, "clients/websocket_h2.py", &[&service.ip().to_string(), &service.port().to_string()])
+}
+
+/// A configuration whose only pool speaks gRPC.
+pub(crate) fn grpc_config(world: &World, backend: SocketAddr) -> String {
+    let text = web::simple(world, world.service(Family::V4), &[backend]);
+    format!("{text}protocol = \"h2c\"\n")
+}
+
+fn grpc_streams_both_ways_and_fails_as_its_server_says() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    let (_server, address) = grpc(&world)?;
+    let _daemon = Daemon::start(&world, &grpc_config(&world, address))?;
+    judge(&world, "clients/grpc_check.py", &["check", &world.service(Family::V4).to_string()])
+}
+
+fn a_grpc_client_without_a_backend_gets_a_status() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    let nobody = SocketAddr::new(world.backend_address(Family::V4, 0), 8097);
+    let _daemon = Daemon::start(&world, &grpc_config(&world, nobody))?;
+    let service = world.service(Family::V4).to_string();
+    judge(&world, "clients/grpc_check.py", &["refused", &service, "UNAVAILABLE"])
+}

@@ -1,0 +1,222 @@
+//! Requests, WebSockets and streams live on, whatever is done to the daemon.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use proxy_tests::daemon::Daemon;
+use proxy_tests::facts;
+use proxy_tests::program::{self, Program};
+use proxy_tests::runner::{Fact, figure};
+use proxy_tests::wait::{SOON, until};
+use proxy_tests::web::{self, curl};
+use proxy_tests::world::{Family, World};
+use rustix::process::Signal;
+
+use super::web_clients;
+
+/// They load the machine.
+pub(crate) const ALONE: &[Fact] = facts![alone:
+    two_hundred_reloads_under_load_lose_nothing,
+    five_upgrades_under_load_lose_nothing,
+    a_request_under_way_is_answered_after_sigterm,
+    a_large_configuration_is_served_a_tenth_of_a_second_after_it_was_written,
+];
+
+/// How long traffic goes on, in seconds.
+const LONG: &str = "24";
+/// After which it must have ended.
+const LIMIT: Duration = Duration::from_secs(70);
+
+/// Where the recording backend is, beside the daemon.
+fn recorder() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 17900))
+}
+
+/// Requests go to the recorder, `/ws` to the echo, those of `grpc.test` to the gRPC server. A word differs from one
+/// configuration to the next.
+fn config(world: &World, word: usize) -> String {
+    let service = world.service(Family::V4);
+    let backend = |port| SocketAddr::new(world.backend_address(Family::V4, 0), port);
+    web::text(
+        world,
+        &format!(
+            "[server]\ngrace = \"60s\"\n\
+             [listener.web]\nbind = [\"{service}\"]\nprotocol = \"http\"\n\
+             [[route]]\npool = \"app\"\nresponse_headers = {{ set = {{ x-word = \"{word}\" }} }}\n\
+             [[route]]\npath_exact = \"/ws\"\npool = \"echo\"\n\
+             [[route]]\npath = \"/test.Echo/\"\npool = \"grpc\"\n\
+             [[route]]\nhost = \"h{word}.test\"\npool = \"app\"\n\
+             [pool.app]\nbackends = [\"{}\"]\n[pool.echo]\nbackends = [\"{}\"]\n\
+             [pool.grpc]\nbackends = [\"{}\"]\nprotocol = \"h2c\"\n",
+            recorder(),
+            backend(8095),
+            backend(8096),
+        ),
+    )
+}
+
+/// Clients of every kind: each runs for [`LONG`] and fails when it loses anything.
+struct Traffic(Vec<Program>);
+
+impl Traffic {
+    fn begin(world: &World) -> Result<Self> {
+        let service = world.service(Family::V4);
+        let (host, port) = (service.ip().to_string(), service.port().to_string());
+        let socket = format!("ws://{service}/ws");
+        let service = service.to_string();
+        let mut all = Vec::new();
+        for (name, script, words) in [
+            (
+                "requests",
+                "conformance/reload.py",
+                &["--host", &host, "--port", &port, "--cmd", "true", "--times", "1", "--secs", LONG][..],
+            ),
+            ("sockets", "clients/websocket_check.py", &["hold", &socket, "20", LONG]),
+            ("streams", "clients/grpc_check.py", &["hold", &service, LONG]),
+            ("calls", "clients/grpc_check.py", &["calls", &service, LONG]),
+        ] {
+            let script = program::script(script, words)?;
+            all.push(Program::start(world.client(), &world.folder(), name, script)?);
+        }
+        // Both say so when all their connections are there.
+        for talking in &all[1..3] {
+            until("connections are there", SOON, || {
+                ensure!(talking.said().contains("talking"), "{}", talking.said());
+                Ok(())
+            })?;
+        }
+        Ok(Self(all))
+    }
+
+    fn end(self) -> Result<()> {
+        let mut lost = String::new();
+        for mut client in self.0 {
+            let held = client.wait_end(LIMIT)?;
+            let said = client.said();
+            figure(said.lines().last().unwrap_or_default());
+            if !held || said.contains(":reuse'") {
+                lost.push_str(&said);
+            }
+        }
+        ensure!(lost.is_empty(), "{lost}");
+        Ok(())
+    }
+}
+
+/// All backends of [`config`].
+fn backends(world: &World) -> Result<Vec<Program>> {
+    let words = ["--port", "17900", "--ctl", "17901"];
+    let script = program::script("conformance/backend.py", &words)?;
+    let mut recording = Program::start(&world.balancer, &world.folder(), "recorder", script)?;
+    recording.wait_for(&world.balancer, recorder())?;
+    Ok(vec![recording, web_clients::echo(world)?.0, web_clients::grpc(world)?.0])
+}
+
+fn two_hundred_reloads_under_load_lose_nothing() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    let _backends = backends(&world)?;
+    let daemon = Daemon::start(&world, &config(&world, 0))?;
+    let traffic = Traffic::begin(&world)?;
+    let begin = Instant::now();
+    for word in 1..=200 {
+        daemon.write_config(&config(&world, word))?;
+        daemon.cli(&["reload"])?;
+    }
+    figure(&format!("200 reloads in {:.1} s", begin.elapsed().as_secs_f32()));
+    let url = format!("http://{}/", world.service(Family::V4));
+    let answer = curl(world.client(), &[&url])?;
+    ensure!(answer.field("x-word") == Some("200"), "{answer:?}");
+    traffic.end()
+}
+
+fn five_upgrades_under_load_lose_nothing() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    let _backends = backends(&world)?;
+    let daemon = Daemon::start(&world, &config(&world, 0))?;
+    let traffic = Traffic::begin(&world)?;
+    let mut before = daemon.pid()?;
+    for number in 1..=5 {
+        daemon.cli(&["upgrade"])?;
+        let now = until("the new daemon answers", SOON, || {
+            let status = daemon.json(&["status"])?;
+            let pid = status["pid"].as_u64().context("no pid in the status")? as u32;
+            ensure!(pid != before, "it is the old one");
+            Ok(pid)
+        })?;
+        figure(&format!("upgrade {number}: {before} → {now}"));
+        before = now;
+        // It is the new one that obeys.
+        daemon.write_config(&config(&world, number))?;
+        daemon.cli(&["reload"])?;
+        let url = format!("http://{}/", world.service(Family::V4));
+        let answer = curl(world.client(), &[&url])?;
+        ensure!(answer.field("x-word") == Some(number.to_string().as_str()), "{answer:?}");
+    }
+    traffic.end()
+}
+
+fn a_request_under_way_is_answered_after_sigterm() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    let _backends = backends(&world)?;
+    let mut daemon = Daemon::start(&world, &config(&world, 0))?;
+    let url = format!("http://{}/slow?ms=1500", world.service(Family::V4));
+    for (name, version) in [("h1", "--http1.1"), ("h2", "--http2-prior-knowledge")] {
+        let mut slow = program::command(&["curl", "--silent", "--show-error", "--fail", version, &url]);
+        slow.stdin(std::process::Stdio::null());
+        let mut slow = Program::start(world.client(), &world.folder(), name, slow)?;
+        let requests = || -> Result<String> {
+            let control = "import h2raw; print(h2raw.ctl(17901, 'count')['reqs'])";
+            let mut python = program::command(&["python3", "-c", control]);
+            python.current_dir(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance"));
+            program::succeed(&world.balancer, &mut python)
+        };
+        let before = requests()?;
+        until("the request is with the backend", SOON, || {
+            ensure!(requests()? != before || before.trim() != "0", "{before}");
+            Ok(())
+        })?;
+        daemon.signal(Signal::TERM)?;
+        ensure!(slow.wait_end(SOON)?, "{name}: {}", slow.said());
+        ensure!(slow.said().contains("ok "), "{name}: {}", slow.said());
+        ensure!(daemon.wait_end()? == 0, "{}", daemon.log());
+        daemon.run()?;
+    }
+    Ok(())
+}
+
+/// 1,000 hosts of ten routes each.
+fn large(world: &World, word: usize) -> String {
+    use std::fmt::Write as _;
+    let mut text = config(world, word);
+    for number in 0..10_000 {
+        let (host, path) = (number / 10, number % 10);
+        // Writing to a String cannot fail.
+        let _ = write!(text, "[[route]]\nhost = \"n{host}.test\"\npath = \"/p{path}/\"\npool = \"app\"\n");
+    }
+    text
+}
+
+fn a_large_configuration_is_served_a_tenth_of_a_second_after_it_was_written() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    let _backends = backends(&world)?;
+    let daemon = Daemon::start(&world, &large(&world, 0))?;
+    let mut client = proxy_tests::client::Http::connect(&world.balancer, world.service(Family::V4))?;
+    let mut times = Vec::new();
+    for word in 1..=9 {
+        let text = large(&world, word);
+        // By another file: what takes time is the daemon's, not ours.
+        daemon.write_config(&text)?;
+        let begin = Instant::now();
+        until("the new configuration serves", SOON, || {
+            let head = client.head("/")?;
+            ensure!(head.contains(&format!("x-word: {word}\r\n")), "{head}");
+            Ok(())
+        })?;
+        times.push(begin.elapsed().as_millis());
+    }
+    times.sort_unstable();
+    figure(&format!("from the file's change to the first request: {times:?} ms"));
+    ensure!(times[times.len() / 2] <= 100, "{times:?}");
+    Ok(())
+}
