@@ -8,10 +8,11 @@ use anyhow::{Context, Result, ensure};
 use proxy_tests::daemon::Daemon;
 use proxy_tests::program::{self, Program};
 use proxy_tests::runner::{Fact, figure};
+use proxy_tests::server::{self, Server};
 use proxy_tests::wait::{SOON, until};
 use proxy_tests::web::{self, Answer, curl};
 use proxy_tests::world::{Family, World};
-use proxy_tests::{facts, nginx, server};
+use proxy_tests::{facts, nginx};
 
 pub(crate) const FACTS: &[Fact] = facts![
     nginx_behind_and_curl_before_see_each_other,
@@ -128,7 +129,8 @@ fn a_client_that_waits_for_100_gets_it_from_the_backend() -> Result<()> {
         fs::write(&file, vec![b'x'; bytes])?;
         let data = format!("@{}", file.display());
         let words = ["--http1.1", "--header", "Expect: 100-continue", "--expect100-timeout", "20"];
-        let words = [&words[..], &["--data-binary", &data, &url(&world, "/")]].concat();
+        let to = url(&world, "/");
+        let words = [&words[..], &["--data-binary", &data, &to]].concat();
         let answer = curl(world.client(), &words)?;
         ensure!(answer.status == status, "{bytes}: {answer:?}");
         ensure!(answer.heads.contains(" 100 ") == (status == 200), "{}", answer.heads);
@@ -318,7 +320,8 @@ fn what_an_unknown_proxy_says_of_the_client_is_not_believed() -> Result<()> {
     );
     let _daemon = Daemon::start(&world, &config(&world, &lines))?;
     let words = ["--header", "X-Forwarded-For: 198.51.100.7", "--header", "X-Forwarded-Proto: https"];
-    let words = [&words[..], &[&url(&world, "/")]].concat();
+    let to = url(&world, "/");
+    let words = [&words[..], &[&to]].concat();
     let answer = curl(&world.clients[0], &words)?;
     ensure!(answer.text() == format!("198.51.100.7, {trusted}|https"), "{answer:?}");
     let answer = curl(&world.clients[1], &words)?;
@@ -327,42 +330,53 @@ fn what_an_unknown_proxy_says_of_the_client_is_not_believed() -> Result<()> {
     Ok(())
 }
 
+/// A server of our own that says `name`, in the namespace of backend 0.
+fn server_at(world: &World, name: &str, port: u16) -> Result<(Server, SocketAddr)> {
+    let address = SocketAddr::new(world.backend_address(Family::V4, 0), port);
+    let mut server = Server::new(name);
+    server.http(&world.backends[0].namespace, address)?;
+    Ok((server, address))
+}
+
 fn a_dead_backend_costs_no_request() -> Result<()> {
-    let mut world = World::routed().build()?;
-    let backends: Vec<_> = (0..3).map(|number| world.backend(Family::V4, number)).collect();
+    let world = World::routed().backends(1).build()?;
+    let (_a, first) = server_at(&world, "a", 8101)?;
+    let (mut b, second) = server_at(&world, "b", 8102)?;
+    let (_c, third) = server_at(&world, "c", 8103)?;
+    let backends = [first, second, third];
     let _daemon = Daemon::start(&world, &web::simple(&world, world.service(Family::V4), &backends))?;
-    let who = |world: &World| -> Result<BTreeSet<String>> {
+    let who = || -> Result<BTreeSet<String>> {
         let ask = |_| {
-            let answer = curl(world.client(), &[&url(world, "/")])?;
+            let answer = curl(world.client(), &[&url(&world, "/")])?;
             ensure!(answer.status == 200, "{answer:?}");
             Ok(answer.field("server-name").unwrap_or_default().to_owned())
         };
         (0..12).map(ask).collect()
     };
-    ensure!(who(&world)?.len() == 3);
-    world.backends[1].server.stop();
+    ensure!(who()?.len() == 3);
+    b.stop();
     for _ in 0..3 {
-        let answering = who(&world)?;
-        ensure!(!answering.contains("b1") && answering.len() == 2, "{answering:?}");
+        let answering = who()?;
+        ensure!(!answering.contains("b") && answering.len() == 2, "{answering:?}");
     }
-    world.serve(1)?;
+    let (_again, _) = server_at(&world, "b", 8102)?;
     until("the one that came back is asked again", SOON * 3, || {
-        let answering = who(&world)?;
-        ensure!(answering.contains("b1"), "{answering:?}");
+        let answering = who()?;
+        ensure!(answering.contains("b"), "{answering:?}");
         Ok(())
     })
 }
 
 fn no_backend_is_said_with_503_or_502() -> Result<()> {
-    let mut world = World::routed().backends(1).build()?;
-    let backend = world.backend(Family::V4, 0);
-    let _daemon = Daemon::start(&world, &web::simple(&world, world.service(Family::V4), &[backend]))?;
-    world.backends[0].server.stop();
+    let world = World::routed().backends(1).build()?;
+    let nobody = SocketAddr::new(world.backend_address(Family::V4, 0), 8101);
+    let _daemon = Daemon::start(&world, &web::simple(&world, world.service(Family::V4), &[nobody]))?;
+    let to = url(&world, "/");
     for version in ["--http1.1", "--http2-prior-knowledge"] {
-        let answer = curl(world.client(), &[version, &url(&world, "/")])?;
+        let answer = curl(world.client(), &[version, &to])?;
         ensure!([502, 503].contains(&answer.status), "{version}: {answer:?}");
-        let grpc = ["--header", "Content-Type: application/grpc", "--data", "x"];
-        let answer = curl(world.client(), &[&[version], &grpc[..], &[&url(&world, "/")]].concat())?;
+        let grpc = [version, "--header", "Content-Type: application/grpc", "--data", "x", &to];
+        let answer = curl(world.client(), &grpc)?;
         ensure!((answer.status, answer.field("grpc-status")) == (200, Some("14")), "{version}: {answer:?}");
     }
     Ok(())
