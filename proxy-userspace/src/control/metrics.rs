@@ -1,11 +1,15 @@
 //! Text for Prometheus, made from a status. docs/operations.md says what each metric means.
 
+use std::sync::atomic::Ordering;
+
+use super::web::Web;
 use crate::admin::api::{Backend, Counter, Listener, Status, Traffic, Use};
+use crate::l7::worker::Shared;
 use crate::telemetry::prometheus::Kind::{Counter as Counts, Gauge};
 use crate::telemetry::prometheus::Text;
 
-/// The metrics of a status.
-pub(super) fn text(status: &Status) -> String {
+/// The metrics of a status, and of the part that serves HTTP.
+pub(super) fn text(status: &Status, web: &Web) -> String {
     let mut text = Text::default();
     daemon(&mut text, status);
     kernel(&mut text, status);
@@ -14,7 +18,28 @@ pub(super) fn text(status: &Status) -> String {
         status.pools.iter().flat_map(|pool| pool.backends.iter().map(|b| (pool.name.as_str(), b))).collect();
     backend_states(&mut text, &backends);
     backend_traffic(&mut text, &backends);
+    if let Some(workers) = web.workers() {
+        requests(&mut text, workers.shared());
+    }
+    if let Some((written, dropped)) = web.requests_log().lines() {
+        text.metric(
+            "proxy_now_access_log_lines_total",
+            Counts,
+            "Lines of the access log, by what became of them.",
+        )
+        .count(&[("result", "written")], written)
+        .count(&[("result", "dropped")], dropped);
+    }
     text.finish()
+}
+
+fn requests(text: &mut Text, shared: &Shared) {
+    shared.requests.write(text);
+    let crowd = &shared.crowd;
+    text.metric("proxy_now_requests_in_flight", Gauge, "Requests whose answers are not over.")
+        .count(&[], u64::from(crowd.requests.load(Ordering::Relaxed)));
+    text.metric("proxy_now_connections", Gauge, "Connections of HTTP clients.")
+        .count(&[], shared.connections.load(Ordering::Relaxed));
 }
 
 fn daemon(text: &mut Text, status: &Status) {

@@ -29,6 +29,8 @@ mod order;
 mod outside;
 /// A new configuration: loaded, compiled, applied; or refused.
 mod reload;
+/// The access log as the configuration wants it.
+mod requests_log;
 /// Starting: what is made, and in which order.
 mod run;
 /// From a configuration to what workers serve by.

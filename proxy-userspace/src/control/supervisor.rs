@@ -177,7 +177,7 @@ impl Supervisor {
     async fn answer(&mut self, call: Call) {
         let answer = match &call.request {
             Request::Status => Ok(Answer::Status(Box::new(self.status()))),
-            Request::Metrics => Ok(Answer::Metrics(metrics::text(&self.status()))),
+            Request::Metrics => Ok(Answer::Metrics(metrics::text(&self.status(), &self.web))),
             Request::Health => Ok(Answer::Health(self.daemon())),
             Request::Reload => self.reload("asked for").map(Answer::Reload),
             Request::Drain(which) => self.drain(which, true, call.uid).map(Answer::Drain),

@@ -1,14 +1,16 @@
 //! The part that serves HTTP: sockets, and the workers that take clients from them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::sync::Arc;
 
+use super::requests_log::RequestsLog;
 use super::serve::ServeError;
-use crate::config::{Config, WebBind};
+use crate::config::{Config, ListenerName, RouteAction, RouteConfig, WebBind, WebListenerConfig};
 use crate::l7::{Snapshot, Workers};
 use crate::net::listen::{ListenError, Listening};
 use crate::net::stream::Target;
+use crate::telemetry::requests::Names;
 
 /// Sockets by where they wait, one for each worker.
 pub(super) type Sockets = BTreeMap<Target, Vec<Listening>>;
@@ -22,6 +24,9 @@ pub enum WebError {
     /// Routes cannot be compiled.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The access log cannot be opened.
+    #[error("cannot open the access log: {0}")]
+    AccessLog(#[source] io::Error),
     /// There are no workers.
     #[error("cannot start workers: {0}")]
     Workers(#[source] io::Error),
@@ -35,6 +40,8 @@ pub(super) struct Web {
     sockets: Sockets,
     /// Those of the daemon before this one, until they are asked for.
     inherited: Sockets,
+    /// Where requests are written down. After the workers: they hand over their last lines when they end.
+    requests_log: RequestsLog,
 }
 
 /// What a configuration needs, got before anything is changed. Dropped, it is as if it had never been.
@@ -44,6 +51,7 @@ pub(super) struct Prepared {
     workers: Option<Workers>,
     opened: Vec<(Target, Vec<Listening>, Vec<Listening>)>,
     wanted: BTreeSet<Target>,
+    requests_log: Option<RequestsLog>,
 }
 
 impl Web {
@@ -62,6 +70,8 @@ impl Web {
         } else {
             None
         };
+        let requests_log = self.requests_log.change(config.server.access_log.as_ref());
+        let requests_log = requests_log.map_err(WebError::AccessLog)?;
         let count = workers.as_ref().or(self.workers.as_ref()).map_or(0, Workers::count);
         let mut opened = Vec::new();
         let mut there: Vec<_> = self.sockets.keys().cloned().collect();
@@ -74,18 +84,26 @@ impl Web {
             opened.push((target.clone(), sockets, kept.map_err(WebError::Workers)?));
             there.push(target.clone());
         }
-        Ok(Prepared { snapshot, workers, opened, wanted })
+        Ok(Prepared { snapshot, workers, opened, wanted, requests_log })
     }
 
     /// Serves by what was prepared. Cannot fail.
     pub(super) fn put(&mut self, prepared: Prepared) {
-        let Prepared { snapshot, workers, opened, wanted } = prepared;
+        let Prepared { snapshot, workers, opened, wanted, requests_log } = prepared;
         // What the daemon before this one waited at, and this one does not.
         self.inherited.clear();
         if workers.is_some() {
             self.workers = workers;
         }
         let Some(workers) = &self.workers else { return };
+        match requests_log {
+            Some(log) => self.requests_log = log,
+            None => self.requests_log.reopen(),
+        }
+        let shared = workers.shared();
+        shared.set_access_log(self.requests_log.get());
+        let configured = names(&snapshot.config);
+        shared.requests.retain(|names| configured.contains(names));
         // First the snapshot: who comes by a new socket finds the listener in it.
         workers.publish(snapshot);
         for (target, sockets, kept) in opened {
@@ -117,10 +135,34 @@ impl Web {
         self.workers.as_ref()
     }
 
+    /// Where requests are written down.
+    pub(super) fn requests_log(&self) -> &RequestsLog {
+        &self.requests_log
+    }
+
     /// The sockets, to be handed over.
     pub(super) fn sockets(&self) -> &Sockets {
         &self.sockets
     }
+}
+
+/// Names that requests can have.
+fn names(config: &Config) -> HashSet<Names> {
+    let of_route = |route: &RouteConfig| {
+        let pool = match &route.action {
+            RouteAction::Pool(pool) => pool.as_str(),
+            RouteAction::Redirect(_) | RouteAction::Respond(_) => "",
+        };
+        let names = |listener: &ListenerName| Names {
+            listener: listener.as_str().into(),
+            route: route.name.clone(),
+            pool: pool.into(),
+        };
+        route.listeners.iter().map(names).collect::<Vec<_>>()
+    };
+    let unrouted =
+        |listener: &WebListenerConfig| Names { listener: listener.name.as_str().into(), ..Names::default() };
+    config.routes.iter().flat_map(of_route).chain(config.web_listeners.iter().map(unrouted)).collect()
 }
 
 /// Where a configuration wants clients to be waited for.

@@ -23,8 +23,6 @@ mod follow;
 mod kernel;
 #[cfg(test)]
 mod kernel_tests;
-/// Which flows may be in the tables.
-mod known;
 /// Loads the programs, and takes over what is pinned.
 mod load;
 /// Maps as typed tables.

@@ -98,6 +98,17 @@ impl Cause {
         Self::ClientGone,
     ];
 
+    /// Their words, in the same order.
+    pub const WORDS: [&'static str; Self::ALL.len()] = {
+        let mut words = [""; Self::ALL.len()];
+        let mut at = 0;
+        while at < words.len() {
+            words[at] = Self::ALL[at].word();
+            at += 1;
+        }
+        words
+    };
+
     /// The word for it in metrics and in the access log.
     pub const fn word(self) -> &'static str {
         match self {

@@ -19,6 +19,8 @@ pub mod cut;
 mod date;
 /// A request on its way to a pool.
 pub mod forward;
+/// What is written down of a request that is over.
+mod finish;
 /// What proxies before this one say of a client.
 mod forwarded;
 /// HTTP/1.1 with clients and backends.
@@ -31,6 +33,10 @@ pub mod handler;
 pub mod headers;
 /// The end of a listener, as its connections learn of it.
 pub mod leave;
+/// One line of the access log.
+mod line;
+/// A worker's lines for the access log.
+mod logbook;
 /// What happens to requests and answers of a route on their way.
 pub mod middleware;
 /// Connections to backends.
@@ -47,6 +53,8 @@ pub mod request;
 pub mod respond;
 /// What is tried again.
 mod retry;
+/// What the access log says of a request that is gone.
+pub mod seen;
 /// The way of a request: ordered stages.
 mod service;
 /// What workers serve by.

@@ -1,19 +1,22 @@
 //! A request as everything behind the wire sees it: one normal form, whatever version it came in.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
+use http::header::{HeaderName, REFERER, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use super::body::Body;
 use super::crowd::InFlight;
+use super::seen::Seen;
 use crate::config::WebListenerConfig;
 use crate::net::stream::Target;
 use crate::route::RequestTarget;
+use crate::telemetry::requests::Counts;
 
 /// An answer. `headers` holds end-to-end fields only; Content-Length stands in the body's size hint (but in an answer
 /// to HEAD, and in a 304, where the field says what the body would be). The body may be a tunnel.
@@ -54,6 +57,21 @@ impl Request {
     /// The client's address: as forwarded by trusted proxies, else the connection's.
     pub fn client_ip(&self) -> IpAddr {
         self.record.client.get().unwrap_or_else(|| self.connection.client.ip())
+    }
+
+    /// Keeps what the access log says of it. Before anything changes it.
+    pub fn keep_seen(&self) {
+        let field = |name: HeaderName| self.headers.get(name).cloned();
+        let seen = Seen {
+            method: self.method.clone(),
+            uri: self.target.as_bytes().clone(),
+            host: self.authority.written.clone(),
+            version: self.version,
+            referer: field(REFERER),
+            agent: field(USER_AGENT),
+        };
+        // It is not kept twice.
+        let _ = self.record.seen.set(Box::new(seen));
     }
 }
 
@@ -148,6 +166,10 @@ pub struct Record {
     pub cause: Cell<Option<&'static str>>,
     /// The request's id, once it has one.
     pub id: RefCell<Option<HeaderValue>>,
+    /// What the access log says of it; empty: it is not written down.
+    pub seen: OnceCell<Box<Seen>>,
+    /// Where the worker counts it, once its route is known.
+    pub counts: RefCell<Option<Arc<Counts>>>,
 }
 
 impl Record {
@@ -170,6 +192,8 @@ impl Record {
             place: RefCell::new(None),
             cause: Cell::new(None),
             id: RefCell::new(None),
+            seen: OnceCell::new(),
+            counts: RefCell::new(None),
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use super::cause::Cause;
+use super::finish;
 use super::handler::Handler;
 use super::headers;
-use super::middleware::LocalService;
+use super::middleware::{LocalService, limit_body};
 use super::request::{Connection, Record, Request, Response};
 use super::respond::{Form, refuse};
 use super::snapshot::Action;
@@ -27,7 +28,9 @@ impl Handler for Rc<Worker> {
         response
     }
 
-    fn finished(&self, _connection: &Connection, _record: &Record) {}
+    fn finished(&self, connection: &Connection, record: &Record) {
+        finish::finished(self, connection, record);
+    }
 }
 
 /// From the request's arrival to its route.
@@ -35,6 +38,10 @@ fn begin(worker: &Rc<Worker>, request: &mut Request) -> Result<(Rc<Held>, usize)
     // A place first: what there is no place for must cost nothing more.
     let place = worker.shared.crowd.begin().ok_or(Cause::Overload)?;
     *request.record.place.borrow_mut() = Some(place);
+    // The access log says what the client said, whatever becomes of it.
+    if request.connection.listener.access_log {
+        request.keep_seen();
+    }
     // Who it is from, before anything asks for that.
     headers::arrive(request)?;
     // One snapshot for the whole way: a reload does not change a request's mind.
@@ -50,6 +57,14 @@ fn begin(worker: &Rc<Worker>, request: &mut Request) -> Result<(Rc<Held>, usize)
     };
     let route = held.router.find(&query).ok_or(Cause::NoRoute)?.route;
     request.record.route.set(Some(route));
+    let listener = &request.connection.listener;
+    *request.record.counts.borrow_mut() = Some(worker.counts(&held, Some(route), &listener.name));
+    // A route's own limit stands in its middleware.
+    if let Some(limit) = listener.limits.body_bytes
+        && held.config.routes[route as usize].middleware.max_body.is_none()
+    {
+        limit_body(request, limit)?;
+    }
     Ok((held, route as usize))
 }
 

@@ -1,17 +1,23 @@
 //! What one worker has: its own, used by its thread alone, and what it shares with the others.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use smallvec::SmallVec;
 
+use super::cause::Cause;
 use super::crowd::Crowd;
+use super::logbook::Logbook;
 use super::middleware::LocalService;
 use super::snapshot::Snapshot;
+use crate::config::{AccessLogFormat, ListenerName, RouteAction};
 use crate::net::epoll::Epoll;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::requests::{Causes, Counts, Names, Registry};
 
 /// What all workers share.
 #[derive(Debug)]
@@ -25,6 +31,10 @@ pub struct Shared {
     pub orders: AtomicU64,
     /// Connections of clients, of all workers.
     pub connections: AtomicU64,
+    /// What became of requests.
+    pub requests: Registry,
+    /// Where requests are written down.
+    access_log: ArcSwapOption<(AccessLog, AccessLogFormat)>,
 }
 
 impl Shared {
@@ -36,7 +46,14 @@ impl Shared {
             crowd: Arc::new(Crowd::new()),
             orders: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            requests: Registry::new(&Cause::WORDS),
+            access_log: ArcSwapOption::empty(),
         }
+    }
+
+    /// Where requests are written down by those who serve by the next snapshot that is published.
+    pub fn set_access_log(&self, log: Option<(AccessLog, AccessLogFormat)>) {
+        self.access_log.store(log.map(Arc::new));
     }
 
     /// Serves by this from now on. Requests in flight end by the one they began with.
@@ -61,6 +78,8 @@ pub struct Worker {
     pub driver: Epoll,
     /// What it shares.
     pub shared: Arc<Shared>,
+    /// Where it counts what it answered by itself.
+    pub causes: Arc<Causes>,
     /// The snapshot, so that a request costs one look at a number that hardly ever changes.
     held: RefCell<Rc<Held>>,
 }
@@ -71,11 +90,30 @@ pub struct Held {
     snapshot: Arc<Snapshot>,
     /// Routes' middleware around what answers, once it was needed.
     services: RefCell<Vec<Option<LocalService>>>,
+    /// Where requests are counted, by route (from 1; 0: none) and listener, once it was needed.
+    counts: RefCell<Vec<OfListeners>>,
+    /// Lines about requests, once it was known whether there is a log.
+    logbook: OnceCell<Option<Rc<Logbook>>>,
 }
+
+/// Where requests of a route are counted, by listener: most routes have one.
+type OfListeners = SmallVec<[(ListenerName, Arc<Counts>); 1]>;
 
 impl Held {
     fn new(snapshot: Arc<Snapshot>) -> Rc<Self> {
-        Rc::new(Self { snapshot, services: RefCell::default() })
+        Rc::new(Self {
+            snapshot,
+            services: RefCell::default(),
+            counts: RefCell::default(),
+            logbook: OnceCell::new(),
+        })
+    }
+
+    /// Where requests are written down.
+    pub(super) fn logbook(&self, shared: &Shared) -> Option<&Logbook> {
+        let make =
+            || shared.access_log.load().as_deref().map(|(log, format)| Logbook::new(log.clone(), *format));
+        self.logbook.get_or_init(make).as_deref()
     }
 
     /// What was made for a route, or what `make` makes.
@@ -100,7 +138,33 @@ impl Worker {
     /// A worker that serves nobody yet.
     pub fn new(number: usize, driver: Epoll, shared: Arc<Shared>) -> Self {
         let held = Held::new(shared.snapshot());
-        Self { number, driver, shared, held: RefCell::new(held) }
+        let causes = shared.requests.causes(number);
+        Self { number, driver, shared, causes, held: RefCell::new(held) }
+    }
+
+    /// Where requests of a route are counted, that came by this listener; none: no route wanted them.
+    pub fn counts(&self, held: &Held, route: Option<u32>, listener: &ListenerName) -> Arc<Counts> {
+        let mut all = held.counts.borrow_mut();
+        let at = route.map_or(0, |route| route as usize + 1);
+        if all.len() <= at {
+            all.resize_with(at + 1, SmallVec::new);
+        }
+        if let Some((_, counts)) = all[at].iter().find(|(name, _)| name == listener) {
+            return Arc::clone(counts);
+        }
+        let route = route.map(|route| &held.config.routes[route as usize]);
+        let pool = route.map(|route| match &route.action {
+            RouteAction::Pool(pool) => pool.as_str(),
+            RouteAction::Redirect(_) | RouteAction::Respond(_) => "",
+        });
+        let names = Names {
+            listener: listener.as_str().into(),
+            route: route.map_or("", |route| &route.name).into(),
+            pool: pool.unwrap_or_default().into(),
+        };
+        let counts = self.shared.requests.counts(self.number, names);
+        all[at].push((listener.clone(), Arc::clone(&counts)));
+        counts
     }
 
     /// The snapshot in force.

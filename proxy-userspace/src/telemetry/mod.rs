@@ -1,6 +1,14 @@
-//! What the daemon says: its log, and text for Prometheus. Knows no other module.
+//! What the daemon says: its log, what it counts, and text for Prometheus. Knows no other module.
 
+/// Where lines about requests are written.
+pub mod access_log;
+/// How long something took.
+pub mod histogram;
 /// The log: who reads it, and in which shape.
 pub mod log;
 /// The text format of Prometheus.
 pub mod prometheus;
+/// What became of requests, counted.
+pub mod requests;
+/// What lines are written to.
+mod sink;

@@ -1,5 +1,6 @@
 //! The text format of Prometheus (version 0.0.4).
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// What a metric is.
@@ -9,6 +10,10 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// How many were at most so large, and the sum of all.
+    Histogram,
+    /// How many there were, and the sum of all.
+    Summary,
 }
 
 /// A text that grows, metric by metric.
@@ -30,6 +35,8 @@ impl Text {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+            Kind::Summary => "summary",
         };
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         writes(&mut self.text, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
@@ -45,15 +52,48 @@ impl Text {
 impl Metric<'_> {
     /// One sample.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Into<f64>) -> &mut Self {
-        self.text.push_str(self.name);
-        for (i, (label, value)) in labels.iter().enumerate() {
-            self.text.push(if i == 0 { '{' } else { ',' });
-            writes(self.text, format_args!("{label}=\"{}\"", escaped(value)));
+        self.part("", labels, None, value.into())
+    }
+
+    /// A histogram: how many were at most as large as each bound, but larger than the one before, and at the end how
+    /// many were larger than all.
+    pub fn histogram(
+        &mut self,
+        labels: &[(&str, &str)],
+        bounds: &[f64],
+        counts: &[u64],
+        sum: f64,
+    ) -> &mut Self {
+        let mut total = 0;
+        let bounds = bounds.iter().copied().chain([f64::INFINITY]);
+        for (bound, count) in bounds.zip(counts) {
+            total += count;
+            self.part("_bucket", labels, Some(bound), total as f64);
         }
-        if !labels.is_empty() {
+        self.summary(labels, total, sum)
+    }
+
+    /// How many there were, and the sum of all.
+    pub fn summary(&mut self, labels: &[(&str, &str)], count: u64, sum: f64) -> &mut Self {
+        self.part("_sum", labels, None, sum).part("_count", labels, None, count as f64)
+    }
+
+    fn part(&mut self, end: &str, labels: &[(&str, &str)], bound: Option<f64>, value: f64) -> &mut Self {
+        writes(self.text, format_args!("{}{end}", self.name));
+        let mut before = '{';
+        for (label, value) in labels {
+            writes(self.text, format_args!("{before}{label}=\"{}\"", escaped(value)));
+            before = ',';
+        }
+        match bound {
+            Some(f64::INFINITY) => writes(self.text, format_args!("{before}le=\"+Inf\"")),
+            Some(bound) => writes(self.text, format_args!("{before}le=\"{bound}\"")),
+            None => {}
+        }
+        if bound.is_some() || !labels.is_empty() {
             self.text.push('}');
         }
-        writes(self.text, format_args!(" {}\n", value.into()));
+        writes(self.text, format_args!(" {value}\n"));
         self
     }
 
@@ -67,8 +107,12 @@ fn writes(text: &mut String, what: std::fmt::Arguments<'_>) {
     text.write_fmt(what).expect("writing to a string cannot fail");
 }
 
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+fn escaped(value: &str) -> Cow<'_, str> {
+    if !value.contains(['\\', '"', '\n']) {
+        return value.into();
+    }
+    let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    value.into()
 }
 
 #[cfg(test)]

@@ -22,23 +22,16 @@ pub struct Stack(Vec<LocalLayer>);
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
     /// An error page cannot be read.
-    #[error("route `{route}`: the error page {} cannot be read: {error}", path.display())]
+    #[error("the error page {} cannot be read: {error}", path.display())]
     Page {
-        /// The route.
-        route: Box<str>,
         /// The page.
         path: PathBuf,
         /// Why.
         error: io::Error,
     },
     /// A regular expression is too large.
-    #[error("route `{route}`: {error}")]
-    Regex {
-        /// The route.
-        route: Box<str>,
-        /// What is wrong.
-        error: regex::Error,
-    },
+    #[error(transparent)]
+    Regex(#[from] regex::Error),
 }
 
 impl Stack {
@@ -59,7 +52,7 @@ impl Stack {
         }
         if !config.error_pages.is_empty() {
             let pages = ErrorPages::read(&config.error_pages);
-            let page = |(path, error)| StackError::Page { route: name.into(), path, error };
+            let page = |(path, error)| StackError::Page { path, error };
             steps.push(Around::layer(pages.map_err(page)?));
         }
         // The request's side: what is cheap and refuses most stands first.
@@ -76,9 +69,7 @@ impl Stack {
         if !config.request_headers.is_empty() {
             steps.push(Around::layer(RequestFields::new(name, &config.request_headers)));
         }
-        let path = NewPath::new(name, &route.path, config);
-        let regex = |error| StackError::Regex { route: name.into(), error };
-        if let Some(path) = path.map_err(regex)? {
+        if let Some(path) = NewPath::new(name, &route.path, config)? {
             steps.push(Around::layer(path));
         }
         Ok(Self(steps))

@@ -107,5 +107,5 @@ fn a_page_that_cannot_be_read_is_named() {
     let mut config = MiddlewareConfig::default();
     config.error_pages.insert(StatusRange { first: 500, last: 599 }, "/nonexistent.html".into());
     let error = Stack::compile(&route(config)).unwrap_err().to_string();
-    assert!(error.starts_with("route `shop`: the error page /nonexistent.html cannot be read: "), "{error}");
+    assert!(error.starts_with("the error page /nonexistent.html cannot be read: "), "{error}");
 }
