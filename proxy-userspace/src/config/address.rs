@@ -85,7 +85,8 @@ pub(super) fn unix_path(path: &str) -> Result<PathBuf, NotAnAddress> {
 /// A name and a port.
 fn named(text: &str) -> Result<Endpoint, NotAnAddress> {
     let (host, port) = text.rsplit_once(':').ok_or(NotAnAddress::NoPort)?;
-    let port = port.parse().ok().filter(|port| *port != 0).ok_or(NotAnAddress::Port)?;
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse().ok().filter(|port| digits && *port != 0).ok_or(NotAnAddress::Port)?;
     let host = host.strip_suffix('.').unwrap_or(host);
     if host.len() > 253 || !host.split('.').all(is_label) {
         return Err(NotAnAddress::BadName);
@@ -212,6 +213,7 @@ mod tests {
         assert_eq!(wrong("app.example.com"), NotAnAddress::NoPort);
         assert_eq!(wrong("app.example.com:0"), NotAnAddress::Port);
         assert_eq!(wrong("app.example.com:http"), NotAnAddress::Port);
+        assert_eq!(wrong("app.example.com:+80"), NotAnAddress::Port);
         assert_eq!(wrong("app..example.com:80"), NotAnAddress::BadName);
         assert_eq!(wrong("-app.example.com:80"), NotAnAddress::BadName);
         assert_eq!(wrong("a.1:80"), NotAnAddress::Unknown);

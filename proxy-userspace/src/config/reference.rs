@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use super::keys::SECTIONS;
 use super::keys::kernel::{ADMIN, KERNEL};
 use super::keys::listener::LISTENER;
+use super::keys::middleware::MIDDLEWARE;
 use super::keys::pool::POOL;
 use super::keys::route::ROUTE;
 use super::keys::server::{ACCESS_LOG, SERVER};
@@ -30,6 +31,7 @@ pub fn json_schema() -> Json {
             "kernel": section_schema(&KERNEL),
             "listener": names(&LISTENER),
             "route": { "type": "array", "items": section_schema(&ROUTE) },
+            "middleware": names(&MIDDLEWARE),
             "pool": names(&POOL),
             "server": section_schema(&SERVER),
             "access_log": section_schema(&ACCESS_LOG),

@@ -49,7 +49,7 @@ pub(super) fn resolve(file: File, report: &mut Report<'_>) -> Result<Config, Rep
         admin: AdminConfig { socket: admin.socket, mode: admin.mode },
         listeners: listeners.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect(),
         web_listeners,
-        routes: route::resolve(file.routes, &names)?,
+        routes: route::resolve(file.routes, file.middleware, &names)?,
         server: file.server?,
         pools: pools.into_iter().collect::<Result<_, _>>()?,
         warnings: Vec::new(),

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::config::diagnostic::Fact;
-use crate::config::file::{File, FileRoute};
+use crate::config::file::{File, FileListener, FileMiddleware, FileRoute, Parts};
 use crate::config::name::ListenerName;
 use crate::config::nearest::{list, nearest};
 use crate::config::report::{At, Report, Reported};
@@ -32,6 +32,7 @@ pub(super) fn check(file: &File, report: &mut Report<'_>) {
             report.error(&pool.span, &NoSuchPool { pool: &pool.value, pools: &file.pool_names });
         }
     }
+    check_middleware(file, report);
     check_names(&file.routes, report);
     let all_read = file.listeners.iter().all(|listener| listener.protocol.is_ok());
     if let (true, true, Some(first)) = (web.is_empty(), all_read, file.routes.first()) {
@@ -40,9 +41,24 @@ pub(super) fn check(file: &File, report: &mut Report<'_>) {
     warn_of_unrouted(file, report);
 }
 
+/// What routes use is there, and what is there is used.
+fn check_middleware(file: &File, report: &mut Report<'_>) {
+    let known: HashSet<&str> = file.middleware_names.iter().map(String::as_str).collect();
+    let mut used = HashSet::new();
+    for name in file.routes.iter().flat_map(|route| route.uses.iter().flatten()) {
+        if !known.contains(&*name.value) {
+            report.error(&name.span, &NoSuchMiddleware { name: &name.value, known: &file.middleware_names });
+        }
+        used.insert(&*name.value);
+    }
+    for middleware in file.middleware.iter().filter(|middleware| !used.contains(&*middleware.name.value)) {
+        report.warn(&middleware.name.span, &UnusedMiddleware { name: &middleware.name.value });
+    }
+}
+
 /// A listener whose protocol could not be read may be an `http` one.
 fn unread(file: &File, name: &str) -> bool {
-    let kernel = |listener: &&crate::config::file::FileListener| &*listener.name.value == name;
+    let kernel = |listener: &&FileListener| &*listener.name.value == name;
     file.listeners.iter().find(kernel).is_none_or(|listener| listener.protocol.is_err())
 }
 
@@ -81,20 +97,29 @@ fn warn_of_unrouted(file: &File, report: &mut Report<'_>) {
 }
 
 /// What routes mean, in the order of the file.
-pub(super) fn resolve(routes: Vec<FileRoute>, web: &[ListenerName]) -> Result<Vec<RouteConfig>, Reported> {
-    let known: HashMap<&str, &ListenerName> = web.iter().map(|name| (name.as_str(), name)).collect();
-    let named = |At { value, .. }: &At<Box<str>>| {
-        known.get(&**value).map_or_else(|| ListenerName::from(&**value), |name| (*name).clone())
+pub(super) fn resolve(
+    routes: Vec<FileRoute>,
+    middleware: Vec<FileMiddleware>,
+    web: &[ListenerName],
+) -> Result<Vec<RouteConfig>, Reported> {
+    let listeners: HashMap<&str, &ListenerName> = web.iter().map(|name| (name.as_str(), name)).collect();
+    let named = middleware.into_iter().map(|FileMiddleware { name, parts }| Ok((name.value, parts?)));
+    let named: HashMap<Box<str>, Parts> = named.collect::<Result<_, _>>()?;
+    let listener = |At { value, .. }: &At<Box<str>>| {
+        listeners.get(&**value).map_or_else(|| ListenerName::from(&**value), |name| (*name).clone())
     };
     let resolve = |(index, route): (usize, FileRoute)| {
         let name = route.name?.map_or_else(|| format!("route-{}", index + 1).into(), |name| name.value);
-        let mut listeners: Vec<ListenerName> = match &route.listeners? {
-            Some(names) => names.iter().map(named).collect(),
+        let listeners = match &route.listeners? {
+            Some(names) => names.iter().map(listener).collect(),
             None => web.to_vec(),
         };
-        listeners.dedup();
         route.pool?;
-        Ok(RouteConfig { name, listeners, ..route.rest? })
+        // The route's own first, then from the last that it names to the first.
+        let used = route.uses?;
+        let used = used.iter().rev().filter_map(|name| named.get(&name.value));
+        let middleware = used.fold(route.parts?, |parts, named| parts.over(named.clone())).into();
+        Ok(RouteConfig { name, listeners, middleware, ..route.rest? })
     };
     routes.into_iter().enumerate().map(resolve).collect()
 }
@@ -152,6 +177,40 @@ impl Fact for NoSuchPool<'_> {
             None if self.pools.is_empty() => format!("add a [pool.{}]", self.pool),
             None => format!("add a [pool.{}]; pools are: {}", self.pool, list(known())),
         })
+    }
+}
+
+struct NoSuchMiddleware<'a> {
+    name: &'a str,
+    known: &'a [String],
+}
+
+impl fmt::Display for NoSuchMiddleware<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the route uses the middleware {:?}, and there is none of that name", self.name)
+    }
+}
+
+impl Fact for NoSuchMiddleware<'_> {
+    fn help(&self) -> Option<String> {
+        let known = || self.known.iter().map(String::as_str);
+        Some(match nearest(self.name, known()) {
+            Some(name) => format!("did you mean {name:?}?"),
+            None if self.known.is_empty() => format!("add a [middleware.{}]", self.name),
+            None => format!("add a [middleware.{}]; there are: {}", self.name, list(known())),
+        })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("middleware {name:?} is used by no route")]
+struct UnusedMiddleware<'a> {
+    name: &'a str,
+}
+
+impl Fact for UnusedMiddleware<'_> {
+    fn help(&self) -> Option<String> {
+        Some(format!("name it in a route: use = {:?}, or remove it", self.name))
     }
 }
 

@@ -8,6 +8,8 @@ mod kernel;
 mod limits;
 /// `[listener.NAME]`.
 mod listener;
+/// `[middleware.NAME]`, and what a route has of it.
+mod middleware;
 /// `[pool.NAME]`.
 mod pool;
 /// What a pool does with requests of `http` listeners.
@@ -18,9 +20,12 @@ mod root;
 mod route;
 /// `[server]` and `[access_log]`.
 mod server;
+/// `basic_auth = { … }`: users of the table and of a file.
+mod users;
 
 pub(super) use kernel::{FileAdmin, FileKernel};
 pub(super) use listener::{FileListener, FileWebListener};
+pub(super) use middleware::{FileMiddleware, Parts};
 pub(super) use pool::{FileBackend, FilePool};
 pub(super) use root::File;
 pub(super) use route::FileRoute;

@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use super::listener::AnyListener;
 use super::server::{read_access_log, read_server};
-use super::{FileAdmin, FileKernel, FileListener, FilePool, FileRoute, FileWebListener};
+use super::{FileAdmin, FileKernel, FileListener, FileMiddleware, FilePool, FileRoute, FileWebListener};
 use crate::config::diagnostic::Fact;
 use crate::config::keys::SECTIONS_ELSEWHERE;
 use crate::config::keys::kernel::{ADMIN, KERNEL};
 use crate::config::keys::listener::LISTENER;
+use crate::config::keys::middleware::MIDDLEWARE;
 use crate::config::keys::pool::POOL;
 use crate::config::keys::route::ROUTE;
 use crate::config::keys::server::{ACCESS_LOG, SERVER};
@@ -22,7 +23,8 @@ use crate::config::table::Section;
 use crate::config::web::ServerConfig;
 
 /// The names of the outermost tables.
-const TABLES: [&str; 7] = ["kernel", "listener", "route", "pool", "server", "access_log", "admin"];
+const TABLES: [&str; 8] =
+    ["kernel", "listener", "route", "middleware", "pool", "server", "access_log", "admin"];
 
 /// The whole file. What could not be read is an `Err`, and was reported.
 #[derive(Debug)]
@@ -34,6 +36,9 @@ pub(in crate::config) struct File {
     /// The names of all listeners, those that could not be read too.
     pub(in crate::config) listener_names: Vec<String>,
     pub(in crate::config) routes: Vec<FileRoute>,
+    pub(in crate::config) middleware: Vec<FileMiddleware>,
+    /// The names of all middleware, that which could not be read too.
+    pub(in crate::config) middleware_names: Vec<String>,
     pub(in crate::config) server: Result<ServerConfig, Reported>,
     pub(in crate::config) pools: Vec<FilePool>,
     /// The names of all pools, those that could not be read too.
@@ -63,6 +68,7 @@ impl File {
             }
         }
         let pools = named(root, "pool", &POOL, report);
+        let middleware = named(root, "middleware", &MIDDLEWARE, report);
         Self {
             kernel: kernel.transpose(),
             admin: admin.and_then(|entries| FileAdmin::read(&entries, report)),
@@ -70,6 +76,11 @@ impl File {
             web_listeners,
             listener_names: names(root, "listener"),
             routes: routes(root, report),
+            middleware: middleware
+                .into_iter()
+                .map(|(name, entries)| FileMiddleware::read(name, &entries, report))
+                .collect(),
+            middleware_names: names(root, "middleware"),
             server: access_log.transpose().and_then(|access_log| Ok(ServerConfig { access_log, ..server? })),
             pools: pools.into_iter().map(|(name, entries)| FilePool::read(name, &entries, report)).collect(),
             pool_names: names(root, "pool"),
@@ -178,7 +189,7 @@ impl fmt::Display for UnknownTable<'_> {
 
 impl Fact for UnknownTable<'_> {
     fn help(&self) -> Option<String> {
-        let tables = "[kernel], [listener.NAME], [[route]], [pool.NAME], [server], [access_log], [admin]";
+        let tables = "[kernel], [listener.NAME], [[route]], [middleware.NAME], [pool.NAME], [server], [access_log], [admin]";
         Some(match nearest(self.name, TABLES) {
             Some(name) => format!("did you mean {name:?}? Tables are: {tables}"),
             None => format!("tables are: {tables}"),

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::middleware::Parts;
 use http::{HeaderName, StatusCode};
 
 use crate::config::diagnostic::Fact;
+use crate::config::keys::middleware::USE;
 use crate::config::keys::route as keys;
 use crate::config::kind::{Condition, Named};
 use crate::config::nested::Short;
@@ -25,7 +27,11 @@ pub(in crate::config) struct FileRoute {
     /// None: every `http` listener.
     pub(in crate::config) listeners: Result<Option<Vec<At<Box<str>>>>, Reported>,
     pub(in crate::config) pool: Result<Option<At<Box<str>>>, Reported>,
-    /// All of it, but for its name and listeners.
+    /// Names of `[middleware.NAME]`.
+    pub(in crate::config) uses: Result<Vec<At<Box<str>>>, Reported>,
+    /// Middleware of its own.
+    pub(in crate::config) parts: Result<Parts, Reported>,
+    /// All of it, but for its name, listeners and middleware.
     pub(in crate::config) rest: Result<RouteConfig, Reported>,
 }
 
@@ -37,6 +43,8 @@ impl FileRoute {
             name: entries.find(&keys::NAME, report),
             listeners: entries.find(&keys::LISTENERS, report).map(|list| list.map(|list| list.value)),
             pool: entries.find(&keys::POOL, report),
+            uses: entries.find(&USE, report).map(|list| list.map_or_else(Vec::new, |list| list.value)),
+            parts: Parts::read(entries, report),
             rest: read_rest(entries, line, report),
         }
     }

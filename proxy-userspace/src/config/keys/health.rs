@@ -51,7 +51,7 @@ pub(in crate::config) static HOST: Key<HostName> = Key {
 
 pub(in crate::config) static STATUS: Key<OneOrMore<StatusRange>> = Key {
     name: "status",
-    kind: OneOrMore(List { of: StatusRange, example: "\"200-299\"" }),
+    kind: OneOrMore(List { of: StatusRange { low: 100 }, example: "\"200-299\"" }),
     presence: Default("\"200-399\""),
     meaning: "The statuses that are good: a number, a range, or a list of them.",
     example: "[200, 204, \"300-399\"]",

@@ -8,6 +8,8 @@ pub(super) mod kernel;
 pub(super) mod limits;
 /// `[listener.NAME]`.
 pub(super) mod listener;
+/// `[middleware.NAME]`, whose keys a route can have too.
+pub(super) mod middleware;
 /// `[pool.NAME]`.
 pub(super) mod pool;
 /// What a pool does with requests.
@@ -20,10 +22,11 @@ pub(super) mod server;
 use super::table::Section;
 
 /// The tables of the file, in the order of the reference.
-pub(super) static SECTIONS: [&Section; 7] = [
+pub(super) static SECTIONS: [&Section; 8] = [
     &kernel::KERNEL,
     &listener::LISTENER,
     &route::ROUTE,
+    &middleware::MIDDLEWARE,
     &pool::POOL,
     &server::SERVER,
     &server::ACCESS_LOG,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::config::kind::{
-    COOKIE_NAME, FIELD_NAME, FIELD_VALUE, Lasting, List, METHOD, Number, OneOrMore, Parsed, RetryOn, Share,
-    Size, Word, Words,
+    COOKIE_NAME, FIELD_NAME, FIELD_VALUE, Lasting, List, METHOD, Number, OneOrMore, Parsed, PlainText,
+    RetryOn, Share, Size, Word, Words,
 };
 use crate::config::nested::{Nested, OrFalse, ShortOr};
 use crate::config::table::Presence::{Default, Optional, Required};
@@ -94,7 +94,7 @@ pub(in crate::config) static HASH_HEADER: Key<Parsed<HeaderName>> = Key {
     example: "\"x-user\"",
 };
 
-pub(in crate::config) static HASH_COOKIE: Key<Parsed<Box<str>>> = Key {
+pub(in crate::config) static HASH_COOKIE: Key<PlainText> = Key {
     name: "cookie",
     kind: COOKIE_NAME,
     presence: Optional("a field"),

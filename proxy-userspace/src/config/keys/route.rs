@@ -5,9 +5,10 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
+use super::middleware;
 use crate::config::kind::{
     FIELD_NAME, HOST_PATTERN, LOCATION, Lasting, List, METHOD, Map, NETWORK, Name, Number, OneOrMore, PATH,
-    Parsed, REGEX, Status, TEXT, TextOrFlag,
+    Parsed, PlainText, REGEX, Status, TEXT, TextOrFlag,
 };
 use crate::config::nested::ShortOr;
 use crate::config::table::Presence::{Default, Optional, Required};
@@ -37,6 +38,17 @@ pub(in crate::config) static ROUTE: Section = Section {
         &REDIRECT,
         &RESPOND,
         &TIMEOUT,
+        &middleware::USE,
+        &middleware::ALLOW,
+        &middleware::DENY,
+        &middleware::BASIC_AUTH,
+        &middleware::MAX_BODY,
+        &middleware::REQUEST_HEADERS,
+        &middleware::STRIP_PREFIX,
+        &middleware::REWRITE_PATH,
+        &middleware::RESPONSE_HEADERS,
+        &middleware::COMPRESS,
+        &middleware::ERROR_PAGES,
     ],
     elsewhere: &ELSEWHERE,
 };
@@ -70,7 +82,7 @@ pub(in crate::config) static HOST: Key<OneOrMore<Parsed<HostPattern>>> = Key {
     example: "[\"app.example.com\", \"*.dev.example.com\"]",
 };
 
-pub(in crate::config) static PATH_PREFIX: Key<Parsed<Box<str>>> = Key {
+pub(in crate::config) static PATH_PREFIX: Key<PlainText> = Key {
     name: "path",
     kind: PATH,
     presence: Optional("every path"),
@@ -80,7 +92,7 @@ pub(in crate::config) static PATH_PREFIX: Key<Parsed<Box<str>>> = Key {
     example: "\"/api/\"",
 };
 
-pub(in crate::config) static PATH_EXACT: Key<Parsed<Box<str>>> = Key {
+pub(in crate::config) static PATH_EXACT: Key<PlainText> = Key {
     name: "path_exact",
     kind: PATH,
     presence: Optional("every path"),
@@ -88,7 +100,7 @@ pub(in crate::config) static PATH_EXACT: Key<Parsed<Box<str>>> = Key {
     example: "\"/favicon.ico\"",
 };
 
-pub(in crate::config) static PATH_REGEX: Key<Parsed<Box<str>>> = Key {
+pub(in crate::config) static PATH_REGEX: Key<PlainText> = Key {
     name: "path_regex",
     kind: REGEX,
     presence: Optional("every path"),
@@ -118,7 +130,7 @@ pub(in crate::config) static HEADER: Key<Map<Parsed<HeaderName>, ShortOr<TextOrF
     example: "{ x-env = \"dev\", x-debug = false, accept = { regex = '^application/json' } }",
 };
 
-pub(in crate::config) static QUERY: Key<Map<Parsed<Box<str>>, ShortOr<TextOrFlag>>> = Key {
+pub(in crate::config) static QUERY: Key<Map<PlainText, ShortOr<TextOrFlag>>> = Key {
     name: "query",
     kind: Map { name: TEXT, value: ShortOr(TextOrFlag, &PATTERN_SECTION), example: "{ version = \"2\" }" },
     presence: Optional("any query"),
@@ -133,7 +145,7 @@ pub(in crate::config) static PATTERN_SECTION: Section = Section {
     elsewhere: &[],
 };
 
-pub(in crate::config) static REGEX_IS: Key<Parsed<Box<str>>> = Key {
+pub(in crate::config) static REGEX_IS: Key<PlainText> = Key {
     name: "regex",
     kind: REGEX,
     presence: Required,
@@ -208,7 +220,7 @@ pub(in crate::config) static RESPOND_SECTION: Section = Section {
 pub(in crate::config) static RESPOND_STATUS: Key<Number> =
     Key { name: "status", kind: ANSWER, presence: Default("200"), meaning: "The status.", example: "404" };
 
-pub(in crate::config) static RESPOND_BODY: Key<Parsed<Box<str>>> = Key {
+pub(in crate::config) static RESPOND_BODY: Key<PlainText> = Key {
     name: "body",
     kind: TEXT,
     presence: Default("\"\""),

@@ -8,6 +8,8 @@ mod answer;
 mod list;
 /// Tables whose keys are names that the user gives.
 mod map;
+/// What middleware is told: users, media types, texts with variables.
+mod middleware;
 /// Numbers, durations, ports and statuses: everything with a range.
 mod number;
 /// Texts that a function reads.
@@ -27,8 +29,11 @@ pub(super) use address::{BackendAddress, Bind, HostAddress};
 pub(super) use answer::{AccessLogTo, Condition, Failure, RetryOn, Status, TextOrFlag};
 pub(super) use list::{List, OneOrMore};
 pub(super) use map::{Map, Named};
+pub(super) use middleware::{
+    BCRYPT, FIELD_TEMPLATE, MEDIA_TYPE, PATH_TEMPLATE, REALM, USER, check_hash, check_user,
+};
 pub(super) use number::{Flag, Lasting, Number, Port, PortRange, Share, StatusRange};
-pub(super) use parsed::Parsed;
+pub(super) use parsed::{Parsed, PlainText};
 pub(super) use request::{
     COOKIE_NAME, FIELD_NAME, FIELD_VALUE, HOST_PATTERN, LOCATION, METHOD, NETWORK, PATH, REGEX, TEXT,
 };

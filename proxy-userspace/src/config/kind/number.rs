@@ -189,7 +189,10 @@ impl Kind for PortRange {
 
 /// An HTTP status, or a range of them as a text: `200`, `"200-399"`.
 #[derive(Debug)]
-pub(in crate::config) struct StatusRange;
+pub(in crate::config) struct StatusRange {
+    /// The lowest that is allowed.
+    pub(in crate::config) low: u16,
+}
 
 impl Kind for StatusRange {
     type Value = RangeInclusive<u16>;
@@ -206,13 +209,14 @@ impl Kind for StatusRange {
             _ => return Err(wrong_kind(place, &self.wanted(), "\"200-399\"", report)),
         };
         match ends {
-            Some((low, high)) if 100 <= low && low <= high && high <= 599 => Ok(low..=high),
+            Some((low, high)) if self.low <= low && low <= high && high <= 599 => Ok(low..=high),
             Some((low, high)) if low > high => {
                 Err(wrong_value(place, &"the first status is greater than the last", None, report))
             }
             _ => {
-                let help = Some("write it as: 200, \"200-399\" or [200, 204]".to_owned());
-                Err(wrong_value(place, &"an HTTP status is a number from 100 to 599", help, report))
+                let low = self.low.max(200);
+                let help = Some(format!("write it as: {low} or \"{low}-599\""));
+                Err(wrong_value(place, &NotFrom(self.low, 599), help, report))
             }
         }
     }

@@ -36,6 +36,9 @@ impl<T> Kind for Parsed<T> {
     }
 }
 
+/// A text that stays one.
+pub(in crate::config) type PlainText = Parsed<Box<str>>;
+
 /// A mistake in a text, for [`Parsed::parse`].
 pub(super) fn bad<T, F: Fact + 'static>(fact: F) -> Result<T, Box<dyn Fact>> {
     Err(Box::new(fact))
