@@ -22,9 +22,10 @@ fn main() -> anyhow::Result<ExitCode> {
     match name {
         "kernel" => kernel::run(rest.first().map_or("", String::as_str)),
         "http" => http::run(rest),
+        "reload" => http::reload::run(),
         "route" => route::run(),
         // One of the peers: started by `http`.
         "bare-hyper" => http::bare::run(rest).map(|()| ExitCode::SUCCESS),
-        other => anyhow::bail!("no bench is called {other:?}; there are: kernel http route"),
+        other => anyhow::bail!("no bench is called {other:?}; there are: kernel http reload route"),
     }
 }

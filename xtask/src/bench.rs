@@ -6,13 +6,13 @@ use anyhow::Result;
 use std::process::Command;
 
 /// Runs bench/ with these arguments: `kernel` measures the kernel path, packet by packet; `http` measures requests beside
-/// other proxies; `route` measures look-ups among routes.
+/// other proxies; `reload` measures how soon a changed configuration serves; `route` measures look-ups among routes.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    if arguments.first().is_some_and(|name| name == "http") {
-        setup::run(Need::Test)?;
+    let name = arguments.first().map_or("", String::as_str);
+    // Both have nginx for a backend.
+    setup::run(if matches!(name, "http" | "reload") { Need::Test } else { Need::Run })?;
+    if name == "http" {
         setup::peers()?;
-    } else {
-        setup::run(Need::Run)?;
     }
     ebpf::run()?;
     let mut build = process::cargo();

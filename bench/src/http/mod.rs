@@ -23,6 +23,8 @@ mod place;
 mod process;
 /// What is promised.
 mod promise;
+/// How soon a change of the configuration serves.
+pub(crate) mod reload;
 /// What is printed.
 mod table;
 

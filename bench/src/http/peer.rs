@@ -29,7 +29,7 @@ pub(super) const PEERS: &[Peer] = &[
     Peer {
         name: OURS,
         files: &[("proxy-now.toml", include_str!("../../peers/proxy-now.toml"))],
-        command: |folder, _| ours(folder),
+        command: |folder, _| ours(&folder.join("proxy-now.toml")),
         tunnels: true,
     },
     Peer {
@@ -104,6 +104,14 @@ impl Peer {
     }
 }
 
+/// Ours with another configuration, on both CPUs.
+pub(super) fn ours_with(place: &Place, config: &Path, ports: Ports) -> Result<Running> {
+    let log = place.folder.join("ours.log");
+    let mut running = Running::start_anywhere(&place.namespace, ours(config)?, &log)?;
+    running.wait(&place.namespace, &[ports.h1], &log)?;
+    Ok(running)
+}
+
 /// The backend of them all: nginx, which answers by itself.
 pub(super) fn backend(place: &Place) -> Result<Running> {
     let config = place.folder.join("backend.conf");
@@ -141,12 +149,12 @@ fn fetched(name: &str) -> Result<String> {
 }
 
 /// Our own release build; `PROXY_NOW_BIN` names another.
-fn ours(folder: &Path) -> Result<Command> {
+fn ours(config: &Path) -> Result<Command> {
     let binary = std::env::var_os("PROXY_NOW_BIN")
         .map_or_else(|| target().join("release/proxy-now"), PathBuf::from)
         .canonicalize()
         .context("the daemon is not built: cargo build --release -p proxy-userspace")?;
     let mut command = Command::new(binary);
-    command.args(["run", "--config", &path(folder, "proxy-now.toml")]).env("NO_COLOR", "1");
+    command.args(["run", "--config"]).arg(config).env("NO_COLOR", "1");
     Ok(command)
 }

@@ -20,9 +20,15 @@ pub(super) const LOAD_CPU: usize = 1;
 
 /// This thread, and what it starts from now on, runs on this CPU alone.
 pub(super) fn pin(cpu: usize) -> Result<()> {
+    pin_to(&[cpu])
+}
+
+fn pin_to(cpus: &[usize]) -> Result<()> {
     let mut set = CpuSet::new();
-    set.set(cpu);
-    sched_setaffinity(None, &set).with_context(|| format!("CPU {cpu} cannot be had: the bench needs two"))
+    for cpu in cpus {
+        set.set(*cpu);
+    }
+    sched_setaffinity(None, &set).with_context(|| format!("CPUs {cpus:?} cannot be had: the bench needs two"))
 }
 
 /// This process, and what it starts from now on, may have as many files as it can get: ten thousand connections want
@@ -44,10 +50,19 @@ const TICKS: f64 = 100.0;
 
 impl Running {
     /// Starts a program on a CPU, in a namespace, its output in a file.
-    pub(super) fn start(namespace: &Namespace, cpu: usize, mut command: Command, log: &Path) -> Result<Self> {
+    pub(super) fn start(namespace: &Namespace, cpu: usize, command: Command, log: &Path) -> Result<Self> {
+        Self::start_on(namespace, &[cpu], command, log)
+    }
+
+    /// Starts a program that may use both CPUs.
+    pub(super) fn start_anywhere(namespace: &Namespace, command: Command, log: &Path) -> Result<Self> {
+        Self::start_on(namespace, &[PROXY_CPU, LOAD_CPU], command, log)
+    }
+
+    fn start_on(namespace: &Namespace, cpus: &[usize], mut command: Command, log: &Path) -> Result<Self> {
         let file = File::create(log).with_context(|| log.display().to_string())?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
-        pin(cpu)?;
+        pin_to(cpus)?;
         let child = namespace.enter(|| command.spawn());
         pin(LOAD_CPU)?;
         let child = child?.with_context(|| format!("{:?} cannot be run", command.get_program()))?;

@@ -26,6 +26,12 @@ impl Outcome {
         self.times.len()
     }
 
+    /// With another run that followed.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.seconds += other.seconds;
+        self.times.extend(other.times);
+    }
+
     /// Microseconds within which so many of a hundred exchanges ended.
     pub(crate) fn percentile(&mut self, percent: f64) -> f64 {
         self.times.sort_unstable();
