@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
+use crate::route::Question;
+
 use super::api::{Answer, Daemon, Drain, Drained, Refusal, RefusalKind, Reload, Request, Status};
 use super::*;
 
@@ -60,6 +62,9 @@ fn what_is_asked_arrives_and_what_is_answered_comes_back() {
             Request::Reload => Ok(Answer::Reload(Reload::default())),
             Request::Metrics => Ok(Answer::Metrics("a 1\n".into())),
             Request::Explain(tuple) => Ok(Answer::Explain(tuple.into())),
+            Request::ExplainRequest(question) => {
+                Err(Refusal::new(RefusalKind::BadRequest, format!("{} {:?}", question.url, question.headers)))
+            }
             Request::Drain(which) => {
                 assert_eq!(which, Drain { backend: "[::1]:80".into(), pool: Some("app".into()) });
                 Ok(Answer::Drain(Drained { backends: vec![] }))
@@ -72,6 +77,15 @@ fn what_is_asked_arrives_and_what_is_answered_comes_back() {
         assert_eq!(client.metrics().await.unwrap(), "a 1\n");
         assert_eq!(client.health().await.unwrap().version, "1");
         assert_eq!(client.explain("tcp a -> b").await.unwrap(), "tcp a -> b");
+        let question = Question {
+            url: "http://a.test/".into(),
+            method: None,
+            headers: vec!["x: ä".into()],
+            client: None,
+            listener: None,
+        };
+        let refused = client.explain_request(&question).await.unwrap_err().to_string();
+        assert_eq!(refused, "http://a.test/ [\"x: ä\"]");
         let which = Drain { backend: "[::1]:80".into(), pool: Some("app".into()) };
         assert_eq!(client.drain(&which).await.unwrap().backends, []);
     });

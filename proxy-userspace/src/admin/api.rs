@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::route::Question;
+
 /// What can be asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Request {
@@ -23,6 +25,8 @@ pub enum Request {
     Undrain(Drain),
     /// `GET /explain?tuple=…`
     Explain(String),
+    /// `POST /explain`
+    ExplainRequest(Question),
 }
 
 /// Which backend to drain.
@@ -51,7 +55,7 @@ pub enum Answer {
     Upgrade(Upgrade),
     /// To [`Request::Drain`] and [`Request::Undrain`].
     Drain(Drained),
-    /// To [`Request::Explain`].
+    /// To [`Request::Explain`] and [`Request::ExplainRequest`].
     Explain(serde_json::Value),
 }
 

@@ -12,6 +12,8 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
+use crate::route::{Explanation, Question};
+
 use super::api::{Daemon, Drain, Drained, Refusal, Reload, Status, Upgrade};
 use super::route::percent_encode;
 
@@ -104,6 +106,11 @@ impl Client {
     /// What becomes of a tuple.
     pub async fn explain(&self, tuple: &str) -> Result<serde_json::Value, ClientError> {
         self.ask(Method::GET, &format!("/explain?tuple={}", percent_encode(tuple)), Bytes::new()).await
+    }
+
+    /// How a request would be routed.
+    pub async fn explain_request(&self, question: &Question) -> Result<Explanation, ClientError> {
+        self.ask(Method::POST, "/explain", serde_json::to_vec(question)?.into()).await
     }
 
     /// Text for Prometheus.

@@ -3,6 +3,8 @@
 use hyper::header::{HOST, HeaderMap, ORIGIN};
 use hyper::{Method, Uri};
 
+use crate::route::Question;
+
 use super::api::{Drain, Refusal, RefusalKind, Request};
 
 /// What a request asks for. `body` is whole.
@@ -12,6 +14,7 @@ pub(super) fn route(method: &Method, uri: &Uri, body: &[u8]) -> Result<Request, 
         (&Method::GET, "/metrics") => Ok(Request::Metrics),
         (&Method::GET, "/health") => Ok(Request::Health),
         (&Method::GET, "/explain") => tuple(uri.query().unwrap_or_default()).map(Request::Explain),
+        (&Method::POST, "/explain") => question(body).map(Request::ExplainRequest),
         (&Method::POST, "/reload") => Ok(Request::Reload),
         (&Method::POST, "/upgrade") => Ok(Request::Upgrade),
         (&Method::POST, "/drain") => drain(body).map(Request::Drain),
@@ -19,7 +22,7 @@ pub(super) fn route(method: &Method, uri: &Uri, body: &[u8]) -> Result<Request, 
         (method, path) => Err(Refusal::new(
             RefusalKind::NotFound,
             format!(
-                "no {method} {path}: there are GET /status, /metrics, /health, /explain and POST /reload, /upgrade, /drain, /undrain"
+                "no {method} {path}: there are GET /status, /metrics, /health, /explain and POST /reload, /upgrade, /drain, /undrain, /explain"
             ),
         )),
     }
@@ -36,6 +39,12 @@ pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
 }
 
 fn drain(body: &[u8]) -> Result<Drain, Refusal> {
+    serde_json::from_slice(body).map_err(|error| {
+        Refusal::new(RefusalKind::BadRequest, format!("the body is not understood: {error}"))
+    })
+}
+
+fn question(body: &[u8]) -> Result<Question, Refusal> {
     serde_json::from_slice(body).map_err(|error| {
         Refusal::new(RefusalKind::BadRequest, format!("the body is not understood: {error}"))
     })

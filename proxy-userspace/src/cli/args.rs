@@ -30,7 +30,7 @@ pub(super) enum Command {
     Drain(drain::Drain),
     /// Give a drained backend new flows again
     Undrain(drain::Undrain),
-    /// Tell what becomes of a packet, and why
+    /// Tell what becomes of a packet or a request, and why
     Explain(explain::Explain),
     /// Look for what keeps packets from flowing, and say what mends it
     Doctor(doctor::Doctor),

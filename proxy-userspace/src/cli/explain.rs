@@ -1,21 +1,38 @@
-//! `proxy-now explain`: what becomes of a packet, and why.
+//! `proxy-now explain`: what becomes of a packet or of a request, and why.
+
+use std::net::IpAddr;
 
 use clap::Args;
 use serde_json::Value as Json;
 
 use super::context::Context;
 use super::daemon::{refused, try_ask};
+use super::explain_request;
 use super::outcome::{Failure, Outcome};
 use super::output::{Output, Style};
 use crate::admin::ClientError;
 use crate::l4::{Tuple, TupleError, View};
+use crate::route::Question;
 
 /// Options of `explain`.
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// The packet: PROTOCOL SOURCE DESTINATION, such as tcp 192.0.2.7:40000 203.0.113.10:80
-    #[arg(required = true, num_args = 1..=4, value_name = "TUPLE")]
-    tuple: Vec<String>,
+    /// A request's URL, such as https://app.example.com/path; or a packet: PROTOCOL SOURCE DESTINATION, such as
+    /// tcp 192.0.2.7:40000 203.0.113.10:80
+    #[arg(required = true, num_args = 1..=4, value_name = "URL|TUPLE")]
+    what: Vec<String>,
+    /// The request's method [default: GET]
+    #[arg(long)]
+    method: Option<String>,
+    /// A field of the request, such as 'accept: text/html'; may be given several times
+    #[arg(long = "header", short = 'H', value_name = "FIELD")]
+    headers: Vec<String>,
+    /// The client's address [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    client: Option<IpAddr>,
+    /// The http listener [default: the one bound to the URL's port, or the only one]
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
 }
 
 /// There is nothing to ask.
@@ -23,23 +40,41 @@ pub(super) struct Explain {
 #[error("no daemon runs and nothing is pinned under {}: start it with `proxy-now run`", .0.display())]
 struct NothingThere(std::path::PathBuf);
 
+/// Options of a request beside a packet.
+#[derive(Debug, thiserror::Error)]
+#[error("--method, --header, --client and --listener belong to a URL, and this is a packet")]
+struct NoRequest;
+
 impl Explain {
     pub(super) fn run(self, context: &Context) -> Outcome {
-        let tuple: Tuple = match self.tuple.join(" ").parse() {
-            Ok(tuple) => tuple,
-            Err(error) => return Err(Failure::Usage(Box::<TupleError>::new(error))),
-        };
-        let said = match try_ask(context, async |daemon| daemon.explain(&tuple.to_string()).await)? {
-            Ok(said) => said,
-            // The tables tell it as well.
-            Err(ClientError::NoDaemon(_)) => from_pins(context, &tuple)?,
-            Err(error) => return Err(refused(context, error)),
-        };
-        context.output.answer(&said, |output| print(output, &said));
-        Ok(())
+        let Self { what, method, headers, client, listener } = self;
+        match &what[..] {
+            [url] if url.contains("://") => {
+                let url = url.clone();
+                explain_request::run(context, &Question { url, method, headers, client, listener })
+            }
+            _ if method.is_some() || !headers.is_empty() || client.is_some() || listener.is_some() => {
+                Err(Failure::Usage(Box::new(NoRequest)))
+            }
+            _ => packet(context, &what.join(" ")),
+        }
     }
 }
 
+fn packet(context: &Context, tuple: &str) -> Outcome {
+    let tuple: Tuple = match tuple.parse() {
+        Ok(tuple) => tuple,
+        Err(error) => return Err(Failure::Usage(Box::<TupleError>::new(error))),
+    };
+    let said = match try_ask(context, async |daemon| daemon.explain(&tuple.to_string()).await)? {
+        Ok(said) => said,
+        // The tables tell it as well.
+        Err(ClientError::NoDaemon(_)) => from_pins(context, &tuple)?,
+        Err(error) => return Err(refused(context, error)),
+    };
+    context.output.answer(&said, |output| print(output, &said));
+    Ok(())
+}
 fn from_pins(context: &Context, tuple: &Tuple) -> Result<Json, Failure> {
     let pin_dir = context.pin_dir();
     let view = View::open(&pin_dir)?.ok_or(NothingThere(pin_dir))?;

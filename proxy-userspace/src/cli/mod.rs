@@ -19,6 +19,8 @@ mod doctor;
 mod drain;
 /// `proxy-now explain`
 mod explain;
+/// `proxy-now explain URL`
+mod explain_request;
 /// Numbers that people can take in.
 mod human;
 /// How a command ends.

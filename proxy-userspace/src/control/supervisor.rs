@@ -17,6 +17,7 @@ use crate::admin::api::{Request, Status};
 use crate::admin::{Call, Server};
 use crate::config::{Config, Protocol};
 use crate::l4::Desired;
+use crate::route::Question;
 use crate::upstream::health::{CheckKey, Checkers, Failure, Health, Report};
 
 use super::dataplane::{Dataplane, DataplaneError, Observed, Place};
@@ -183,6 +184,7 @@ impl Supervisor {
             Request::Drain(which) => self.drain(which, true, call.uid).map(Answer::Drain),
             Request::Undrain(which) => self.drain(which, false, call.uid).map(Answer::Drain),
             Request::Upgrade => self.upgrade("asked for").await.map(Answer::Upgrade),
+            Request::ExplainRequest(question) => self.explain_request(question).map(Answer::Explain),
             Request::Explain(tuple) => self.explain(tuple).map(Answer::Explain),
         };
         // Whoever asked may have gone.
@@ -219,6 +221,12 @@ impl Supervisor {
             Refusal::new(RefusalKind::NotFound, "the configuration has no [kernel]: nothing is balanced")
         })?;
         kernel.explain(tuple).map_err(|error| Refusal::new(RefusalKind::BadRequest, error.to_string()))
+    }
+
+    fn explain_request(&self, question: &Question) -> Result<serde_json::Value, Refusal> {
+        let bad = |error: &dyn std::fmt::Display| Refusal::new(RefusalKind::BadRequest, error.to_string());
+        let explanation = question.explain(&self.config).map_err(|error| bad(&error))?;
+        serde_json::to_value(explanation).map_err(|error| bad(&error))
     }
 
     /// Drains a backend by hand, or ends that. If the kernel part refuses, nothing has changed.

@@ -24,6 +24,8 @@ mod paths;
 mod pattern;
 /// What is asked of the router.
 mod query;
+/// A request that nobody has sent.
+mod question;
 /// Which route wins when several match.
 mod rank;
 /// The router graph.
@@ -44,6 +46,7 @@ pub use compiled::CompileError;
 pub use explain::{Considered, Explanation, Verdict, explain};
 pub use host::{BadHost, Host};
 pub use query::Query;
+pub use question::{BadQuestion, Question};
 pub use router::{Match, Router};
 pub use target::RequestTarget;
 pub use unreachable::{Unreachable, Why, unreachable};
