@@ -17,10 +17,10 @@ pub mod crowd;
 pub mod cut;
 /// The Date of answers.
 mod date;
-/// A request on its way to a pool.
-pub mod forward;
 /// What is written down of a request that is over.
 mod finish;
+/// A request on its way to a pool.
+pub mod forward;
 /// What proxies before this one say of a client.
 mod forwarded;
 /// HTTP/1.1 with clients and backends.

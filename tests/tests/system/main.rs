@@ -32,6 +32,8 @@ mod web;
 mod web_clients;
 /// Reloads and upgrades under load.
 mod web_continuity;
+/// Who gets requests, and how many.
+mod web_pools;
 
 fn main() -> std::process::ExitCode {
     proxy_tests::runner::main(&[
@@ -48,6 +50,7 @@ fn main() -> std::process::ExitCode {
         bad_input::FACTS,
         cli::FACTS,
         web::FACTS,
+        web_pools::FACTS,
         web_clients::FACTS,
         conformance::FACTS,
         continuity::ALONE,
