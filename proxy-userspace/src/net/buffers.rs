@@ -2,6 +2,7 @@
 //! idle hold none, and those that are busy share few, which stay in the CPU's cache.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 
 use bytes::BytesMut;
 
@@ -13,23 +14,29 @@ const ROOM: usize = SIZE / 2;
 const KEPT: usize = 64;
 
 thread_local! {
-    static FREE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static FREE: RefCell<VecDeque<BytesMut>> = const { RefCell::new(VecDeque::new()) };
 }
 
 /// An empty buffer with room.
 pub fn take() -> BytesMut {
-    let kept = FREE.with_borrow_mut(Vec::pop);
-    match kept {
-        Some(mut buffer) => {
-            // Something that was read into it may still be in use: its room is what follows, or is new.
-            if buffer.capacity() >= ROOM || buffer.try_reclaim(SIZE) {
-                buffer
-            } else {
-                BytesMut::with_capacity(SIZE)
-            }
+    FREE.with_borrow_mut(|free| {
+        // What was given back last is in the cache. What was read into it may still be in use: its room is then what
+        // follows that, until there is too little. What was given back first has had the most time to be let go.
+        let Some(mut hot) = free.pop_back() else { return BytesMut::with_capacity(SIZE) };
+        if has_room(&mut hot) {
+            return hot;
         }
-        None => BytesMut::with_capacity(SIZE),
-    }
+        let cold = free.pop_front();
+        free.push_front(hot);
+        match cold.map(|mut cold| has_room(&mut cold).then_some(cold)) {
+            Some(Some(cold)) => cold,
+            _ => BytesMut::with_capacity(SIZE),
+        }
+    })
+}
+
+fn has_room(buffer: &mut BytesMut) -> bool {
+    buffer.capacity() >= ROOM || buffer.try_reclaim(SIZE)
 }
 
 /// Gives a buffer back. Its content is dropped; what was split from it stays.
@@ -37,7 +44,7 @@ pub fn give(mut buffer: BytesMut) {
     buffer.clear();
     FREE.with_borrow_mut(|free| {
         if free.len() < KEPT && buffer.capacity() > 0 && buffer.capacity() <= 4 * SIZE {
-            free.push(buffer);
+            free.push_back(buffer);
         }
     });
 }

@@ -2,6 +2,8 @@
 
 use http::StatusCode;
 
+use crate::l7::cause::Cause;
+
 /// What is wrong with a head, or with trailers. The answer to such a request has [`Fault::status`], and the connection
 /// ends: where the next message would begin is anyone's guess.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -79,22 +81,28 @@ impl Fault {
     pub fn status(self) -> StatusCode {
         match self {
             Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            Self::Connect | Self::Method | Self::EncodingUnknown => StatusCode::NOT_IMPLEMENTED,
-            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
-            Self::TooLong | Self::TooMany => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Method | Self::EncodingUnknown => StatusCode::NOT_IMPLEMENTED,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
-            Self::BodyTooLong => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            _ => StatusCode::BAD_REQUEST,
+            _ => self.cause().status(),
         }
     }
 
-    /// A name for logs.
-    pub fn cause(self) -> &'static str {
+    /// Why it is refused, as metrics and the access log say it.
+    pub fn cause(self) -> Cause {
         match self {
-            Self::TooSlow => "header_timeout",
-            Self::TargetTooLong | Self::TooLong | Self::TooMany | Self::BodyTooLong => "limit",
-            _ => "bad_request",
+            Self::TooSlow => Cause::SlowHead,
+            Self::TargetTooLong => Cause::UriTooLong,
+            Self::TooLong | Self::TooMany => Cause::HeadTooLong,
+            Self::BodyTooLong => Cause::BodyTooLong,
+            Self::Connect => Cause::NoTunnels,
+            Self::Target => Cause::BadTarget,
+            Self::Host => Cause::BadHost,
+            Self::Length
+            | Self::LengthAndEncoding
+            | Self::Encoding
+            | Self::EncodingUnknown
+            | Self::Chunks => Cause::BadBody,
+            _ => Cause::BadRequest,
         }
     }
 }

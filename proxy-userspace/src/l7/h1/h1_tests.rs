@@ -267,6 +267,20 @@ fn timers_end_what_is_silent_and_what_drips() {
 }
 
 #[test]
+fn who_does_not_take_its_answer_is_cut() {
+    run(async {
+        let limits = WebLimits { body_timeout: Duration::from_millis(100), ..WebLimits::default() };
+        let large = |_| async { Response::new(Body::full(vec![b'x'; 4 << 20])) };
+        let mut server = server(limits, large);
+        server.client.write_all(GET.as_bytes()).await.unwrap();
+        // Nothing is read: what the socket holds is all that goes.
+        (&mut server.task).await.unwrap();
+        assert!(server.rest().await.len() < 4 << 20);
+        assert_eq!(*server.seen.borrow(), [200]);
+    });
+}
+
+#[test]
 fn a_connection_that_should_leave_says_so_first() {
     run(async {
         let mut server = server(WebLimits::default(), echo);

@@ -15,6 +15,9 @@ pub(super) struct Pace {
 impl Pace {
     /// Bytes came, or went. Looks at the clock only if they were waited for.
     pub(super) fn moved(&mut self, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
         self.bytes += bytes;
         if let Some(since) = self.since.take() {
             self.waited += since.elapsed();

@@ -5,8 +5,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use http::{HeaderValue, StatusCode, Version, header};
+use http::{StatusCode, Version};
 use http_body::Body as _;
 
 use super::fault::Fault;
@@ -16,7 +15,10 @@ use super::turn::Turn;
 use super::wire::Wire;
 use super::write::{self, Framing, Persistence};
 use crate::l7::body::Body;
+use crate::l7::cause::Cause;
+use crate::l7::cut::BodyError;
 use crate::l7::request::Response;
+use crate::l7::respond;
 use crate::net::buffers;
 use crate::net::stream::Stream;
 
@@ -54,7 +56,7 @@ pub(super) async fn send<S: Stream>(
     match result {
         Ok(()) => Sent::Whole,
         Err(cause) => {
-            turn.record.cause.set(Some(cause));
+            turn.record.cause.set(Some(cause.word()));
             Sent::Cut
         }
     }
@@ -75,7 +77,7 @@ fn poll_send<S: Stream>(
     message: &mut Outgoing,
     pace: &mut Pace,
     context: &mut Context<'_>,
-) -> Poll<Result<(), &'static str>> {
+) -> Poll<Result<(), Cause>> {
     loop {
         ready!(poll_write(&mut wire.borrow_mut(), message, pace, context))?;
         if message.is_done() {
@@ -83,12 +85,21 @@ fn poll_send<S: Stream>(
         }
         match message.poll_body(context) {
             Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(_)) => return Poll::Ready(Err("answer_cut")),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(cut(error))),
             Poll::Pending => {
                 let gone = wire.borrow_mut().poll_gone(context);
-                return gone.map(|_| Err("client_gone"));
+                return gone.map(|_| Err(Cause::ClientGone));
             }
         }
+    }
+}
+
+/// Why an answer's body ended before its end.
+fn cut(error: BodyError) -> Cause {
+    match error {
+        BodyError::TooSlow => Cause::IdleTimeout,
+        BodyError::Gone => Cause::BackendReset,
+        _ => Cause::BackendProtocol,
     }
 }
 
@@ -98,22 +109,23 @@ fn poll_write<S: Stream>(
     message: &mut Outgoing,
     pace: &mut Pace,
     context: &mut Context<'_>,
-) -> Poll<Result<(), &'static str>> {
+) -> Poll<Result<(), Cause>> {
     let result = message.poll_write(&mut wire.stream, context);
     pace.moved(message.take_progress());
     if result.is_pending() {
         let due = pace.due(wire.limits());
         wire.write_by.set(due);
-        return wire.write_by.poll(context).map(|()| Err("client_too_slow"));
+        return wire.write_by.poll(context).map(|()| Err(Cause::SlowBody));
     }
-    result.map_err(|_| "client_gone")
+    result.map_err(|_| Cause::ClientGone)
 }
 
 /// The answer to what is no request.
 pub(super) fn refusal(fault: Fault) -> Response {
-    let mut answer = Response::new(Body::full(Bytes::from(format!("{fault}\n"))));
-    *answer.status_mut() = fault.status();
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    answer.headers_mut().insert(header::CONTENT_TYPE, plain);
-    answer
+    let cause = fault.cause();
+    if fault.status() == cause.status() {
+        respond::bare(cause)
+    } else {
+        respond::text(false, fault.status(), format!("{fault}\n"))
+    }
 }

@@ -18,6 +18,7 @@ use super::respond::{Sent, refusal, send};
 use super::turn::{Turn, begin};
 use super::wire::Wire;
 use super::write;
+use crate::l7::cause::Cause;
 use crate::l7::handler::Handler;
 use crate::l7::leave::Leave;
 use crate::l7::request::{Connection, Response};
@@ -73,7 +74,7 @@ pub async fn serve<S: Stream, H: Handler>(
                 give(&wire, &turn, answer, || !watch.is_leaving() && served < most).await
             }
             None => {
-                turn.record.cause.set(Some("client_gone"));
+                turn.record.cause.set(Some(Cause::ClientGone.word()));
                 Some(End::Now)
             }
         };
@@ -172,7 +173,7 @@ async fn switch<S: Stream>(
     tunnel: Box<dyn Tunnel>,
 ) -> End {
     let Some(protocol) = turn.upgrade.as_deref().filter(|_| wire.borrow().reading.is_done()) else {
-        turn.record.cause.set(Some("upgrade_not_asked_for"));
+        turn.record.cause.set(Some(Cause::BackendProtocol.word()));
         return End::Now;
     };
     turn.record.status.set(StatusCode::SWITCHING_PROTOCOLS.as_u16());
@@ -187,7 +188,7 @@ async fn switch<S: Stream>(
 /// Answers what is no request; the connection ends, since nobody knows where the next one would begin.
 async fn refuse<S: Stream, H: Handler>(wire: &Rc<RefCell<Wire<S>>>, handler: &H, fault: Fault) -> End {
     let turn = Turn::refused(Instant::now());
-    turn.record.cause.set(Some(fault.cause()));
+    turn.record.cause.set(Some(fault.cause().word()));
     let sent = send(wire, &turn, refusal(fault), false).await;
     let connection = Rc::clone(&wire.borrow().connection);
     handler.finished(&connection, &turn.record);
