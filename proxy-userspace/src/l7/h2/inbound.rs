@@ -11,12 +11,36 @@ use http_body::{Frame, SizeHint};
 
 use crate::l7::cut::BodyError;
 
+/// The streams of a connection from which something was read: their windows may open.
+#[derive(Debug)]
+pub struct Reads {
+    streams: RefCell<Vec<u32>>,
+    driver: Waker,
+}
+
+impl Reads {
+    /// `driver` is woken by each.
+    pub fn new(driver: Waker) -> Rc<Self> {
+        Rc::new(Self { streams: RefCell::default(), driver })
+    }
+
+    /// Takes the number of one.
+    pub fn take(&self) -> Option<u32> {
+        self.streams.borrow_mut().pop()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.streams.borrow().is_empty()
+    }
+}
+
 /// What has come and was not read yet. Holds no more than the stream's window.
 #[derive(Debug)]
 pub struct Inbound {
     state: RefCell<State>,
-    /// Woken when something was read, or will not be: windows may open.
-    driver: Waker,
+    stream: u32,
+    reads: Rc<Reads>,
 }
 
 #[derive(Debug)]
@@ -26,6 +50,8 @@ struct State {
     left: Option<u64>,
     end: End,
     reader: Option<Waker>,
+    /// Bytes that have come.
+    total: u64,
     /// Bytes that were read, and that the window does not know of.
     read: usize,
     gone: bool,
@@ -40,12 +66,13 @@ enum End {
 }
 
 impl Inbound {
-    /// Of a body of `length`, if that is declared.
-    pub fn new(length: Option<u64>, driver: Waker) -> Rc<Self> {
+    /// Of a stream, with a body of `length`, if that is declared.
+    pub fn new(stream: u32, length: Option<u64>, reads: &Rc<Reads>) -> Rc<Self> {
         let (buffer, end) = (BytesMut::new(), End::Open);
         Rc::new(Self {
-            state: RefCell::new(State { buffer, left: length, end, reader: None, read: 0, gone: false }),
-            driver,
+            state: RefCell::new(State { buffer, left: length, end, reader: None, total: 0, read: 0, gone: false }),
+            stream,
+            reads: Rc::clone(reads),
         })
     }
 
@@ -57,6 +84,7 @@ impl Inbound {
     /// Data has come. Gives the bytes that nobody will read.
     pub fn push(&self, data: &[u8]) -> usize {
         let mut state = self.state.borrow_mut();
+        state.total += data.len() as u64;
         if state.gone {
             return data.len();
         }
@@ -80,6 +108,11 @@ impl Inbound {
         std::mem::take(&mut self.state.borrow_mut().read)
     }
 
+    /// Bytes that have come.
+    pub fn total(&self) -> u64 {
+        self.state.borrow().total
+    }
+
     /// Whether its reader waits for the peer.
     pub fn is_awaited(&self) -> bool {
         let state = self.state.borrow();
@@ -101,11 +134,9 @@ impl Inbound {
             return Poll::Ready(Some(Err(error)));
         }
         if !state.buffer.is_empty() {
-            let data = state.buffer.split().freeze();
-            state.read += data.len();
+            let data = std::mem::take(&mut state.buffer).freeze();
             state.left = state.left.map(|left| left.saturating_sub(data.len() as u64));
-            drop(state);
-            self.driver.wake_by_ref();
+            self.note(&mut state, data.len());
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         match std::mem::replace(&mut state.end, End::Ended) {
@@ -118,6 +149,19 @@ impl Inbound {
                 Poll::Pending
             }
             End::Ended | End::Failed(_) => Poll::Ready(None),
+        }
+    }
+}
+
+impl Inbound {
+    /// These bytes take no more room.
+    fn note(&self, state: &mut State, bytes: usize) {
+        if bytes > 0 {
+            if state.read == 0 {
+                self.reads.streams.borrow_mut().push(self.stream);
+            }
+            state.read += bytes;
+            self.reads.driver.wake_by_ref();
         }
     }
 }
@@ -164,12 +208,7 @@ impl Drop for InboundBody {
     fn drop(&mut self) {
         let mut state = self.0.state.borrow_mut();
         state.gone = true;
-        state.read += state.buffer.len();
-        state.buffer = BytesMut::new();
-        let matters = state.read > 0;
-        drop(state);
-        if matters {
-            self.0.driver.wake_by_ref();
-        }
+        let unread = std::mem::take(&mut state.buffer).len();
+        self.0.note(&mut state, unread);
     }
 }

@@ -223,8 +223,22 @@ impl Machine {
         Some(stream.id)
     }
 
-    /// Bytes of a stream's body were read: the client may send as many more (§6.9).
-    pub fn release(&mut self, key: usize, bytes: usize) {
+    /// Something was read of a stream's body.
+    pub fn read(&mut self, stream: u32) {
+        let Some(key) = self.streams.key(stream) else { return };
+        let inbound = self.streams.get(key).and_then(|stream| stream.inbound.as_ref());
+        if let Some(bytes) = inbound.map(|inbound| inbound.take_read()) {
+            self.release(key, bytes);
+        }
+    }
+
+    /// The number of an open stream.
+    pub fn number(&self, key: usize) -> Option<u32> {
+        self.streams.get(key).map(|stream| stream.id)
+    }
+
+    /// Bytes of a stream's body will take no more room: the client may send as many more (§6.9).
+    pub(super) fn release(&mut self, key: usize, bytes: usize) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         stream.unreleased += bytes as i64;
         // Telling of little is not worth a frame. Who has ended will send no more.

@@ -1,9 +1,13 @@
 //! HTTP/2 with clients (RFC 9113): a connection's state without I/O, and what drives it over a stream.
 
+/// From the head that the wire has to a request.
+mod arrive;
 /// What a connection may cost without getting on.
 pub mod budget;
 /// What ends a stream or a connection before its time.
 pub mod error;
+/// One exchange: a request and its answer.
+mod exchange;
 /// What a field block must be to be a head or trailers.
 pub mod fields;
 /// Frames.
@@ -18,18 +22,28 @@ pub mod machine;
 pub mod output;
 /// Whether somebody whom we wait for gets on.
 pub mod pace;
+/// Which exchanges have something to do.
+pub mod ready;
 /// Frames in.
 mod receive;
+/// A tunnel over a stream.
+mod relay;
 /// Field blocks and data in.
 mod request;
 /// Frames out.
 pub mod send;
+/// What drives a connection over a stream.
+mod server;
 /// SETTINGS.
 pub mod settings;
 /// One stream, and those that were.
 pub mod stream;
 /// What time does to a connection.
 mod time;
+/// How a turn of an exchange ended.
+pub mod turn;
+
+pub use server::serve;
 
 /// What a client may cost.
 #[cfg(test)]

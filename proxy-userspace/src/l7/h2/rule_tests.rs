@@ -77,6 +77,11 @@ fn goes_on(rule: &str, client: &mut Client) {
     );
 }
 
+fn unread(stream: u32) -> std::rc::Rc<super::inbound::Inbound> {
+    let reads = super::inbound::Reads::new(std::task::Waker::noop().clone());
+    super::inbound::Inbound::new(stream, None, &reads)
+}
+
 fn priority(stream: u32, on: u32) -> Vec<u8> {
     frame(kind::PRIORITY, 0, stream, &[&on.to_be_bytes()[..], &[16]].concat())
 }
@@ -312,7 +317,7 @@ fn windows_are_kept_on_both_sides() {
     let mut client = Client::new(&WebLimits::default());
     for stream in 0..9 {
         client.send(&post(2 * stream + 1, &[]));
-        let inbound = super::inbound::Inbound::new(None, std::task::Waker::noop().clone());
+        let inbound = unread(2 * stream as u32 + 1);
         client.machine.attach(stream as usize, std::rc::Rc::clone(&inbound));
         std::mem::forget(inbound.body());
     }
@@ -324,7 +329,7 @@ fn windows_are_kept_on_both_sides() {
     assert!(client.said().contains(&"goaway 17 3".to_owned()), "§6.9.1: the connection's window");
     let mut client = Client::new(&WebLimits::default());
     client.send(&post(1, &[]));
-    let inbound = super::inbound::Inbound::new(None, std::task::Waker::noop().clone());
+    let inbound = unread(1);
     client.machine.attach(0, std::rc::Rc::clone(&inbound));
     std::mem::forget(inbound.body());
     client.send(&[much(1, 256 << 10), data(1, false, b"x")].concat());

@@ -9,6 +9,7 @@ use super::error::ErrorCode;
 use super::frame::{FrameHead, HEAD, flag, kind};
 use super::machine::Machine;
 use super::stream::Closed;
+use super::turn::Turn;
 
 /// Above this, streams wait until what is written has gone out.
 pub const OUT_BYTES: usize = 128 << 10;
@@ -41,11 +42,16 @@ impl Machine {
         (window.max(0) as usize).min(OUT_BYTES.saturating_sub(self.out.len()))
     }
 
-    /// A stream has something to send, and no room.
-    pub fn wait(&mut self, key: usize) {
-        if let Some(stream) = self.streams.get_mut(key) {
-            stream.blocked = stream.send_window.min(self.send_window) <= 0;
-        }
+    /// A stream has something to send, and no room: it waits for a window, or for what is written to go out.
+    pub fn wait(&mut self, key: usize) -> Turn {
+        let Some(stream) = self.streams.get_mut(key) else { return Turn::Over };
+        stream.blocked = stream.send_window.min(self.send_window) <= 0;
+        if stream.blocked { Turn::Waits } else { Turn::Blocked }
+    }
+
+    /// The streams that wait for a window.
+    pub fn blocked(&self) -> impl Iterator<Item = usize> {
+        self.streams.iter().filter(|(_, stream)| stream.blocked).map(|(key, _)| key)
     }
 
     /// A piece of an answer's body, which there is room for; `ended`: the last.

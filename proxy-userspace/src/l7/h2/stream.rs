@@ -143,6 +143,11 @@ impl Streams {
     }
 
     /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Stream)> {
+        self.slab.iter()
+    }
+
+    /// All of them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Stream)> {
         self.slab.iter_mut()
     }
