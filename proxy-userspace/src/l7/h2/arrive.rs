@@ -19,13 +19,13 @@ const SEC_WEBSOCKET_KEY: HeaderName = HeaderName::from_static("sec-websocket-key
 
 /// What a request belongs to.
 #[derive(Debug)]
-pub struct Around {
+pub(super) struct Around {
     /// The connection it came on.
-    pub connection: Rc<Connection>,
+    pub(super) connection: Rc<Connection>,
     /// What becomes of it.
-    pub record: Rc<Record>,
+    pub(super) record: Rc<Record>,
     /// Where 1xx answers go.
-    pub interim: Rc<Interim>,
+    pub(super) interim: Rc<Interim>,
 }
 
 /// The request of a head. An extended CONNECT (RFC 8441) is in the form that HTTP/1.1 has for it: GET with Upgrade; it
@@ -33,7 +33,7 @@ pub struct Around {
 ///
 /// # Errors
 /// It can only be refused.
-pub fn request(mut head: Head, body: Body, around: &Around) -> Result<Request, Cause> {
+pub(super) fn request(mut head: Head, body: Body, around: &Around) -> Result<Request, Cause> {
     let host = Host::parse(head.authority.as_bytes()).map_err(|_| Cause::BadHost)?;
     let target = match head.path.as_ref().map(HeaderValue::as_bytes) {
         // CONNECT is no upgrade.
@@ -55,8 +55,6 @@ pub fn request(mut head: Head, body: Body, around: &Around) -> Result<Request, C
         }
         _ => {}
     }
-    let expects_continue =
-        head.expect.is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     Ok(Request {
         method: if upgrade.is_some() { Method::GET } else { head.method },
         authority: Authority { written: head.authority, host: host.name, port: host.port },
@@ -65,7 +63,7 @@ pub fn request(mut head: Head, body: Body, around: &Around) -> Result<Request, C
         headers: head.fields,
         body: if upgrade.is_some() { Body::empty() } else { body },
         trailers: head.trailers,
-        expects_continue,
+        expects_continue: head.expects_continue,
         upgrade,
         interim: Some(Rc::clone(&around.interim)),
         connection: Rc::clone(&around.connection),

@@ -26,17 +26,17 @@ const TURN: usize = 32 << 10;
 const SEC_WEBSOCKET_ACCEPT: HeaderName = HeaderName::from_static("sec-websocket-accept");
 
 /// A place for a future that is used again.
-pub type Place<F> = Pin<Box<Option<F>>>;
+pub(super) type Place<F> = Pin<Box<Option<F>>>;
 
 /// One exchange.
 #[derive(Debug)]
-pub struct Exchange<F> {
+pub(super) struct Exchange<F> {
     stage: Stage<F>,
     /// What becomes of it.
-    pub record: Rc<Record>,
+    pub(super) record: Rc<Record>,
     interim: Option<Rc<Interim>>,
     /// The request's body.
-    pub inbound: Option<Rc<Inbound>>,
+    pub(super) inbound: Option<Rc<Inbound>>,
     /// HEAD.
     head_only: bool,
     /// An extended CONNECT.
@@ -53,32 +53,55 @@ enum Stage<F> {
 
 impl<F: Future<Output = Response>> Exchange<F> {
     /// A request that is being answered.
-    pub fn asking(place: Place<F>, record: Rc<Record>, interim: Rc<Interim>, inbound: Option<Rc<Inbound>>) -> Self {
-        Self { stage: Stage::Asking(place), record, interim: Some(interim), inbound, head_only: false, connect: false }
+    pub(super) fn asking(
+        place: Place<F>,
+        record: Rc<Record>,
+        interim: Rc<Interim>,
+        inbound: Option<Rc<Inbound>>,
+    ) -> Self {
+        Self {
+            stage: Stage::Asking(place),
+            record,
+            interim: Some(interim),
+            inbound,
+            head_only: false,
+            connect: false,
+        }
     }
 
     /// A request that is answered with this, whatever it wanted.
-    pub fn refused(response: Response, record: Rc<Record>, machine: &mut Machine, key: usize) -> Self {
-        let mut exchange =
-            Self { stage: Stage::Over, record, interim: None, inbound: None, head_only: false, connect: false };
+    pub(super) fn refused(response: Response, record: Rc<Record>, machine: &mut Machine, key: usize) -> Self {
+        let mut exchange = Self {
+            stage: Stage::Over,
+            record,
+            interim: None,
+            inbound: None,
+            head_only: false,
+            connect: false,
+        };
         exchange.answer(response, machine, key);
         exchange
     }
 
+    /// Whether it has not been answered.
+    pub(super) fn is_asking(&self) -> bool {
+        matches!(self.stage, Stage::Asking(_))
+    }
+
     /// Its method is HEAD.
-    pub fn head_only(mut self, yes: bool) -> Self {
+    pub(super) fn head_only(mut self, yes: bool) -> Self {
         self.head_only = yes;
         self
     }
 
     /// It wants a tunnel.
-    pub fn connect(mut self, yes: bool) -> Self {
+    pub(super) fn connect(mut self, yes: bool) -> Self {
         self.connect = yes;
         self
     }
 
     /// Goes on with it. `spare` takes the place of its future, once that has answered.
-    pub fn poll(
+    pub(super) fn poll(
         &mut self,
         machine: &mut Machine,
         key: usize,
@@ -90,7 +113,7 @@ impl<F: Future<Output = Response>> Exchange<F> {
                 Some(future) => future.poll(context),
                 None => return Turn::Over,
             };
-            send_interim(self.interim.as_deref(), machine, key, context);
+            send_interim(self.interim.as_deref(), self.inbound.as_deref(), machine, key, context);
             match answered {
                 Poll::Ready(response) => {
                     place.set(None);
@@ -106,7 +129,9 @@ impl<F: Future<Output = Response>> Exchange<F> {
             Stage::Answering { body, pending } => {
                 send_body(body, pending, &self.record, machine, key, context)
             }
-            Stage::Relaying(relay) => relay.poll(&self.record, self.inbound.as_deref(), machine, key, context),
+            Stage::Relaying(relay) => {
+                relay.poll(&self.record, self.inbound.as_deref(), machine, key, context)
+            }
             Stage::Asking(_) => Turn::Waits,
             Stage::Over => Turn::Over,
         }
@@ -151,11 +176,22 @@ impl<F: Future<Output = Response>> Exchange<F> {
     }
 }
 
-/// 1xx that have come meanwhile.
-fn send_interim(interim: Option<&Interim>, machine: &mut Machine, key: usize, context: &mut Context<'_>) {
+/// 1xx that have come meanwhile. A 100 is for who waits for one (RFC 9110 §10.1.1).
+fn send_interim(
+    interim: Option<&Interim>,
+    inbound: Option<&Inbound>,
+    machine: &mut Machine,
+    key: usize,
+    context: &mut Context<'_>,
+) {
     let Some(interim) = interim else { return };
     for (status, headers) in interim.take(context.waker()) {
-        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+        let wanted = match status {
+            StatusCode::CONTINUE => inbound.is_some_and(Inbound::take_continue),
+            StatusCode::SWITCHING_PROTOCOLS => false,
+            status => status.is_informational(),
+        };
+        if wanted {
             machine.send_head(key, status, None, &headers, false);
         }
     }
@@ -218,7 +254,7 @@ fn send_body(
 }
 
 /// Of a stream that its client has left.
-pub fn abandoned(record: &Record) {
+pub(super) fn abandoned(record: &Record) {
     if record.cause.get().is_none() {
         record.cause.set(Some(Cause::from(BodyError::Gone).word()));
     }

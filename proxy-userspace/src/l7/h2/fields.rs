@@ -29,8 +29,8 @@ pub struct Head {
     pub length: Option<u64>,
     /// `TE: trailers`.
     pub trailers: bool,
-    /// The value of Expect.
-    pub expect: Option<HeaderValue>,
+    /// `Expect: 100-continue`, and a body follows.
+    pub expects_continue: bool,
 }
 
 /// Why a field block is none.
@@ -42,6 +42,8 @@ pub enum BadFields {
     TooLarge,
     /// The path is longer than allowed.
     PathTooLong,
+    /// It expects what nobody can do.
+    Unmet,
 }
 
 /// Counts, and keeps the first thing that is wrong.
@@ -101,8 +103,9 @@ pub struct HeadReader {
     host: Option<HeaderValue>,
     length: Option<u64>,
     trailers: bool,
-    expect: Option<HeaderValue>,
+    expects_continue: bool,
     cookie: Option<HeaderValue>,
+    unmet: bool,
     uri_bytes: usize,
 }
 
@@ -149,8 +152,9 @@ impl HeadReader {
             host: None,
             length: None,
             trailers: false,
-            expect: None,
+            expects_continue: false,
             cookie: None,
+            unmet: false,
             uri_bytes: limits.uri_bytes,
         }
     }
@@ -161,7 +165,12 @@ impl HeadReader {
         }
         let once = match *name {
             HOST => self.host.replace(value).is_none(),
-            EXPECT => self.expect.replace(value).is_none(),
+            // There is one expectation (RFC 9110 §10.1.1); another cannot be met.
+            EXPECT => {
+                self.expects_continue = value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+                self.unmet |= !self.expects_continue;
+                true
+            }
             TE => {
                 self.trailers = value.as_bytes().eq_ignore_ascii_case(b"trailers");
                 self.trailers
@@ -183,7 +192,7 @@ impl HeadReader {
             }
         };
         if !once {
-            self.judge.wrong("Host, Content-Length, Expect or TE comes twice or is malformed");
+            self.judge.wrong("Host, Content-Length or TE comes twice or is malformed");
         }
     }
 
@@ -215,6 +224,9 @@ impl HeadReader {
         } else {
             self.check_target(&method)?;
         }
+        if self.unmet {
+            return Err(BadFields::Unmet);
+        }
         if let Some(cookie) = self.cookie {
             self.fields.append(COOKIE, cookie);
         }
@@ -227,7 +239,7 @@ impl HeadReader {
             fields: self.fields,
             length: self.length,
             trailers: self.trailers,
-            expect: self.expect,
+            expects_continue: self.expects_continue && !ended,
         })
     }
 

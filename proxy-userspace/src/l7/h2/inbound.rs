@@ -11,27 +11,39 @@ use http_body::{Frame, SizeHint};
 
 use crate::l7::cut::BodyError;
 
-/// The streams of a connection from which something was read: their windows may open.
+/// What readers of a connection's streams have done: windows may open, and clients that wait for a 100 get one.
 #[derive(Debug)]
 pub struct Reads {
     streams: RefCell<Vec<u32>>,
+    continues: RefCell<Vec<u32>>,
     driver: Waker,
+}
+
+/// What is known of a body before it comes.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Terms {
+    /// Its length, if that is declared.
+    pub length: Option<u64>,
+    /// No more bytes are taken.
+    pub most: Option<u64>,
+    /// The client waits for a 100 before it sends it.
+    pub awaits_continue: bool,
 }
 
 impl Reads {
     /// `driver` is woken by each.
     pub fn new(driver: Waker) -> Rc<Self> {
-        Rc::new(Self { streams: RefCell::default(), driver })
+        Rc::new(Self { streams: RefCell::default(), continues: RefCell::default(), driver })
     }
 
-    /// Takes the number of one.
-    pub fn take(&self) -> Option<u32> {
+    /// Takes the number of a stream from which something was read.
+    pub fn take_read(&self) -> Option<u32> {
         self.streams.borrow_mut().pop()
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.streams.borrow().is_empty()
+    /// Takes the number of a stream whose client is to send its body.
+    pub fn take_continue(&self) -> Option<u32> {
+        self.continues.borrow_mut().pop()
     }
 }
 
@@ -52,6 +64,9 @@ struct State {
     reader: Option<Waker>,
     /// Bytes that have come.
     total: u64,
+    /// No more may come.
+    most: u64,
+    awaits_continue: bool,
     /// Bytes that were read, and that the window does not know of.
     read: usize,
     gone: bool,
@@ -66,14 +81,20 @@ enum End {
 }
 
 impl Inbound {
-    /// Of a stream, with a body of `length`, if that is declared.
-    pub fn new(stream: u32, length: Option<u64>, reads: &Rc<Reads>) -> Rc<Self> {
-        let (buffer, end) = (BytesMut::new(), End::Open);
-        Rc::new(Self {
-            state: RefCell::new(State { buffer, left: length, end, reader: None, total: 0, read: 0, gone: false }),
-            stream,
-            reads: Rc::clone(reads),
-        })
+    /// Of a stream.
+    pub fn new(stream: u32, terms: Terms, reads: &Rc<Reads>) -> Rc<Self> {
+        let state = State {
+            buffer: BytesMut::new(),
+            left: terms.length,
+            end: End::Open,
+            reader: None,
+            total: 0,
+            most: terms.most.unwrap_or(u64::MAX),
+            awaits_continue: terms.awaits_continue,
+            read: 0,
+            gone: false,
+        };
+        Rc::new(Self { state: RefCell::new(state), stream, reads: Rc::clone(reads) })
     }
 
     /// What reads it.
@@ -85,7 +106,13 @@ impl Inbound {
     pub fn push(&self, data: &[u8]) -> usize {
         let mut state = self.state.borrow_mut();
         state.total += data.len() as u64;
-        if state.gone {
+        state.awaits_continue = false;
+        if state.gone || matches!(state.end, End::Failed(_)) {
+            return data.len();
+        }
+        if state.total > state.most {
+            state.end = End::Failed(BodyError::TooLong);
+            state.wake();
             return data.len();
         }
         state.buffer.extend_from_slice(data);
@@ -106,6 +133,11 @@ impl Inbound {
     /// Takes the number of bytes that were read since.
     pub fn take_read(&self) -> usize {
         std::mem::take(&mut self.state.borrow_mut().read)
+    }
+
+    /// Whether the client still waits for a 100; it is told now.
+    pub fn take_continue(&self) -> bool {
+        std::mem::take(&mut self.state.borrow_mut().awaits_continue)
     }
 
     /// Bytes that have come.
@@ -143,6 +175,10 @@ impl Inbound {
             End::Trailers(trailers) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
             End::Open => {
                 state.end = End::Open;
+                if std::mem::take(&mut state.awaits_continue) {
+                    self.reads.continues.borrow_mut().push(self.stream);
+                    self.reads.driver.wake_by_ref();
+                }
                 if !state.reader.as_ref().is_some_and(|reader| reader.will_wake(context.waker())) {
                     state.reader = Some(context.waker().clone());
                 }

@@ -224,12 +224,17 @@ impl Machine {
     }
 
     /// Something was read of a stream's body.
-    pub fn read(&mut self, stream: u32) {
+    pub fn was_read(&mut self, stream: u32) {
         let Some(key) = self.streams.key(stream) else { return };
         let inbound = self.streams.get(key).and_then(|stream| stream.inbound.as_ref());
         if let Some(bytes) = inbound.map(|inbound| inbound.take_read()) {
             self.release(key, bytes);
         }
+    }
+
+    /// The key of an open stream.
+    pub fn key(&self, stream: u32) -> Option<usize> {
+        self.streams.key(stream)
     }
 
     /// The number of an open stream.

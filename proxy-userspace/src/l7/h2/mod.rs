@@ -45,12 +45,18 @@ pub mod turn;
 
 pub use server::serve;
 
+/// A client of a server that runs.
+#[cfg(test)]
+mod client;
 /// What a client may cost.
 #[cfg(test)]
 mod cost_tests;
 /// Each rule for what comes in.
 #[cfg(test)]
 mod rule_tests;
+/// A connection as a whole.
+#[cfg(test)]
+mod server_tests;
 /// Frames by hand.
 #[cfg(test)]
 mod wire;

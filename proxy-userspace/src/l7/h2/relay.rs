@@ -15,7 +15,7 @@ use super::turn::Turn;
 
 /// What is on its way, each way.
 #[derive(Debug)]
-pub struct Relay {
+pub(super) struct Relay {
     tunnel: Box<dyn Tunnel>,
     /// Towards the far end.
     up: Side,
@@ -33,12 +33,12 @@ enum Side {
 
 impl Relay {
     /// To this far end.
-    pub fn new(tunnel: Box<dyn Tunnel>) -> Self {
+    pub(super) fn new(tunnel: Box<dyn Tunnel>) -> Self {
         Self { tunnel, up: Side::Open(Bytes::new()), down: Side::Open(Bytes::new()) }
     }
 
     /// Moves what can be moved.
-    pub fn poll(
+    pub(super) fn poll(
         &mut self,
         record: &Record,
         inbound: Option<&Inbound>,

@@ -102,16 +102,17 @@ impl Machine {
                 self.budget.reset()?;
                 Ok(self.refuse(id, ErrorCode::Protocol))
             }
-            Err(bad) => {
-                let too_long = bad == BadFields::PathTooLong;
-                let status = if too_long {
-                    StatusCode::URI_TOO_LONG
-                } else {
-                    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
-                };
-                Ok(Step::Event(Event::Refused { key: self.opened(id, ended), status }))
+            Err(BadFields::TooLarge) => {
+                Ok(self.answered(id, ended, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE))
             }
+            Err(BadFields::PathTooLong) => Ok(self.answered(id, ended, StatusCode::URI_TOO_LONG)),
+            Err(BadFields::Unmet) => Ok(self.answered(id, ended, StatusCode::EXPECTATION_FAILED)),
         }
+    }
+
+    /// A stream whose request is answered whatever it is.
+    fn answered(&mut self, id: u32, ended: bool, status: StatusCode) -> Step {
+        Step::Event(Event::Refused { key: self.opened(id, ended), status })
     }
 
     fn opened(&mut self, id: u32, ended: bool) -> usize {

@@ -79,7 +79,7 @@ fn goes_on(rule: &str, client: &mut Client) {
 
 fn unread(stream: u32) -> std::rc::Rc<super::inbound::Inbound> {
     let reads = super::inbound::Reads::new(std::task::Waker::noop().clone());
-    super::inbound::Inbound::new(stream, None, &reads)
+    super::inbound::Inbound::new(stream, super::inbound::Terms::default(), &reads)
 }
 
 fn priority(stream: u32, on: u32) -> Vec<u8> {
@@ -317,7 +317,7 @@ fn windows_are_kept_on_both_sides() {
     let mut client = Client::new(&WebLimits::default());
     for stream in 0..9 {
         client.send(&post(2 * stream + 1, &[]));
-        let inbound = unread(2 * stream as u32 + 1);
+        let inbound = unread(2 * stream + 1);
         client.machine.attach(stream as usize, std::rc::Rc::clone(&inbound));
         std::mem::forget(inbound.body());
     }

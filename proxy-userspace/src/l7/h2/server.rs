@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Sleep;
 
 use crate::l7::body::Body;
@@ -26,7 +26,7 @@ use crate::net::stream::Stream;
 use super::arrive::{self, Around};
 use super::exchange::{self, Exchange, Place};
 use super::fields::Head;
-use super::inbound::{Inbound, Reads};
+use super::inbound::{Inbound, Reads, Terms};
 use super::machine::{Event, Machine};
 use super::output::Output;
 use super::pace::{Demand, Pace};
@@ -110,7 +110,10 @@ enum Stage {
 
 impl<S, A, F, O: Fn(&Connection, &Record)> fmt::Debug for Server<S, A, F, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("machine", &self.machine).field("stage", &self.stage).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("machine", &self.machine)
+            .field("stage", &self.stage)
+            .finish_non_exhaustive()
     }
 }
 
@@ -159,7 +162,10 @@ where
         self.take_events();
         for _ in 0..TURNS {
             self.poll_clock(context);
-            let Ok(moved) = self.turn(context) else { self.stage = Stage::Over; break };
+            let Ok(moved) = self.turn(context) else {
+                self.stage = Stage::Over;
+                break;
+            };
             if self.stage == Stage::Over {
                 break;
             }
@@ -178,9 +184,7 @@ where
     fn turn(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
         let read = self.poll_input(context)?;
         let polled = self.poll_exchanges();
-        while let Some(stream) = self.reads.take() {
-            self.machine.read(stream);
-        }
+        self.take_reads();
         if self.stage == Stage::Open && self.machine.is_over() {
             self.abandon();
             self.stage = Stage::Closing;
@@ -230,15 +234,23 @@ where
                 }
                 Event::Refused { key, status } => {
                     let record = Rc::new(Record::begin(*now.get_or_insert_with(Instant::now)));
-                    let cause =
-                        if status == StatusCode::URI_TOO_LONG { Cause::UriTooLong } else { Cause::HeadTooLong };
-                    self.refuse(key, Form::default(), record, cause);
+                    let response = match status {
+                        StatusCode::URI_TOO_LONG => {
+                            respond::refuse(Form::default(), &record, Cause::UriTooLong)
+                        }
+                        StatusCode::EXPECTATION_FAILED => {
+                            respond::text(false, status, "417 Expectation Failed\n")
+                        }
+                        _ => respond::refuse(Form::default(), &record, Cause::HeadTooLong),
+                    };
+                    self.answer(key, response, record);
                 }
                 Event::Reset { key } => self.reset(key),
                 Event::Writable { key } => self.ready.set(key),
                 Event::AllWritable => self.machine.blocked().for_each(|key| self.ready.set(key)),
                 Event::Failed(error) => {
                     tracing::debug!("{}: {error}", self.connection.client);
+                    self.abandon();
                 }
             }
         }
@@ -246,6 +258,8 @@ where
 
     /// A request has come.
     fn begin(&mut self, key: usize, head: Head, ended: bool, started: Instant) {
+        let head_only = head.method == Method::HEAD;
+        let form = Form { head: head_only, grpc: respond::is_grpc(&head.fields) };
         let around = Around {
             connection: Rc::clone(&self.connection),
             record: Rc::new(Record::begin(started)),
@@ -254,16 +268,22 @@ where
         let inbound = if ended {
             None
         } else {
+            let most = self.connection.listener.limits.body_bytes;
+            if most.zip(head.length).is_some_and(|(most, length)| length > most) {
+                return self.refuse(key, form, around.record, Cause::BodyTooLong);
+            }
             let number = self.machine.number(key).unwrap_or_default();
-            let inbound = Inbound::new(number, head.length, &self.reads);
+            let terms = Terms { length: head.length, most, awaits_continue: head.expects_continue };
+            let inbound = Inbound::new(number, terms, &self.reads);
             self.machine.attach(key, Rc::clone(&inbound));
             Some(inbound)
         };
         let connect = head.protocol.is_some();
-        let head_only = head.method == Method::HEAD;
-        let form = Form { head: head_only, grpc: respond::is_grpc(&head.fields) };
         // A tunnel reads what comes by itself.
-        let body = inbound.as_ref().filter(|_| !connect).map_or_else(Body::empty, |inbound| Body::stream(inbound.body()));
+        let body = inbound
+            .as_ref()
+            .filter(|_| !connect)
+            .map_or_else(Body::empty, |inbound| Body::stream(inbound.body()));
         let request = match arrive::request(head, body, &around) {
             Ok(request) => request,
             Err(cause) => return self.refuse(key, form, around.record, cause),
@@ -284,6 +304,10 @@ where
     /// A request is answered before it is one.
     fn refuse(&mut self, key: usize, form: Form, record: Rc<Record>, cause: Cause) {
         let response = respond::refuse(form, &record, cause);
+        self.answer(key, response, record);
+    }
+
+    fn answer(&mut self, key: usize, response: Response, record: Rc<Record>) {
         let exchange = Exchange::refused(response, record, &mut self.machine, key);
         self.insert(key, exchange);
         self.ready.set(key);
@@ -330,6 +354,19 @@ where
             }
         }
         moved
+    }
+
+    /// Tells clients that they may send.
+    fn take_reads(&mut self) {
+        while let Some(stream) = self.reads.take_read() {
+            self.machine.was_read(stream);
+        }
+        while let Some(stream) = self.reads.take_continue() {
+            let Some(key) = self.machine.key(stream) else { continue };
+            if self.exchanges.get(key).and_then(Option::as_ref).is_some_and(Exchange::is_asking) {
+                self.machine.send_head(key, StatusCode::CONTINUE, None, &HeaderMap::new(), false);
+            }
+        }
     }
 
     fn poll_output(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
