@@ -24,8 +24,6 @@ pub struct Reads {
 pub struct Terms {
     /// Its length, if that is declared.
     pub length: Option<u64>,
-    /// No more bytes are taken.
-    pub most: Option<u64>,
     /// The client waits for a 100 before it sends it.
     pub awaits_continue: bool,
 }
@@ -64,8 +62,6 @@ struct State {
     reader: Option<Waker>,
     /// Bytes that have come.
     total: u64,
-    /// No more may come.
-    most: u64,
     awaits_continue: bool,
     /// Bytes that were read, and that the window does not know of.
     read: usize,
@@ -89,7 +85,6 @@ impl Inbound {
             end: End::Open,
             reader: None,
             total: 0,
-            most: terms.most.unwrap_or(u64::MAX),
             awaits_continue: terms.awaits_continue,
             read: 0,
             gone: false,
@@ -108,11 +103,6 @@ impl Inbound {
         state.total += data.len() as u64;
         state.awaits_continue = false;
         if state.gone || matches!(state.end, End::Failed(_)) {
-            return data.len();
-        }
-        if state.total > state.most {
-            state.end = End::Failed(BodyError::TooLong);
-            state.wake();
             return data.len();
         }
         state.buffer.extend_from_slice(data);

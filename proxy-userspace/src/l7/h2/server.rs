@@ -268,12 +268,8 @@ where
         let inbound = if ended {
             None
         } else {
-            let most = self.connection.listener.limits.body_bytes;
-            if most.zip(head.length).is_some_and(|(most, length)| length > most) {
-                return self.refuse(key, form, around.record, Cause::BodyTooLong);
-            }
             let number = self.machine.number(key).unwrap_or_default();
-            let terms = Terms { length: head.length, most, awaits_continue: head.expects_continue };
+            let terms = Terms { length: head.length, awaits_continue: head.expects_continue };
             let inbound = Inbound::new(number, terms, &self.reads);
             self.machine.attach(key, Rc::clone(&inbound));
             Some(inbound)
