@@ -1,6 +1,7 @@
 //! `proxy-now check`: every mistake of a configuration at once, and what would be served.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Value as Json, json};
@@ -9,6 +10,7 @@ use super::context::Context;
 use super::outcome::Outcome;
 use super::output::{Output, Table, left, right};
 use crate::config::{self, Config, Forward, HealthConfig, ListenerConfig, Probe, format_duration};
+use crate::control::judge;
 
 /// Options of `check`.
 #[derive(Debug, Args)]
@@ -20,7 +22,9 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(self, context: &Context) -> Outcome {
         let path = self.file.unwrap_or_else(|| context.config_path());
-        let config = config::load(&path)?;
+        let mut config = config::load(&path)?;
+        config.warnings.extend(judge(&path, &Arc::new(config.clone()))?);
+        config.warnings.sort_by_key(|warning| warning.line);
         context.output.answer(&summary(&path, &config), |output| print(output, &path, &config));
         Ok(())
     }

@@ -52,6 +52,16 @@ pub struct Diagnostic {
     pub width: usize,
 }
 
+impl Diagnostic {
+    /// A fact about a line, counted from 1, of a configuration that says `text`: for what only those find who compile
+    /// it.
+    pub fn at_line(severity: Severity, name: &str, text: &str, line: usize, fact: &dyn Fact) -> Self {
+        let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+        let length = text[start..].lines().next().map_or(0, |line| line.trim_end().len());
+        Source::new(name, text).diagnose(severity, &(start..start + length), fact)
+    }
+}
+
 /// serde keeps `Arc` behind a feature of its own.
 fn as_str<S: serde::Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(text)

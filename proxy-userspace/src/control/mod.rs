@@ -11,6 +11,8 @@ mod drain;
 mod handover;
 /// What the checks have found.
 mod health;
+/// What only those find who compile a configuration.
+mod judge;
 /// The kernel part as it is, behind that trait; and without a daemon.
 mod kernel;
 /// Leaving: who is in is served to the end.
@@ -50,6 +52,7 @@ mod watch;
 /// Sockets and workers of the part that serves HTTP.
 mod web;
 
+pub use judge::judge;
 pub use kernel::status_without_daemon;
 pub use occupied::Occupied;
 pub use run::{RunError, RunOptions, run};

@@ -1,6 +1,6 @@
 //! Routes that can never match: another one always comes before them, or their own rules exclude each other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 
 use super::compiled::{CompileError, Compiled};
@@ -132,24 +132,42 @@ pub fn unreachable(routes: &[RouteConfig]) -> Result<Vec<Unreachable>, CompileEr
     Ok(found.collect())
 }
 
+/// No more earlier routes than this are compared with one: thousands that differ in a network only are not looked
+/// through whole.
+const COMPARED: usize = 512;
+
 /// Notes, for each route of one host pattern, which other one shadows it there.
 fn judge(mut places: Vec<Place<'_>>, shadows: &mut [Option<Vec<u32>>]) {
     places.sort_by_key(|place| place.rank);
     places.dedup_by_key(|place| place.rank);
-    // Routes before this one that could shadow it, by what their path is.
-    let mut before: BTreeMap<String, Vec<&Place<'_>>> = BTreeMap::new();
+    // Routes before this one that could shadow it, by what their path is, and by a value that they want.
+    let mut before: HashMap<(String, Option<Wanted<'_>>), Vec<&Place<'_>>> = HashMap::new();
     for place in &places {
-        let shadow = covering(&place.rules.path)
-            .filter_map(|key| before.get(&key))
-            .flatten()
-            .find(|earlier| implies(place.route, earlier.route));
+        let values = || std::iter::once(None).chain(wanted(place.route).map(Some));
+        let keys =
+            covering(&place.rules.path).flat_map(|key| values().map(move |value| (key.clone(), value)));
+        let candidates = keys.filter_map(|key| before.get(&key)).flatten().take(COMPARED);
+        let shadow = candidates.copied().find(|earlier| implies(place.route, earlier.route));
         match (shadow, &mut shadows[place.rank.route as usize]) {
             (Some(shadow), Some(by)) => by.push(shadow.rank.route),
             (Some(_), None) => {}
             (None, by) => *by = None,
         }
-        before.entry(key(&place.rules.path)).or_default().push(place);
+        before.entry((key(&place.rules.path), wanted(place.route).next())).or_default().push(place);
     }
+}
+
+/// A field or parameter, and the value that it must have.
+type Wanted<'a> = (bool, &'a str, &'a str);
+
+/// The values that a route wants: one that wants the first of these shadows none that does not.
+fn wanted(route: &RouteConfig) -> impl Iterator<Item = Wanted<'_>> {
+    let headers = route.headers.iter().map(|one| (true, one.name.as_str(), &one.value));
+    let query = route.query.iter().map(|one| (false, &*one.name, &one.value));
+    headers.chain(query).filter_map(|(header, name, value)| match value {
+        ValuePattern::Exact(value) => Some((header, name, &**value)),
+        ValuePattern::Present | ValuePattern::Absent | ValuePattern::Regex(_) => None,
+    })
 }
 
 /// What stands for the paths that a rule matches. Regular expressions that match all are known as people write them.
