@@ -12,15 +12,18 @@ use super::cause::Cause;
 use super::h1::client::{Terms, exchange};
 use super::h1::link::Link;
 use super::h1::send_error::SendError;
-use super::origin::Origins;
+use super::origin::{Origins, Unanswered};
 use super::replay::Replay;
 use super::request::{Request, Response};
 use super::respond::{Form, refuse};
 use super::retry::{self, Trouble};
 use super::timeout;
-use crate::config::WebPoolConfig;
+use crate::config::{UpstreamProtocol, WebPoolConfig};
 use crate::net::epoll::EpollStream;
 use crate::upstream::{Ask, Backend, NoPlace, Permit, Pool, Wire};
+
+/// So many connections of a request may be found closed without being counted as tries.
+const CLOSED: u32 = 8;
 
 /// Gives a pool's answer to a request, or the proxy's own if there is none. `limit`: the route's time for the whole
 /// exchange; none: the pool's.
@@ -49,6 +52,7 @@ pub async fn forward(
         request,
         tried: SmallVec::new(),
         left: web.retry.attempts,
+        closed: 0,
         budget: None,
     };
     let answer = match limit.or(web.request_timeout) {
@@ -71,6 +75,8 @@ struct Sending<'a> {
     tried: SmallVec<[Arc<Backend>; 2]>,
     /// Tries that are left.
     left: u32,
+    /// Connections that were found closed.
+    closed: u32,
     /// Since the second try.
     budget: Option<Budget<'a>>,
 }
@@ -111,7 +117,26 @@ impl Sending<'_> {
     }
 
     /// Sends the request to the permit's backend.
-    async fn send(&mut self, mut permit: Permit) -> Result<Response, Trouble> {
+    async fn send(&mut self, permit: Permit) -> Result<Response, Trouble> {
+        match self.web.protocol {
+            UpstreamProtocol::Http1 => self.send_h1(permit).await,
+            UpstreamProtocol::H2c => self.send_h2(permit).await,
+        }
+    }
+
+    async fn send_h2(&self, permit: Permit) -> Result<Response, Trouble> {
+        let answer = self.origins.exchange_h2(permit, self.web, &self.request, self.body.body());
+        answer.await.map_err(|error| match error {
+            Unanswered::Unconnected(error) => Trouble::Unconnected(error),
+            Unanswered::Unprocessed => Trouble::Closed,
+            Unanswered::Broken => Trouble::Reset { worn: false },
+            Unanswered::Late => Trouble::TooSlow,
+            Unanswered::Request => Trouble::Request,
+            Unanswered::Cut(error) => Trouble::Body(error),
+        })
+    }
+
+    async fn send_h1(&mut self, mut permit: Permit) -> Result<Response, Trouble> {
         let (wire, new) = match permit.idle(self.origins.worker()) {
             Some(wire) => (wire, false),
             None => self
@@ -174,8 +199,9 @@ impl Sending<'_> {
         if !wanted || !self.body.is_there() {
             return false;
         }
-        if matches!(outcome, Err(Trouble::Closed)) {
-            // Not a try: the backend has seen nothing of it. There are only so many idle connections.
+        if matches!(outcome, Err(Trouble::Closed)) && self.closed < CLOSED {
+            // Not a try: the backend has seen nothing of it.
+            self.closed += 1;
             return true;
         }
         if self.left == 0 {

@@ -15,12 +15,14 @@ pub(super) enum Trouble {
     /// The connection broke after something was sent, before the answer's head was there. Of a `worn` one, which had been
     /// idle, the backend may not have read it.
     Reset { worn: bool },
-    /// A connection that had been idle turned out to be closed: nothing was sent.
+    /// A connection that others had used turned out to be closed, or about to be: nothing was processed.
     Closed,
     /// No answer in time.
     TooSlow,
     /// What came is no HTTP.
     Protocol,
+    /// The request has no form in what the backend speaks.
+    Request,
     /// The client's body was cut: nobody but the client is to blame.
     Body(BodyError),
 }
@@ -28,7 +30,7 @@ pub(super) enum Trouble {
 impl Trouble {
     /// Whether it speaks against the backend.
     pub(super) fn blames(&self) -> bool {
-        !matches!(self, Self::Body(_) | Self::Closed | Self::Reset { worn: true })
+        !matches!(self, Self::Body(_) | Self::Request | Self::Closed | Self::Reset { worn: true })
     }
 
     /// Whether the configuration wants another try.
@@ -38,18 +40,19 @@ impl Trouble {
             Self::Unconnected(_) | Self::Closed => retry.on_connect,
             Self::Reset { .. } => retry.on_reset && repeatable(),
             Self::TooSlow => retry.on_timeout && repeatable(),
-            Self::Protocol | Self::Body(_) => false,
+            Self::Protocol | Self::Body(_) | Self::Request => false,
         }
     }
 
     /// What the client is told.
     pub(super) fn cause(&self) -> Cause {
         match self {
-            Self::Unconnected(Unconnected::Refused(_)) => Cause::ConnectFailed,
+            Self::Unconnected(Unconnected::Refused(_) | Unconnected::NoHttp2) => Cause::ConnectFailed,
             Self::Unconnected(Unconnected::TooSlow) => Cause::ConnectTimeout,
             Self::Reset { .. } | Self::Closed => Cause::BackendReset,
             Self::TooSlow => Cause::FirstByteTimeout,
             Self::Protocol => Cause::BackendProtocol,
+            Self::Request => Cause::BadTarget,
             Self::Body(error) => (*error).into(),
         }
     }

@@ -146,6 +146,19 @@ impl Backend {
         self.shelf.len()
     }
 
+    /// No other backend has the same, now or later.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The right to one more connection that is no single request's: if there are fewer than `most`, or
+    /// `in_any_case`.
+    pub fn slot(self: &Arc<Self>, most: u32, in_any_case: bool) -> Option<Slot> {
+        let more = |open| (in_any_case || open < most).then_some(open + 1);
+        let counted = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
+        counted.then(|| Slot(Arc::clone(self)))
+    }
+
     /// Whether checks say that it answers. Without checks it is taken to.
     pub fn is_up(&self) -> bool {
         !self.down.load(Ordering::Relaxed)
@@ -176,6 +189,16 @@ impl Backend {
     pub(super) fn failed(&self, now: Instant) -> u32 {
         self.latency.observe(FAILURE, self.group.ms(now));
         self.ejection.failed()
+    }
+}
+
+/// The right to a connection that many requests share.
+#[derive(Debug)]
+pub struct Slot(Arc<Backend>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -25,8 +25,8 @@ mod selection;
 /// Connections that nobody uses just now.
 mod shelf;
 
-pub use backend::{Backend, Permit, Wire};
+pub use backend::{Backend, Permit, Slot, Wire};
 pub use balance::ring::key;
-pub use pool::{BackendView, NoPlace, Pool};
+pub use pool::{BackendView, NoPlace, Pool, STREAMS};
 pub use registry::Registry;
 pub use selection::Ask;

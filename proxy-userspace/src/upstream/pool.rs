@@ -12,8 +12,11 @@ use proxy_common::maglev::{NO_BACKEND, Ring};
 use super::backend::{Backend, Group, Permit};
 use super::maglev::{self, Candidate};
 use super::selection::{Ask, Choice, Selection};
-use crate::config::{Balance, Endpoint, PoolConfig, PoolName, WebPoolConfig};
+use crate::config::{Balance, Endpoint, PoolConfig, PoolName, UpstreamProtocol, WebPoolConfig};
 use crate::net::stream::Target;
+
+/// Requests at a time on one connection of HTTP/2 (RFC 9113 §6.5.2 asks for no fewer than 100).
+pub const STREAMS: u32 = 100;
 
 /// A pool.
 #[derive(Debug)]
@@ -288,8 +291,12 @@ impl Pool {
         self.group.queue.len()
     }
 
+    /// Requests in flight at one backend.
     fn most(&self) -> u32 {
-        self.web().max_connections
+        match self.web().protocol {
+            UpstreamProtocol::Http1 => self.web().max_connections,
+            UpstreamProtocol::H2c => self.web().max_connections.saturating_mul(STREAMS),
+        }
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {

@@ -5,6 +5,7 @@ use std::io;
 use bytes::BytesMut;
 
 use super::origins::Origins;
+use super::unconnected::Unconnected;
 use crate::config::{ProxyProtocolVersion, WebPoolConfig};
 use crate::l7::request::Connection;
 use crate::net::deadline::Deadline;
@@ -12,17 +13,6 @@ use crate::net::epoll::EpollStream;
 use crate::net::proxy_protocol::{self, Addresses};
 use crate::net::stream::{Driver, Stream};
 use crate::upstream::{Permit, Wire};
-
-/// Why there is no connection. Nothing was sent.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::l7) enum Unconnected {
-    /// The backend, or the way to it, refuses.
-    #[error("no connection: {0}")]
-    Refused(#[from] io::Error),
-    /// It took too long.
-    #[error("no connection in time")]
-    TooSlow,
-}
 
 impl Origins {
     /// A connection that was not idle at this worker: lent, or new. The second is true of a new one.
@@ -63,7 +53,8 @@ impl Origins {
         }
     }
 
-    async fn open(
+    /// A new connection.
+    pub(super) async fn open(
         &self,
         permit: &Permit,
         web: &WebPoolConfig,

@@ -2,8 +2,17 @@
 
 /// How a connection comes about.
 mod connect;
+/// An exchange by HTTP/2.
+mod h2;
 /// One worker's side of them.
 mod origins;
+/// The HTTP/2 connections to one backend.
+mod streams;
+/// Why there is no connection.
+mod unconnected;
+/// A request's body on its way into an HTTP/2 stream.
+mod upload;
 
-pub(super) use connect::Unconnected;
+pub(super) use h2::Unanswered;
 pub use origins::Origins;
+pub(super) use unconnected::Unconnected;
