@@ -49,3 +49,6 @@ mod write;
 /// Both codecs, over sockets.
 #[cfg(test)]
 mod h1_tests;
+/// Properties of what is read.
+#[cfg(test)]
+mod prop_tests;
