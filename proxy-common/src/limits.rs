@@ -28,3 +28,5 @@ pub const FILTER_BITS: u32 = 1 << 16;
 pub const IPV6_EXTENSION_HEADERS: u32 = 8;
 /// Bytes of the events ring buffer. A power of two.
 pub const EVENTS_BYTES: u32 = 1 << 18;
+/// CPUs whose packets can be given to workers of their own.
+pub const STEER_CPUS: u32 = 1024;

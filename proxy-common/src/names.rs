@@ -46,6 +46,10 @@ pub const NAT_SOURCES6: &str = "NAT_SOURCES6";
 pub const BACKEND_HOPS: &str = "BACKEND_HOPS";
 /// `HashMap<u32, VlanDevice>`: by interface index.
 pub const VLAN_DEVICES: &str = "VLAN_DEVICES";
+/// `ReusePortSockArray`, indexed by CPU: one of its own for each address.
+pub const STEER: &str = "STEER";
+/// `Array<u64>`: connections by CPU, all of them, and the number of workers.
+pub const STEER_COUNT: &str = "STEER_COUNT";
 /// `PerCpuArray<Traffic>`, indexed by `BackendId`.
 pub const TRAFFIC: &str = "TRAFFIC";
 /// `PerCpuArray<u64>`, indexed by `DropReason`.

@@ -15,6 +15,8 @@ pub mod ingress;
 pub mod parsed;
 /// The stages: one thing each, unaware of each other.
 pub mod stage;
+/// Which worker takes a new connection.
+pub mod steer;
 /// What a flow writes into its packets.
 pub mod translation;
 /// What the pipeline ends with.

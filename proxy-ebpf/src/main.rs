@@ -11,13 +11,13 @@ mod kernel;
 #[expect(unsafe_code, unreachable_pub, reason = "entry points are found by their section")]
 mod entry {
     use aya_ebpf::{
-        bindings::xdp_action,
-        macros::{classifier, xdp},
-        programs::{TcContext, XdpContext},
+        bindings::{sk_action::SK_PASS, xdp_action},
+        macros::{classifier, sk_reuseport, xdp},
+        programs::{SkReuseportContext, TcContext, XdpContext},
     };
     use proxy_ebpf::{ingress::ingress, verdict::Verdict};
 
-    use crate::kernel::{count_drop, note, now, packet::Frame, work};
+    use crate::kernel::{count_drop, note, now, packet::Frame, steer::steer, work};
 
     /// The layout that this object was built with: read by the daemon before it loads it.
     #[unsafe(link_section = "proxy_abi")]
@@ -47,6 +47,14 @@ mod entry {
     #[classifier]
     pub fn proxy_tc(ctx: TcContext) -> i32 {
         note::obey(&ctx)
+    }
+
+    /// A new connection to an address where several workers wait: which of them takes it.
+    #[sk_reuseport]
+    pub fn proxy_steer(ctx: SkReuseportContext) -> u32 {
+        steer(&ctx);
+        // Without a selection the kernel takes one by hash.
+        SK_PASS
     }
 
     /// Tells the daemon the kernel's clock: run by `BPF_PROG_TEST_RUN`, never attached.

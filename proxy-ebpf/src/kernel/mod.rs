@@ -12,6 +12,8 @@ pub(crate) mod note;
 pub(crate) mod packet;
 /// Questions to the routing table.
 mod route;
+/// Which worker takes a new connection.
+pub(crate) mod steer;
 /// The tables, over the maps.
 mod tables;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, ConfigErrors, Diagnostic, Diagnostics, Fact, Severity};
 use crate::route::{CompileError, Unreachable, unreachable};
+use crate::upstream::Registry;
 
 use super::serve::{self, ServeError};
 
@@ -15,7 +16,7 @@ use super::serve::{self, ServeError};
 /// It cannot be served.
 pub fn judge(path: &Path, config: &Arc<Config>) -> Result<Vec<Diagnostic>, ConfigErrors> {
     let found = unreachable(&config.routes).unwrap_or_default();
-    let served = serve::compile(config, 0);
+    let served = serve::compile(config, 0, &Registry::new(1));
     if found.is_empty() && served.is_ok() {
         return Ok(Vec::new());
     }

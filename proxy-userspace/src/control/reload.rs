@@ -53,8 +53,9 @@ impl Supervisor {
         drained.retain(&config);
 
         let admin = self.another_admin(&config.admin).map_err(|error| failed("the admin socket", &error))?;
-        let snapshot =
-            serve::compile(&config, self.generation + 1).map_err(|error| failed("the routes", &error))?;
+        let snapshot = serve::compile(&config, self.generation + 1, self.web.registry())
+            .map_err(|error| failed("the routes", &error))?;
+        serve::tell_pools(&snapshot, &findings, &drained);
         let web = self.web.prepare(Arc::new(snapshot)).map_err(|error| failed("a listener", &error))?;
         if let Some(desired) = compile(&config, &findings, &drained) {
             self.replace_kernel(desired).map_err(|error| failed("the kernel part", &error))?;

@@ -137,7 +137,7 @@ pub(super) fn start(
         reloads: 1,
         reloads_refused: 0,
         refused: None,
-        web: Web::default(),
+        web: Web::new(&config.server),
         leaving: None,
         handed_over: false,
         generation: 1,
@@ -147,7 +147,9 @@ pub(super) fn start(
     supervisor.remember(&estate.backends);
     supervisor.web.inherit(estate.sockets);
     refuse_occupied(&supervisor.config, &supervisor.adopted_addresses())?;
-    let snapshot = serve::compile(&supervisor.config, supervisor.generation).map_err(WebError::from)?;
+    let snapshot = serve::compile(&supervisor.config, supervisor.generation, supervisor.web.registry())
+        .map_err(WebError::from)?;
+    serve::tell_pools(&snapshot, &supervisor.findings, &supervisor.drained);
     let prepared = supervisor.web.prepare(Arc::new(snapshot))?;
     if let Some(desired) = compile(&supervisor.config, &supervisor.findings, &supervisor.drained) {
         supervisor.replace_kernel(desired).map_err(RunError::Kernel)?;

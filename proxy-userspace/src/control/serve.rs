@@ -1,14 +1,21 @@
 //! From a configuration to what workers serve by. Pure.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::config::{Config, PoolName, RouteConfig};
+use super::drain::Drained;
+use super::health::Findings;
+use crate::config::{Config, Endpoint, PoolName, RouteAction, RouteConfig};
 use crate::l7::Snapshot;
 use crate::l7::answer::Answer;
 use crate::l7::middleware::{Stack, StackError};
 use crate::l7::snapshot::{Action, Route};
+use crate::net::stream::Target;
 use crate::route::{CompileError, Router};
+use crate::upstream::Registry;
+use crate::upstream::health::CheckKey;
 
 /// Why a configuration cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -28,24 +35,67 @@ pub enum ServeError {
     },
 }
 
-/// What workers serve by.
-pub(super) fn compile(config: &Arc<Config>, generation: u64) -> Result<Snapshot, ServeError> {
-    let pools: HashMap<_, u32> = config.pools.iter().map(|pool| &pool.name).zip(0..).collect();
+/// What workers serve by. What is known of the pools' backends goes on.
+pub(super) fn compile(
+    config: &Arc<Config>,
+    generation: u64,
+    registry: &Registry,
+) -> Result<Snapshot, ServeError> {
+    let router = Router::compile(&config.routes)?;
+    let mut pools = Vec::new();
+    let mut numbers = HashMap::new();
+    for name in config.routes.iter().filter_map(pool_of) {
+        if let (Entry::Vacant(vacant), Some(pool)) = (numbers.entry(name), config.pool(name)) {
+            vacant.insert(pools.len() as u32);
+            pools.push(pool);
+        }
+    }
+    let routes =
+        config.routes.iter().map(|route| compile_route(route, &numbers)).collect::<Result<_, _>>()?;
     Ok(Snapshot {
         generation,
-        listeners: config.web_listeners.iter().cloned().map(Arc::new).collect(),
-        router: Router::compile(&config.routes)?,
-        routes: config.routes.iter().map(|route| compile_route(route, &pools)).collect::<Result<_, _>>()?,
         config: config.clone(),
+        listeners: config.web_listeners.iter().cloned().map(Arc::new).collect(),
+        router,
+        routes,
+        // Last: nothing fails any more.
+        pools: pools.into_iter().map(|pool| registry.pool(pool)).collect(),
     })
+}
+
+fn pool_of(route: &RouteConfig) -> Option<&PoolName> {
+    match &route.action {
+        RouteAction::Pool(name) => Some(name),
+        RouteAction::Redirect(_) | RouteAction::Respond(_) => None,
+    }
 }
 
 fn compile_route(route: &RouteConfig, pools: &HashMap<&PoolName, u32>) -> Result<Route, ServeError> {
     let wrong = |error| ServeError::Stack { route: route.name.clone(), line: route.line, error };
-    let action = match (Answer::of(&route.action), &route.action) {
+    let stack = Stack::compile(route).map_err(wrong)?;
+    let action = match (Answer::of(&route.action), pool_of(route).and_then(|name| pools.get(name))) {
+        (None, Some(pool)) => Action::Pool(*pool),
         (Some(answer), _) => Action::Answer(answer),
-        (None, crate::config::RouteAction::Pool(name)) => Action::Pool(pools[name]),
-        (None, _) => unreachable!("only what goes to a pool has no answer of its own"),
+        (None, None) => unreachable!("a route's pool exists: the configuration was checked"),
     };
-    Ok(Route { stack: Stack::compile(route).map_err(wrong)?, action })
+    Ok(Route { stack, action })
+}
+
+/// Tells pools what checks and operators say of their backends.
+pub(super) fn tell_pools(snapshot: &Snapshot, findings: &Findings, drained: &Drained) {
+    for pool in &snapshot.pools {
+        let config = pool.config();
+        for backend in &config.backends {
+            let key = CheckKey { pool: config.name.clone(), backend: backend.endpoint.clone() };
+            pool.set_drained(&backend.endpoint, backend.drain || drained.has(&key));
+            if let Some(target) = target(&backend.endpoint) {
+                pool.set_up(&target, findings.serves(&key));
+            }
+        }
+    }
+}
+
+fn target(endpoint: &Endpoint) -> Option<Target> {
+    let address = endpoint.ip()?;
+    Some(Target::Tcp(SocketAddr::new(address.ip, address.port?)))
 }

@@ -32,7 +32,7 @@ use super::outside::Outside;
 use super::snapshot::compile;
 use super::status::{Known, Rates, state, status};
 use super::web::Web;
-use super::{metrics, signal};
+use super::{metrics, serve, signal};
 
 /// Flows that are over are collected in slices, one each time.
 const COLLECT_EVERY: Duration = Duration::from_millis(100);
@@ -118,7 +118,15 @@ impl Supervisor {
             next = more.try_recv().ok();
         }
         if changed {
+            self.tell_pools();
             self.refresh();
+        }
+    }
+
+    /// Tells those who serve HTTP what checks and operators say.
+    fn tell_pools(&self) {
+        if let Some(snapshot) = self.web.snapshot() {
+            serve::tell_pools(snapshot, &self.findings, &self.drained);
         }
     }
 
@@ -161,6 +169,7 @@ impl Supervisor {
         signal::alive();
         self.take_kernel_back();
         self.refresh();
+        self.web.registry().expire(Instant::now());
         let Some(kernel) = &self.kernel else { return };
         let observed = kernel.observe();
         if let Some(observed) =
@@ -243,6 +252,7 @@ impl Supervisor {
             self.drained = before;
             return Err(Refusal::new(RefusalKind::Failed, format!("not done: {error}")));
         }
+        self.tell_pools();
         for CheckKey { pool, backend } in &keys {
             let what = if drain { "drained by hand" } else { "no longer drained by hand" };
             tracing::info!(%pool, %backend, uid, "backend is {what}");

@@ -2,6 +2,7 @@
 //! managers write another file and rename it over the old one, and some change a link instead.
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::order::Order;
 
-/// Nothing must happen in the folder for this long before the file is read.
+/// Nothing must happen in the folder for this long before the file is read, unless it is known to be whole: it was
+/// closed by its writer, or renamed to its name.
 const QUIET: Duration = Duration::from_millis(100);
 /// In a folder that is never quiet, the file is read after this.
 const LATEST: Duration = Duration::from_secs(1);
@@ -43,17 +45,36 @@ pub(super) async fn watch(path: PathBuf, mut known: Option<Vec<u8>>, orders: mps
                 }
             }
             tokio::select! {
-                stays = folders.changed() => if !stays { break },
+                changed = folders.changed() => match changed {
+                    Changed::Content => {}
+                    Changed::Whole => break,
+                    Changed::Names => {
+                        tokio::time::sleep(QUIET).await;
+                        break;
+                    }
+                },
                 () = orders.closed() => return,
             }
         }
-        tokio::time::sleep(QUIET).await;
     }
 }
 
 /// Watched folders.
 struct Folders {
     events: EventStream<[u8; 4096]>,
+    /// What the file is called in them.
+    names: BTreeSet<OsString>,
+}
+
+/// What has happened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Changed {
+    /// Something was written.
+    Content,
+    /// The file is there as a whole. A link may lead elsewhere now.
+    Whole,
+    /// Names have changed, so that the folders must be looked up anew: a link may lead elsewhere now.
+    Names,
 }
 
 impl Folders {
@@ -64,8 +85,11 @@ impl Folders {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         };
+        let real = std::fs::canonicalize(path).ok();
         let mut folders = BTreeSet::from([parent(path)]);
-        folders.extend(std::fs::canonicalize(path).ok().as_deref().map(parent));
+        folders.extend(real.as_deref().map(parent));
+        let names = [Some(path), real.as_deref()].into_iter().flatten().filter_map(Path::file_name);
+        let names = names.map(OsStr::to_owned).collect();
         let mask = WatchMask::CLOSE_WRITE
             | WatchMask::MOVE
             | WatchMask::CREATE
@@ -76,30 +100,34 @@ impl Folders {
         for folder in &folders {
             inotify.watches().add(folder, mask)?;
         }
-        Ok(Self { events: inotify.into_event_stream([0; 4096])? })
+        Ok(Self { events: inotify.into_event_stream([0; 4096])?, names })
     }
 
-    /// Waits until something has happened and it is quiet again. False if they must be looked up anew: after any
-    /// change of names, since a link may lead elsewhere now.
-    async fn changed(&mut self) -> bool {
-        let Some(mut stays) = self.next().await else { return false };
+    /// Waits until something has happened, and it is quiet again or the file is known to be whole.
+    async fn changed(&mut self) -> Changed {
+        let mut changed = self.next().await;
         let latest = Instant::now() + LATEST;
-        loop {
+        while changed != Changed::Whole && Instant::now() < latest {
             let quiet = (Instant::now() + QUIET).min(latest);
             match timeout_at(quiet, self.next()).await {
-                Ok(Some(more)) => stays &= more,
-                Ok(None) => return false,
-                Err(_) => return stays,
-            }
-            if Instant::now() >= latest {
-                return stays;
+                Ok(Changed::Content) => {}
+                Ok(more) => changed = more,
+                Err(_) => break,
             }
         }
+        changed
     }
 
-    /// Waits for an event. Whether it left every name as it was; none if there will be no more.
-    async fn next(&mut self) -> Option<bool> {
-        let event = poll_fn(|context| Pin::new(&mut self.events).poll_next(context)).await?.ok()?;
-        Some(event.mask == EventMask::CLOSE_WRITE)
+    async fn next(&mut self) -> Changed {
+        let event = poll_fn(|context| Pin::new(&mut self.events).poll_next(context)).await;
+        let Some(Ok(event)) = event else { return Changed::Names };
+        let named = event.name.is_some_and(|name| self.names.contains(&name));
+        if named && event.mask.intersects(EventMask::CLOSE_WRITE | EventMask::MOVED_TO) {
+            Changed::Whole
+        } else if event.mask == EventMask::CLOSE_WRITE {
+            Changed::Content
+        } else {
+            Changed::Names
+        }
     }
 }

@@ -2,15 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::requests_log::RequestsLog;
 use super::serve::ServeError;
-use crate::config::{Config, ListenerName, RouteAction, RouteConfig, WebBind, WebListenerConfig};
+use crate::config::{
+    Config, ListenerName, RouteAction, RouteConfig, ServerConfig, WebBind, WebListenerConfig,
+};
+use crate::l4;
 use crate::l7::{Snapshot, Workers};
 use crate::net::listen::{ListenError, Listening};
 use crate::net::stream::Target;
 use crate::telemetry::requests::Names;
+use crate::upstream::Registry;
 
 /// Sockets by where they wait, one for each worker.
 pub(super) type Sockets = BTreeMap<Target, Vec<Listening>>;
@@ -33,11 +38,17 @@ pub enum WebError {
 }
 
 /// Sockets and workers. There are none of either until a configuration has an `http` listener.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Web {
     workers: Option<Workers>,
     /// Kept so that they can be handed over.
     sockets: Sockets,
+    /// How many workers there are, or will be.
+    count: usize,
+    /// What is known of pools and their backends.
+    registry: Registry,
+    /// What is served by.
+    snapshot: Option<Arc<Snapshot>>,
     /// Those of the daemon before this one, until they are asked for.
     inherited: Sockets,
     /// Where requests are written down. After the workers: they hand over their last lines when they end.
@@ -55,6 +66,31 @@ pub(super) struct Prepared {
 }
 
 impl Web {
+    /// Of a daemon that has not begun to serve.
+    pub(super) fn new(server: &ServerConfig) -> Self {
+        let count =
+            server.workers.map_or_else(|| Workers::allowed_cpus().len(), |count| count.get() as usize);
+        Self {
+            workers: None,
+            sockets: Sockets::new(),
+            count,
+            registry: Registry::new(count),
+            snapshot: None,
+            inherited: Sockets::new(),
+            requests_log: RequestsLog::default(),
+        }
+    }
+
+    /// What is known of pools and their backends.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// What is served by.
+    pub(super) fn snapshot(&self) -> Option<&Arc<Snapshot>> {
+        self.snapshot.as_ref()
+    }
+
     /// Takes over the sockets of the daemon before this one.
     pub(super) fn inherit(&mut self, sockets: Sockets) {
         self.inherited = sockets;
@@ -65,20 +101,25 @@ impl Web {
         let config = snapshot.config.clone();
         let wanted = targets(&config);
         let workers = if self.workers.is_none() && !wanted.is_empty() {
-            let count = config.server.workers.map(|count| count.get() as usize);
-            Some(Workers::start(count, snapshot.clone()).map_err(WebError::Workers)?)
+            Some(Workers::start(self.count, snapshot.clone()).map_err(WebError::Workers)?)
         } else {
             None
         };
         let requests_log = self.requests_log.change(config.server.access_log.as_ref());
         let requests_log = requests_log.map_err(WebError::AccessLog)?;
-        let count = workers.as_ref().or(self.workers.as_ref()).map_or(0, Workers::count);
+        let count = self.count;
+        let cpus = workers.as_ref().or(self.workers.as_ref()).map_or(&[][..], Workers::cpus);
         let mut opened = Vec::new();
         let mut there: Vec<_> = self.sockets.keys().cloned().collect();
         for target in wanted.iter().filter(|target| !self.sockets.contains_key(*target)) {
             let sockets = match self.inherited.remove(target) {
                 Some(sockets) => enough(sockets, count).map_err(WebError::Workers)?,
-                None => Listening::bind(target, count, there.iter().any(|other| is_near(other, target)))?,
+                None => {
+                    let shared = there.iter().any(|other| is_near(other, target));
+                    let sockets = Listening::bind(target, count, shared)?;
+                    by_cpu(target, &sockets, cpus);
+                    sockets
+                }
             };
             let kept = sockets.iter().map(Listening::try_clone).collect::<io::Result<_>>();
             opened.push((target.clone(), sockets, kept.map_err(WebError::Workers)?));
@@ -92,6 +133,7 @@ impl Web {
         let Prepared { snapshot, workers, opened, wanted, requests_log } = prepared;
         // What the daemon before this one waited at, and this one does not.
         self.inherited.clear();
+        self.snapshot = Some(snapshot.clone());
         if workers.is_some() {
             self.workers = workers;
         }
@@ -188,6 +230,17 @@ fn enough(mut sockets: Vec<Listening>, count: usize) -> io::Result<Vec<Listening
         sockets.extend(first.spread(missing)?);
     }
     Ok(sockets)
+}
+
+/// Gives clients to the worker of the CPU that their packets come in on, where that can be done.
+fn by_cpu(target: &Target, sockets: &[Listening], cpus: &[usize]) {
+    if cpus.is_empty() || matches!(target, Target::Unix(_)) {
+        return;
+    }
+    let sockets: Vec<_> = cpus.iter().map(|cpu| *cpu as u32).zip(sockets.iter().map(AsFd::as_fd)).collect();
+    if let Err(error) = l4::steer(&sockets) {
+        tracing::info!("clients of {target} are given to workers by hash, not by CPU: {error}");
+    }
 }
 
 fn forget(target: &Target) {

@@ -35,6 +35,8 @@ mod pins;
 mod reconcile;
 /// What the kernel part does.
 mod status;
+/// Gives new connections to the worker of their CPU.
+mod steer;
 /// bpf(2).
 mod sys;
 /// All tables, by name and type.
@@ -55,3 +57,4 @@ pub use reconcile::{ApplyError, Failed, PlanError, Unroutable};
 pub use status::{
     BackendState, BackendStatus, Count, FlowTableStatus, InterfaceStatus, KernelStatus, ListenerStatus, View,
 };
+pub use steer::{SteerError, steer};

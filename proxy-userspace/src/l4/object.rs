@@ -6,6 +6,9 @@ pub(super) static BYTES: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_D
 /// The program that tells the time.
 pub(super) const PROGRAM_CLOCK: &str = "proxy_clock";
 
+/// The program that chooses a worker.
+pub(super) const PROGRAM_STEER: &str = "proxy_steer";
+
 /// The section that holds the version of the layout.
 const ABI_SECTION: &str = "proxy_abi";
 

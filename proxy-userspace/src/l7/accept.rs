@@ -1,4 +1,4 @@
-//! Takes clients from a socket: limits, the PROXY protocol, then HTTP/1.1 or HTTP/2 by their first bytes.
+//! Takes clients from a socket, as many as there are places.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -12,25 +12,21 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::task::{AbortHandle, spawn_local};
-use tokio::time::timeout_at;
 
-use super::crowd::{ListenerCrowd, Place};
+use super::arrival::Arrival;
+use super::crowd::ListenerCrowd;
 use super::leave::Leave;
 use super::refuse;
-use super::request::Connection;
 use super::worker::Worker;
 use crate::config::{WebBind, WebListenerConfig};
-use crate::net::buffers;
 use crate::net::epoll::{EpollListener, EpollStream};
 use crate::net::listen::Listening;
-use crate::net::stream::{Driver, Stream, Target};
+use crate::net::stream::{Driver, Target};
 
 /// When the system has no descriptor or memory left for a connection, it is asked again after this.
 const BREATH: Duration = Duration::from_millis(50);
 /// The client of a Unix socket.
 const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-/// How an HTTP/2 connection with prior knowledge begins (RFC 9113 §3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A socket that clients are taken from.
 #[derive(Debug)]
@@ -119,14 +115,20 @@ impl Inside {
         {
             return refuse::busy(stream);
         }
-        let client = peer.unwrap_or(LOCAL);
-        let local = self.local(&stream);
+        let arrival = Arrival {
+            peer: peer.unwrap_or(LOCAL),
+            local: self.local(&stream),
+            stream,
+            read: BytesMut::new(),
+            started: Instant::now(),
+            listener: known.config,
+            place,
+        };
         let (worker, leave) = (Rc::clone(&self.worker), Rc::clone(&self.leave));
         worker.shared.connections.fetch_add(1, Ordering::Relaxed);
         spawn_local(async move {
-            let arrival = Arrival { stream, read: BytesMut::new(), started: Instant::now(), place };
             let shared = Arc::clone(&worker.shared);
-            arrival.serve(worker, known.config, client, local, leave).await;
+            arrival.serve(worker, leave).await;
             shared.connections.fetch_sub(1, Ordering::Relaxed);
         });
     }
@@ -169,60 +171,4 @@ fn is_same(bind: &WebBind, target: &Target) -> bool {
 /// The process or the system has as many files as it may, or no memory.
 fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
-}
-
-/// A client that has just come.
-struct Arrival<S> {
-    stream: S,
-    /// What it has said already.
-    read: BytesMut,
-    started: Instant,
-    /// Held until it goes.
-    place: Place,
-}
-
-impl<S: Stream> Arrival<S> {
-    async fn serve(
-        mut self,
-        worker: Rc<Worker>,
-        listener: Arc<WebListenerConfig>,
-        client: SocketAddr,
-        local: SocketAddr,
-        leave: Rc<Leave>,
-    ) {
-        let trusted = listener.trusted_proxies.iter().any(|proxies| proxies.contains(&client.ip()));
-        let due = self.started + listener.limits.header_timeout;
-        let http2 = match timeout_at(due.into(), self.begins_http2(listener.http2)).await {
-            Ok(Ok(http2)) => http2,
-            // It has gone, or has said nothing: nobody is there to be told.
-            Ok(Err(_)) | Err(_) => return,
-        };
-        let connection = Rc::new(Connection { listener, client, local, trusted, https: false });
-        let Self { stream, read, started, place } = self;
-        // What speaks HTTP goes here.
-        let _ = (read, started, connection, worker, leave, http2);
-        refuse::busy(stream);
-        drop(place);
-    }
-
-    /// Whether it speaks HTTP/2.
-    async fn begins_http2(&mut self, allowed: bool) -> io::Result<bool> {
-        if !allowed {
-            return Ok(false);
-        }
-        loop {
-            poll_fn(|context| self.stream.poll_readable(context)).await?;
-            buffers::room(&mut self.read);
-            if poll_fn(|context| self.stream.poll_read(context, &mut self.read)).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            let seen = self.read.len().min(PREFACE.len());
-            if self.read[..seen] != PREFACE[..seen] {
-                return Ok(false);
-            }
-            if seen == PREFACE.len() {
-                return Ok(true);
-            }
-        }
-    }
 }

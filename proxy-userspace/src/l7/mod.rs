@@ -5,6 +5,8 @@
 mod accept;
 /// Routes that are answered here: redirects and fixed answers.
 pub mod answer;
+/// A client that has just come.
+mod arrival;
 /// What a pool that is balanced by a key takes of a request.
 mod balance_key;
 /// A body on its way.

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::cause::Cause;
 use super::finish;
+use super::forward::forward;
 use super::handler::Handler;
 use super::headers;
 use super::middleware::{LocalService, limit_body};
@@ -99,8 +100,8 @@ async fn act(worker: &Rc<Worker>, held: &Rc<Held>, route: usize, mut request: Re
         Action::Pool(pool) => {
             request.record.pool.set(Some(*pool));
             headers::present(&mut request);
-            let _ = worker;
-            refuse(Form::of(&request), &request.record, Cause::NoBackend)
+            let limit = held.config.routes[route].request_timeout;
+            forward(&worker.origins, &held.pools[*pool as usize], limit, request).await
         }
     }
 }

@@ -7,6 +7,7 @@ use super::answer::Answer;
 use super::middleware::Stack;
 use crate::config::{Config, WebListenerConfig};
 use crate::route::Router;
+use crate::upstream::Pool;
 
 /// Everything that a request's way depends on.
 pub struct Snapshot {
@@ -20,6 +21,8 @@ pub struct Snapshot {
     pub router: Router,
     /// Routes, in the configuration's order.
     pub routes: Vec<Route>,
+    /// Pools that routes lead to.
+    pub pools: Vec<Arc<Pool>>,
 }
 
 /// A route, ready to be taken.

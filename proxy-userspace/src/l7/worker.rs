@@ -13,6 +13,7 @@ use super::cause::Cause;
 use super::crowd::Crowd;
 use super::logbook::Logbook;
 use super::middleware::LocalService;
+use super::origin::Origins;
 use super::snapshot::Snapshot;
 use crate::config::{AccessLogFormat, ListenerName, RouteAction};
 use crate::net::epoll::Epoll;
@@ -76,6 +77,8 @@ pub struct Worker {
     pub number: usize,
     /// How bytes move.
     pub driver: Epoll,
+    /// Its side of the connections to backends.
+    pub origins: Rc<Origins>,
     /// What it shares.
     pub shared: Arc<Shared>,
     /// Where it counts what it answered by itself.
@@ -139,7 +142,8 @@ impl Worker {
     pub fn new(number: usize, driver: Epoll, shared: Arc<Shared>) -> Self {
         let held = Held::new(shared.snapshot());
         let causes = shared.requests.causes(number);
-        Self { number, driver, shared, causes, held: RefCell::new(held) }
+        let origins = Rc::new(Origins::new(number, driver));
+        Self { number, driver, origins, shared, causes, held: RefCell::new(held) }
     }
 
     /// Where requests of a route are counted, that came by this listener; none: no route wanted them.

@@ -34,6 +34,8 @@ enum Order {
 pub struct Workers {
     shared: Arc<Shared>,
     threads: Vec<Thread>,
+    /// One for each, if each has one to itself.
+    cpus: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -45,23 +47,37 @@ struct Thread {
 }
 
 impl Workers {
-    /// Starts `count` of them, or one for each CPU that this process may use. They serve by `snapshot`.
+    /// CPUs that this process may use: as many workers are of use.
+    pub fn allowed_cpus() -> Vec<usize> {
+        match sched_getaffinity(None) {
+            Ok(set) => (0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect(),
+            Err(_) => vec![0],
+        }
+    }
+
+    /// Starts `count` of them. They serve by `snapshot`.
     ///
     /// # Errors
     /// There is no thread, or no epoll.
-    pub fn start(count: Option<usize>, snapshot: Arc<Snapshot>) -> io::Result<Self> {
-        let cpus = allowed_cpus();
-        let count = count.unwrap_or(cpus.len()).max(1);
+    pub fn start(count: usize, snapshot: Arc<Snapshot>) -> io::Result<Self> {
+        let cpus = Self::allowed_cpus();
+        let count = count.max(1);
         let shared = Arc::new(Shared::new(snapshot));
         // A worker keeps to its CPU only where each has one to itself.
-        let cpu = |number: usize| (count == cpus.len() && count > 1).then(|| cpus[number]);
-        let threads = (0..count).map(|number| Thread::start(number, cpu(number), shared.clone()));
-        Ok(Self { threads: threads.collect::<io::Result<_>>()?, shared })
+        let cpus = if count == cpus.len() && count > 1 { cpus } else { Vec::new() };
+        let threads =
+            (0..count).map(|number| Thread::start(number, cpus.get(number).copied(), shared.clone()));
+        Ok(Self { threads: threads.collect::<io::Result<_>>()?, shared, cpus })
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
         self.threads.len()
+    }
+
+    /// The CPU of each, if each has one to itself; else empty.
+    pub fn cpus(&self) -> &[usize] {
+        &self.cpus
     }
 
     /// What they share.
@@ -162,14 +178,6 @@ async fn obey(worker: &Rc<Worker>, mut orders: mpsc::UnboundedReceiver<Order>) {
             Order::Leave => doors.drain().flat_map(|(_, doors)| doors).for_each(Door::close),
         }
         worker.shared.orders.fetch_sub(1, Ordering::Release);
-    }
-}
-
-/// CPUs that this process may use.
-fn allowed_cpus() -> Vec<usize> {
-    match sched_getaffinity(None) {
-        Ok(set) => (0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect(),
-        Err(_) => vec![0],
     }
 }
 

@@ -1,0 +1,146 @@
+//! A client that has just come: whose connection it is (PROXY protocol), and what it speaks, by its first bytes.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::{Buf, BytesMut};
+use tokio::time::timeout_at;
+
+use super::crowd::Place;
+use super::leave::Leave;
+use super::request::Connection;
+use super::worker::Worker;
+use super::{h1, h2, refuse};
+use crate::config::WebListenerConfig;
+use crate::net::buffers;
+use crate::net::proxy_protocol::{self, Addresses, NoHeader};
+use crate::net::stream::Stream;
+
+/// How an HTTP/2 connection with prior knowledge begins (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A client that has just come.
+#[derive(Debug)]
+pub(super) struct Arrival<S> {
+    pub(super) stream: S,
+    /// What it has said already.
+    pub(super) read: BytesMut,
+    pub(super) started: Instant,
+    /// Who connected: perhaps a proxy.
+    pub(super) peer: SocketAddr,
+    /// What was connected to.
+    pub(super) local: SocketAddr,
+    pub(super) listener: Arc<WebListenerConfig>,
+    /// Held until it goes.
+    pub(super) place: Place,
+}
+
+/// Who has gone before it has said what it speaks.
+enum Gone {
+    /// It has closed, or its connection broke. Nobody is there to be told.
+    Closed,
+    /// Its PROXY protocol header is wrong, or missing.
+    NoHeader,
+}
+
+impl From<io::Error> for Gone {
+    fn from(_: io::Error) -> Self {
+        Self::Closed
+    }
+}
+
+impl<S: Stream> Arrival<S> {
+    /// Serves it until it goes.
+    pub(super) async fn serve(mut self, worker: Rc<Worker>, leave: Rc<Leave>) {
+        let due = self.started + self.listener.limits.header_timeout;
+        let http2 = match timeout_at(due.into(), self.first_bytes()).await {
+            Ok(Ok(http2)) => http2,
+            Ok(Err(Gone::NoHeader)) => {
+                worker
+                    .shared
+                    .crowd
+                    .listener(&self.listener.name)
+                    .refused_proxy
+                    .fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            // One that has said nothing is told nothing.
+            Ok(Err(Gone::Closed)) | Err(_) => return,
+        };
+        // A client behind a proxy is counted once it is known.
+        if self.listener.proxy_protocol && self.place.of(self.peer.ip(), &self.listener.limits).is_err() {
+            return refuse::busy(self.stream);
+        }
+        let Self { stream, read, started, peer: client, local, listener, place } = self;
+        let trusted = is_trusted(&listener, client);
+        let connection = Rc::new(Connection { listener, client, local, trusted, https: false });
+        if http2 {
+            h2::serve(stream, read, connection, worker, &leave).await;
+        } else {
+            h1::server::serve(stream, read, started, connection, worker, &leave).await;
+        }
+        drop(place);
+    }
+
+    /// Whether it speaks HTTP/2.
+    async fn first_bytes(&mut self) -> Result<bool, Gone> {
+        if self.listener.proxy_protocol {
+            self.proxy_protocol().await?;
+        }
+        if !self.listener.http2 {
+            return Ok(false);
+        }
+        loop {
+            let seen = self.read.len().min(PREFACE.len());
+            if self.read[..seen] != PREFACE[..seen] {
+                return Ok(false);
+            }
+            if seen == PREFACE.len() {
+                return Ok(true);
+            }
+            self.read_more().await?;
+        }
+    }
+
+    /// Takes the header that a proxy has put before everything else. Only a trusted one is believed.
+    async fn proxy_protocol(&mut self) -> Result<(), Gone> {
+        loop {
+            self.read_more().await?;
+            match proxy_protocol::read(&self.read) {
+                Ok(header) => {
+                    self.read.advance(header.length);
+                    if let Some(Addresses { source, destination }) = header.addresses
+                        && is_trusted(&self.listener, self.peer)
+                    {
+                        (self.peer, self.local) = (source, destination);
+                    }
+                    return Ok(());
+                }
+                Err(NoHeader::Incomplete) => {}
+                Err(why) => {
+                    tracing::debug!(listener = %self.listener.name, peer = %self.peer, "connection refused: {why}");
+                    return Err(Gone::NoHeader);
+                }
+            }
+        }
+    }
+
+    async fn read_more(&mut self) -> Result<(), Gone> {
+        // A buffer only for who has something to say.
+        poll_fn(|context| self.stream.poll_readable(context)).await?;
+        buffers::room(&mut self.read);
+        match poll_fn(|context| self.stream.poll_read(context, &mut self.read)).await? {
+            0 => Err(Gone::Closed),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_trusted(listener: &WebListenerConfig, client: SocketAddr) -> bool {
+    listener.trusted_proxies.iter().any(|proxies| proxies.contains(&client.ip()))
+}
