@@ -69,18 +69,14 @@ impl<F: Future<Output = Response>> Exchange<F> {
         }
     }
 
-    /// A request that is answered with this, whatever it wanted.
-    pub(super) fn refused(response: Response, record: Rc<Record>, machine: &mut Machine, key: usize) -> Self {
-        let mut exchange = Self {
-            stage: Stage::Over,
-            record,
-            interim: None,
-            inbound: None,
-            head_only: false,
-            connect: false,
-        };
-        exchange.answer(response, machine, key);
-        exchange
+    /// A request that is answered before it is one.
+    pub(super) fn refused(record: Rc<Record>) -> Self {
+        Self { stage: Stage::Over, record, interim: None, inbound: None, head_only: false, connect: false }
+    }
+
+    /// Whether nothing more is to be done.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
     }
 
     /// Whether it has not been answered.
@@ -138,7 +134,7 @@ impl<F: Future<Output = Response>> Exchange<F> {
     }
 
     /// Sends the head of the answer, and what there is of its body.
-    fn answer(&mut self, response: Response, machine: &mut Machine, key: usize) {
+    pub(super) fn answer(&mut self, response: Response, machine: &mut Machine, key: usize) {
         let (mut head, body) = response.into_parts();
         self.interim = None;
         let body = match body.into_tunnel() {

@@ -125,6 +125,17 @@ impl Inbound {
         std::mem::take(&mut self.state.borrow_mut().read)
     }
 
+    /// All of it, if it has come as a whole and without trailers.
+    pub fn take_whole(&self) -> Option<Bytes> {
+        let mut state = self.state.borrow_mut();
+        if !matches!(state.end, End::Ended) {
+            return None;
+        }
+        let whole = std::mem::take(&mut state.buffer).freeze();
+        self.note(&mut state, whole.len());
+        Some(whole)
+    }
+
     /// Whether the client still waits for a 100; it is told now.
     pub fn take_continue(&self) -> bool {
         std::mem::take(&mut self.state.borrow_mut().awaits_continue)

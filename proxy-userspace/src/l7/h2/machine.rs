@@ -262,6 +262,11 @@ impl Machine {
         }
     }
 
+    /// Both sides of a tunnel have ended, and nothing is left of it.
+    pub fn close_tunnel(&mut self, key: usize) {
+        self.close(key, Closed::Ended, BodyError::Gone);
+    }
+
     pub(super) fn release_connection(&mut self, bytes: i64) {
         self.unreleased += bytes;
         if self.unreleased >= CONNECTION_WINDOW / 4 {

@@ -54,7 +54,10 @@ impl Relay {
                 machine.reset(key, ErrorCode::Cancel, BodyError::Gone);
                 Turn::Over
             }
-            _ if matches!((&self.up, &self.down), (Side::Ended, Side::Ended)) => Turn::Over,
+            _ if matches!((&self.up, &self.down), (Side::Ended, Side::Ended)) => {
+                machine.close_tunnel(key);
+                Turn::Over
+            }
             (_, Ok(turn)) => turn,
         }
     }

@@ -298,10 +298,6 @@ impl Machine {
         if let Some(inbound) = &stream.inbound {
             inbound.finish(trailers);
         }
-        if stream.local_ended {
-            self.close(key, Closed::Ended, BodyError::Gone);
-            return Ok(Step::Event(Event::Reset { key }));
-        }
         Ok(Step::Next)
     }
 

@@ -123,10 +123,13 @@ impl Machine {
         let Some(stream) = self.streams.get_mut(key) else { return };
         stream.local_ended = true;
         self.budget.earn_answer();
-        if stream.remote_ended {
-            self.close(key, Closed::Ended, BodyError::Gone);
-        } else if !stream.tunnel {
-            self.reset(key, ErrorCode::NoError, BodyError::Gone);
+        match (stream.tunnel, stream.remote_ended) {
+            // What relays it may not be done with the other side.
+            (true, _) => {}
+            (false, true) => {
+                self.close(key, Closed::Ended, BodyError::Gone);
+            }
+            (false, false) => self.reset(key, ErrorCode::NoError, BodyError::Gone),
         }
     }
 }

@@ -76,6 +76,8 @@ struct Server<S, A, F, O: Fn(&Connection, &Record)> {
     exchanges: Vec<Option<Exchange<F>>>,
     /// By key.
     wakers: Vec<Waker>,
+    /// Requests of the input in hand: they begin when all of it is known, with their bodies if those have come.
+    arrived: Vec<Arrived>,
     /// Places of futures that have answered.
     spare: Vec<Place<F>>,
     ready: Arc<Ready>,
@@ -88,8 +90,18 @@ struct Server<S, A, F, O: Fn(&Connection, &Record)> {
     stage: Stage,
 }
 
+/// A request that has not begun.
+struct Arrived {
+    key: usize,
+    head: Box<Head>,
+    inbound: Option<Rc<Inbound>>,
+    started: Instant,
+}
+
 struct Clock {
     sleep: Pin<Box<Sleep>>,
+    /// It knows whom to wake.
+    waits: bool,
     ticked: Instant,
     /// Nothing happens, and the next tick is far.
     resting: bool,
@@ -137,6 +149,7 @@ where
             watch,
             exchanges: Vec::new(),
             wakers: Vec::new(),
+            arrived: Vec::new(),
             spare: Vec::new(),
             reads: Reads::new(Arc::clone(&ready).into()),
             ready,
@@ -144,6 +157,7 @@ where
             next: 0,
             clock: Clock {
                 sleep: Box::pin(tokio::time::sleep(tick)),
+                waits: false,
                 ticked: Instant::now(),
                 resting: false,
                 writing: Pace::default(),
@@ -156,6 +170,7 @@ where
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.ready.enter(context.waker());
+        self.clock.waits = false;
         if self.watch.is_leaving() {
             self.machine.leave();
         }
@@ -230,7 +245,7 @@ where
             match event {
                 Event::Request { key, head, ended } => {
                     let started = *now.get_or_insert_with(Instant::now);
-                    self.begin(key, *head, ended, started);
+                    self.arrive(key, head, ended, started);
                 }
                 Event::Refused { key, status } => {
                     let record = Rc::new(Record::begin(*now.get_or_insert_with(Instant::now)));
@@ -243,7 +258,7 @@ where
                         }
                         _ => respond::refuse(Form::default(), &record, Cause::HeadTooLong),
                     };
-                    self.answer(key, response, record);
+                    self.answer(key, response, false, record);
                 }
                 Event::Reset { key } => self.reset(key),
                 Event::Writable { key } => self.ready.set(key),
@@ -254,10 +269,26 @@ where
                 }
             }
         }
+        let mut arrived = std::mem::take(&mut self.arrived);
+        arrived.drain(..).for_each(|request| self.begin(request));
+        self.arrived = arrived;
     }
 
     /// A request has come.
-    fn begin(&mut self, key: usize, head: Head, ended: bool, started: Instant) {
+    fn arrive(&mut self, key: usize, head: Box<Head>, ended: bool, started: Instant) {
+        let inbound = (!ended).then(|| {
+            let number = self.machine.number(key).unwrap_or_default();
+            let terms = Terms { length: head.length, awaits_continue: head.expects_continue };
+            Inbound::new(number, terms, &self.reads)
+        });
+        if let Some(inbound) = &inbound {
+            self.machine.attach(key, Rc::clone(inbound));
+        }
+        self.arrived.push(Arrived { key, head, inbound, started });
+    }
+
+    /// A request begins.
+    fn begin(&mut self, Arrived { key, mut head, inbound, started }: Arrived) {
         let head_only = head.method == Method::HEAD;
         let form = Form { head: head_only, grpc: respond::is_grpc(&head.fields) };
         let around = Around {
@@ -265,24 +296,24 @@ where
             record: Rc::new(Record::begin(started)),
             interim: Rc::new(Interim::default()),
         };
-        let inbound = if ended {
-            None
-        } else {
-            let number = self.machine.number(key).unwrap_or_default();
-            let terms = Terms { length: head.length, awaits_continue: head.expects_continue };
-            let inbound = Inbound::new(number, terms, &self.reads);
-            self.machine.attach(key, Rc::clone(&inbound));
-            Some(inbound)
-        };
         let connect = head.protocol.is_some();
-        // A tunnel reads what comes by itself.
-        let body = inbound
-            .as_ref()
-            .filter(|_| !connect)
-            .map_or_else(Body::empty, |inbound| Body::stream(inbound.body()));
-        let request = match arrive::request(head, body, &around) {
+        let body = match &inbound {
+            // A tunnel reads what comes by itself.
+            Some(inbound) if !connect => match inbound.take_whole() {
+                Some(whole) => {
+                    head.expects_continue = false;
+                    Body::full(whole)
+                }
+                None => Body::stream(inbound.body()),
+            },
+            _ => Body::empty(),
+        };
+        let request = match arrive::request(*head, body, &around) {
             Ok(request) => request,
-            Err(cause) => return self.refuse(key, form, around.record, cause),
+            Err(cause) => {
+                let response = respond::refuse(form, &around.record, cause);
+                return self.answer(key, response, head_only, around.record);
+            }
         };
         let future = (self.ask)(request);
         let place = match self.spare.pop() {
@@ -298,13 +329,12 @@ where
     }
 
     /// A request is answered before it is one.
-    fn refuse(&mut self, key: usize, form: Form, record: Rc<Record>, cause: Cause) {
-        let response = respond::refuse(form, &record, cause);
-        self.answer(key, response, record);
-    }
-
-    fn answer(&mut self, key: usize, response: Response, record: Rc<Record>) {
-        let exchange = Exchange::refused(response, record, &mut self.machine, key);
+    fn answer(&mut self, key: usize, response: Response, head_only: bool, record: Rc<Record>) {
+        let mut exchange = Exchange::refused(record).head_only(head_only);
+        exchange.answer(response, &mut self.machine, key);
+        if exchange.is_over() {
+            return self.finish(&exchange);
+        }
         self.insert(key, exchange);
         self.ready.set(key);
     }
@@ -319,6 +349,10 @@ where
 
     /// A stream was closed, by the client or for what it did.
     fn reset(&mut self, key: usize) {
+        if let Some(at) = self.arrived.iter().position(|request| request.key == key) {
+            let request = self.arrived.remove(at);
+            return never_begun(&request, &self.connection, &self.over);
+        }
         if let Some(exchange) = self.exchanges.get_mut(key).and_then(Option::take) {
             exchange::abandoned(&exchange.record);
             self.finish(&exchange);
@@ -392,12 +426,15 @@ where
         }
         self.input.clear();
         self.stage = Stage::Lingering(LINGER_BYTES);
+        self.clock.waits = false;
         self.clock.sleep.as_mut().reset((Instant::now() + LINGER).into());
         Ok(true)
     }
 
     fn poll_clock(&mut self, context: &mut Context<'_>) {
-        while self.clock.sleep.as_mut().poll(context).is_ready() {
+        while !std::mem::replace(&mut self.clock.waits, true)
+            && self.clock.sleep.as_mut().poll(context).is_ready()
+        {
             if matches!(self.stage, Stage::Lingering(_)) {
                 self.stage = Stage::Over;
                 return;
@@ -432,6 +469,7 @@ where
         }
         let next = self.machine.next_tick(partial);
         self.clock.resting = next > self.machine.tick_length();
+        self.clock.waits = false;
         self.clock.sleep.as_mut().reset((now + next).into());
     }
 }
@@ -440,6 +478,9 @@ impl<S, A, F, O: Fn(&Connection, &Record)> Server<S, A, F, O> {
     /// Nobody waits for what is not answered yet.
     fn abandon(&mut self) {
         self.machine.abandon();
+        for request in self.arrived.drain(..) {
+            never_begun(&request, &self.connection, &self.over);
+        }
         for exchange in self.exchanges.drain(..).flatten() {
             exchange::abandoned(&exchange.record);
             finish(&exchange, &self.connection, &self.over);
@@ -452,6 +493,12 @@ impl<S, A, F, O: Fn(&Connection, &Record)> Drop for Server<S, A, F, O> {
     fn drop(&mut self) {
         self.abandon();
     }
+}
+
+fn never_begun(request: &Arrived, connection: &Connection, over: &impl Fn(&Connection, &Record)) {
+    let record = Record::begin(request.started);
+    exchange::abandoned(&record);
+    over(connection, &record);
 }
 
 fn finish<F>(exchange: &Exchange<F>, connection: &Connection, over: &impl Fn(&Connection, &Record)) {

@@ -305,6 +305,8 @@ fn what_cannot_be_served_is_answered() {
 struct Echo {
     held: BytesMut,
     ended: bool,
+    /// It says nothing.
+    deaf: bool,
     waker: Option<Waker>,
 }
 
@@ -321,7 +323,9 @@ impl Tunnel for Echo {
     }
 
     fn poll_send(&mut self, _: &mut Context<'_>, bytes: &mut Bytes) -> Poll<Result<(), BodyError>> {
-        self.held.extend_from_slice(bytes);
+        if !self.deaf {
+            self.held.extend_from_slice(bytes);
+        }
         bytes.clear();
         self.waker.take().into_iter().for_each(Waker::wake);
         Poll::Ready(Ok(()))
@@ -342,7 +346,8 @@ fn an_extended_connect_becomes_an_upgrade_and_a_tunnel() {
         if request.headers.contains_key("x-no") {
             return ok("a page");
         }
-        let mut response = ok(Body::tunnel(Box::new(Echo::default())));
+        let ended = request.headers.contains_key("x-ends");
+        let mut response = ok(Body::tunnel(Box::new(Echo { deaf: ended, ended, ..Echo::default() })));
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         response.headers_mut().insert("sec-websocket-accept", HeaderValue::from_static("x"));
         response.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("chat"));
@@ -361,11 +366,21 @@ fn an_extended_connect_becomes_an_upgrade_and_a_tunnel() {
         client.send(&data(1, true, b"bye"));
         assert_eq!(client.hear().await, ["1: \"bye\"", "1: \"\" end"]);
         assert_eq!(client.over(), [(200, None, 8, 8)]);
-        client.send(&connect(3, &[("x-no", "1")]));
-        assert_eq!(client.hear().await, ["3: 502 content-length=0 end", "3: reset 0"], "a 2xx is a tunnel");
-        client.send(&[connect(5, &[]), data(5, false, b"x"), cancel(5)].concat());
+        // The far end ends first.
+        client.send(&connect(7, &[("x-ends", "1")]));
+        assert_eq!(client.hear().await[1..], ["7: \"\" end"]);
+        client.send(&data(7, false, b"more"));
+        assert_eq!((client.hear().await.len(), client.over().len()), (0, 0));
+        client.send(&data(7, true, b""));
         client.hear().await;
-        assert_eq!(client.over()[1], (0, Some("client_gone"), 1, 0));
+        assert_eq!(client.over(), [(200, None, 4, 0)]);
+        client.send(&connect(9, &[("x-no", "1")]));
+        assert_eq!(client.hear().await, ["9: 502 content-length=0 end", "9: reset 0"], "a 2xx is a tunnel");
+        client.send(&[connect(11, &[]), data(11, false, b"x")].concat());
+        client.hear().await;
+        client.send(&cancel(11));
+        client.hear().await;
+        assert_eq!(client.over()[1], (200, Some("client_gone"), 1, 1));
     });
 }
 
