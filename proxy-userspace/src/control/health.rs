@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::config::{BackendAddr, Config, Endpoint, HealthConfig, Probe};
+use crate::net::stream::Target;
 use crate::upstream::health::{Check, CheckKey, Health, Report};
 
 /// What the checks have found, by backend.
@@ -74,9 +75,13 @@ pub(super) fn checks(config: &Config) -> HashMap<CheckKey, Check> {
         let Some(health) = &pool.health else { continue };
         for backend in &pool.backends {
             let key = CheckKey { pool: pool.name.clone(), backend: backend.endpoint.clone() };
-            // Names and Unix sockets are not checked yet: they are taken to be well.
-            let Endpoint::Ip(BackendAddr { ip, port: Some(port) }) = health.target(backend) else { continue };
-            checks.insert(key, Check { target: SocketAddr::new(ip, port), config: health.clone() });
+            let target = match health.target(backend) {
+                Endpoint::Ip(BackendAddr { ip, port: Some(port) }) => Target::Tcp(SocketAddr::new(ip, port)),
+                Endpoint::Unix(path) => Target::Unix(path),
+                // Names are not checked yet: they are taken to be well.
+                Endpoint::Ip(_) | Endpoint::Name { .. } => continue,
+            };
+            checks.insert(key, Check { target, config: health.clone() });
         }
     }
     checks

@@ -6,6 +6,8 @@ mod backend;
 mod balance;
 /// How many retries a pool may have under way.
 mod budget;
+/// The addresses behind names.
+pub mod discovery;
 /// Backends that fail again and again are left alone for a while.
 mod eject;
 /// Whether backends answer: checks that run by themselves and report.

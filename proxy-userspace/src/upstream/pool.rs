@@ -244,11 +244,14 @@ impl Pool {
 
     /// Whether an operator wants nothing new to go there.
     pub fn set_drained(&self, endpoint: &Endpoint, drained: bool) {
+        let mut changed = false;
         for place in self.members().places.iter_mut().filter(|place| place.endpoint == *endpoint) {
-            place.drained = drained;
+            changed |= std::mem::replace(&mut place.drained, drained) != drained;
         }
-        self.group.changed();
-        self.feed(Instant::now());
+        if changed {
+            self.group.changed();
+            self.feed(Instant::now());
+        }
     }
 
     /// The addresses that a name has now.

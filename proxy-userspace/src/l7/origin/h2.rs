@@ -19,6 +19,7 @@ use super::upload::{Upload, Watch};
 use crate::config::WebPoolConfig;
 use crate::l7::body::Body;
 use crate::l7::cut::BodyError;
+use crate::l7::headers::remove_hop_by_hop;
 use crate::l7::request::{Request, Response};
 use crate::net::deadline::Deadline;
 use crate::upstream::Permit;
@@ -176,6 +177,8 @@ fn incoming(
     } else {
         Body::stream(Answer { body, held: Some(held), idle, deadline: Deadline::default(), since: None })
     };
+    // RFC 9113 §8.2.2: none of them is allowed; nobody is told of them.
+    remove_hop_by_hop(&mut head.headers);
     // Of these the field says what the body would be; of others the body itself does.
     if *method != Method::HEAD && head.status != StatusCode::NOT_MODIFIED {
         head.headers.remove(CONTENT_LENGTH);

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use tokio::task::AbortHandle;
 use super::probe::probe;
 use super::{Failure, Health, Tracker};
 use crate::config::{Endpoint, HealthConfig, PoolName};
+use crate::net::stream::Target;
 
 /// Checks under way at once: bounds the sockets that are open for them.
 const AT_ONCE: usize = 1024;
@@ -23,7 +23,7 @@ const FIRST_WITHIN: Duration = Duration::from_millis(100);
 pub struct CheckKey {
     /// The pool.
     pub pool: PoolName,
-    /// The backend, as the configuration has it.
+    /// The backend, as the configuration has it; of a name, one of its addresses.
     pub backend: Endpoint,
 }
 
@@ -31,7 +31,7 @@ pub struct CheckKey {
 #[derive(Clone, PartialEq, Debug)]
 pub struct Check {
     /// Where to ask.
-    pub target: SocketAddr,
+    pub target: Target,
     /// What, and how often.
     pub config: HealthConfig,
 }
@@ -122,7 +122,7 @@ impl Task {
             tokio::time::sleep_until(next.into()).await;
             let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
             let started = Instant::now();
-            let result = probe(self.check.target, &config).await;
+            let result = probe(&self.check.target, &config).await;
             drop(permit);
             if !self.report(result, started.elapsed()) {
                 return;

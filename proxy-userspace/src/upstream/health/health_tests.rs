@@ -15,6 +15,7 @@ use super::checkers::pause;
 use super::probe::probe;
 use super::*;
 use crate::config::{HealthConfig, HttpProbe, Probe, ProbeTls};
+use crate::net::stream::Target;
 
 fn failed() -> Result<(), Failure> {
     Err(Failure::Status(503))
@@ -107,7 +108,7 @@ fn a_path_that_no_request_can_have_fails_the_check() {
         if let Probe::Http(probe) = &mut config.probe {
             probe.path = "/a b".into();
         }
-        let result = probe(listener.local_addr().unwrap(), &config).await;
+        let result = probe(&listener.local_addr().unwrap().into(), &config).await;
         assert!(matches!(result, Err(Failure::Request(_))), "{result:?}");
     });
 }
@@ -129,9 +130,9 @@ async fn answer<S: AsyncReadExt + AsyncWrite + Unpin>(mut stream: S, with: &[u8]
 /// A probe against a server that answers one connection with these bytes; and what was asked.
 async fn asked(config: &HealthConfig, with: &'static [u8]) -> (Result<(), Failure>, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target = listener.local_addr().unwrap();
+    let target = listener.local_addr().unwrap().into();
     let server = tokio::spawn(async move { answer(listener.accept().await.unwrap().0, with).await });
-    let result = probe(target, config).await;
+    let result = probe(&target, config).await;
     (result, server.await.unwrap())
 }
 
@@ -143,9 +144,29 @@ async fn free_address() -> SocketAddr {
 fn a_tcp_check_wants_a_connection_and_no_more() {
     in_tokio(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        probe(listener.local_addr().unwrap(), &check(Probe::Tcp)).await.unwrap();
-        let error = probe(free_address().await, &check(Probe::Tcp)).await.unwrap_err();
+        probe(&listener.local_addr().unwrap().into(), &check(Probe::Tcp)).await.unwrap();
+        let error = probe(&free_address().await.into(), &check(Probe::Tcp)).await.unwrap_err();
         assert!(error.to_string().starts_with("no connection: Connection refused"), "{error}");
+    });
+}
+
+#[test]
+fn a_unix_socket_is_checked_as_an_address_is() {
+    in_tokio(async {
+        let path = std::env::temp_dir().join(format!("pn-health-{}.sock", std::process::id()));
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let target = Target::Unix(path.clone());
+        let server = tokio::spawn(async move {
+            answer(listener.accept().await.unwrap().0, b"HTTP/1.1 200 OK\r\n\r\n").await
+        });
+        let mut config = http(None, 200..=200);
+        if let Probe::Http(probe) = &mut config.probe {
+            probe.host = None;
+        }
+        probe(&target, &config).await.unwrap();
+        assert!(server.await.unwrap().contains("host: localhost\r\n"));
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(probe(&target, &check(Probe::Tcp)).await, Err(Failure::Connect(_))));
     });
 }
 
@@ -182,7 +203,7 @@ fn an_endless_head_is_cut_and_a_silent_server_times_out() {
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let started = Instant::now();
-        let silent = probe(listener.local_addr().unwrap(), &http(None, 100..=599)).await;
+        let silent = probe(&listener.local_addr().unwrap().into(), &http(None, 100..=599)).await;
         assert_eq!(silent.unwrap_err().to_string(), "no answer within 500 ms");
         assert!(started.elapsed() < Duration::from_secs(3));
     });
@@ -206,7 +227,7 @@ async fn asked_by_tls(trust: ProbeTls) -> Result<(), Failure> {
             answer(stream, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
         }
     });
-    probe(target, &http(Some(trust), 200..=399)).await
+    probe(&target.into(), &http(Some(trust), 200..=399)).await
 }
 
 #[test]
@@ -236,9 +257,10 @@ fn a_backend_that_dies_is_reported_within_a_cycle_and_again_when_it_is_back() {
         let key = CheckKey { pool: "app".into(), backend: target.into() };
         let config = check(Probe::Tcp);
         let (mut checkers, mut reports) = Checkers::new();
-        checkers.set(HashMap::from([(key.clone(), Check { target, config: config.clone() })]), |_| {
-            Health::Unknown
-        });
+        checkers.set(
+            HashMap::from([(key.clone(), Check { target: target.into(), config: config.clone() })]),
+            |_| Health::Unknown,
+        );
         assert_eq!(until(&mut reports, "up").await.key, key);
 
         drop(listener);
@@ -259,7 +281,8 @@ fn a_check_that_is_no_longer_wanted_ends_and_one_that_stays_is_not_disturbed() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let target = listener.local_addr().unwrap();
         let key = CheckKey { pool: "app".into(), backend: target.into() };
-        let wanted = HashMap::from([(key.clone(), Check { target, config: check(Probe::Tcp) })]);
+        let wanted =
+            HashMap::from([(key.clone(), Check { target: target.into(), config: check(Probe::Tcp) })]);
         let (mut checkers, mut reports) = Checkers::new();
         let asked = AtomicBool::new(false);
         checkers.set(wanted.clone(), |_| Health::Unknown);

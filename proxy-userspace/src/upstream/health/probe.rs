@@ -1,6 +1,5 @@
 //! One check: TCP, HTTP or HTTPS.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,26 +9,45 @@ use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::Failure;
 use super::tls::connector;
 use crate::config::{HealthConfig, HttpProbe, Probe};
+use crate::net::stream::Target;
 
 /// An answer's head may be this long and have this many fields; the body is not read.
 const HEAD_BYTES: usize = 16 * 1024;
 const HEAD_FIELDS: usize = 100;
+/// The host of a Unix socket that was given none.
+const LOCAL: &str = "localhost";
 
 /// Asks once. Ends within the check's timeout.
-pub(super) async fn probe(target: SocketAddr, check: &HealthConfig) -> Result<(), Failure> {
+pub(super) async fn probe(target: &Target, check: &HealthConfig) -> Result<(), Failure> {
     within(check.timeout, async {
-        let stream = TcpStream::connect(target).await.map_err(Failure::Connect)?;
-        match &check.probe {
-            Probe::Tcp => Ok(()),
-            Probe::Http(http) => ask(stream, target, http).await,
+        match target {
+            Target::Tcp(address) => {
+                let stream = TcpStream::connect(address).await.map_err(Failure::Connect)?;
+                go_on(stream, target, &check.probe).await
+            }
+            Target::Unix(path) => {
+                let stream = UnixStream::connect(path).await.map_err(Failure::Connect)?;
+                go_on(stream, target, &check.probe).await
+            }
         }
     })
     .await
+}
+
+/// What a check wants of a connection.
+async fn go_on<S>(stream: S, target: &Target, probe: &Probe) -> Result<(), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    match probe {
+        Probe::Tcp => Ok(()),
+        Probe::Http(http) => ask(stream, target, http).await,
+    }
 }
 
 async fn within(timeout: Duration, check: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
@@ -37,8 +55,15 @@ async fn within(timeout: Duration, check: impl Future<Output = Result<(), Failur
 }
 
 /// HTTP, under TLS if that is wanted.
-async fn ask(stream: TcpStream, target: SocketAddr, probe: &HttpProbe) -> Result<(), Failure> {
-    let host = probe.host.clone().unwrap_or_else(|| target.to_string());
+async fn ask<S>(stream: S, target: &Target, probe: &HttpProbe) -> Result<(), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let host = match (&probe.host, target) {
+        (Some(host), _) => host.clone(),
+        (None, Target::Tcp(address)) => address.to_string(),
+        (None, Target::Unix(_)) => LOCAL.to_owned(),
+    };
     let status = match probe.tls {
         None => get(stream, &probe.path, &host).await?,
         Some(trust) => {
@@ -80,8 +105,12 @@ where
 }
 
 /// Who the certificate must be for: the host without its port, or the address.
-fn server_name(host: Option<&str>, target: SocketAddr) -> Result<ServerName<'static>, Failure> {
-    let Some(host) = host else { return Ok(ServerName::from(target.ip())) };
+fn server_name(host: Option<&str>, target: &Target) -> Result<ServerName<'static>, Failure> {
+    let host = match (host, target) {
+        (Some(host), _) => host,
+        (None, Target::Tcp(address)) => return Ok(ServerName::from(address.ip())),
+        (None, Target::Unix(_)) => LOCAL,
+    };
     let bare = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.contains(':') => name,
         _ => host,
