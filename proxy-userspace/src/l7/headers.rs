@@ -4,7 +4,8 @@
 //!    say of it is removed. Gives the request its id. Refuses what goes round in circles.
 //! 2. [`present`], before the route's middleware, for requests that go to a pool: Forwarded, X-Forwarded-*, Via and
 //!    X-Request-Id. A route's `request_headers` come after it, so they have the last word.
-//! 3. [`answer`], on an answer before its client gets it: Via, and Date if there is none.
+//! 3. [`pass_on`], on a backend's answer, before the route's middleware: Via.
+//! 4. [`date`], on every answer before its client gets it: Date if there is none.
 //!
 //! What a client names in Connection is gone before 1, so it never removes what 2 adds.
 
@@ -52,7 +53,8 @@ pub fn arrive(request: &mut Request) -> Result<(), Cause> {
         }
     }
     remove_what_poses(&mut request.headers, trusted);
-    let id = request.headers.remove(REQUEST_ID).filter(|id| trusted && is_id(id));
+    // Of others it is gone by now.
+    let id = if trusted { request.headers.remove(REQUEST_ID).filter(is_id) } else { None };
     *record.id.borrow_mut() = Some(id.unwrap_or_else(new_id));
     if rounds(&request.headers) >= ROUNDS { Err(Cause::Loop) } else { Ok(()) }
 }
@@ -82,16 +84,15 @@ pub fn present(request: &mut Request) {
     }
 }
 
-/// Completes an answer: of a backend, spoken to by `version`, or of our own.
-pub fn answer(response: &mut Response, version: Option<Version>) {
-    let headers = response.headers_mut();
-    // RFC 9110 §6.6.1: what has no date gets ours.
-    if !headers.contains_key(DATE) {
-        headers.insert(DATE, date::now());
-    }
-    if let Some(version) = version {
-        append(headers, VIA, via(version));
-    }
+/// Completes the answer of a backend, whose version it has.
+pub fn pass_on(response: &mut Response) {
+    let via = via(response.version());
+    append(response.headers_mut(), VIA, via);
+}
+
+/// RFC 9110 §6.6.1: what has no date gets ours.
+pub fn date(response: &mut Response) {
+    response.headers_mut().entry(DATE).or_insert_with(date::now);
 }
 
 /// Fields of one connection (RFC 9110 §7.6.1), but for those that Connection names.

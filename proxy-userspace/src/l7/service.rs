@@ -22,10 +22,7 @@ impl Handler for Rc<Worker> {
             Ok((held, route)) => by_route(self, &held, route, request).await,
             Err(cause) => refuse(form, &record, cause),
         };
-        // Only what a backend has answered came by another hop.
-        let forwarded = record.cause.get().is_none() && record.backend.borrow().is_some();
-        let version = forwarded.then(|| response.version());
-        headers::answer(&mut response, version);
+        headers::date(&mut response);
         response
     }
 
@@ -58,6 +55,11 @@ fn begin(worker: &Rc<Worker>, request: &mut Request) -> Result<(Rc<Held>, usize)
     };
     let route = held.router.find(&query).ok_or(Cause::NoRoute)?.route;
     request.record.route.set(Some(route));
+    // Before the route's middleware, which has the last word.
+    if let Action::Pool(pool) = held.routes[route as usize].action {
+        request.record.pool.set(Some(pool));
+        headers::present(request);
+    }
     let listener = &request.connection.listener;
     *request.record.counts.borrow_mut() = Some(worker.counts(&held, Some(route), &listener.name));
     // A route's own limit stands in its middleware.
@@ -94,14 +96,18 @@ fn service(worker: &Rc<Worker>, held: &Rc<Held>, route: usize) -> LocalService {
 }
 
 /// Does what the route says.
-async fn act(worker: &Rc<Worker>, held: &Rc<Held>, route: usize, mut request: Request) -> Response {
+async fn act(worker: &Rc<Worker>, held: &Rc<Held>, route: usize, request: Request) -> Response {
     match &held.routes[route].action {
         Action::Answer(answer) => answer.to(&request, &held.config.routes[route].name),
         Action::Pool(pool) => {
-            request.record.pool.set(Some(*pool));
-            headers::present(&mut request);
+            let record = Rc::clone(&request.record);
             let limit = held.config.routes[route].request_timeout;
-            forward(&worker.origins, &held.pools[*pool as usize], limit, request).await
+            let mut response = forward(&worker.origins, &held.pools[*pool as usize], limit, request).await;
+            // Only what a backend has answered came by another hop.
+            if record.cause.get().is_none() {
+                headers::pass_on(&mut response);
+            }
+            response
         }
     }
 }
