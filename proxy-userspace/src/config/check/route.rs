@@ -8,7 +8,7 @@ use crate::config::file::{File, FileListener, FileMiddleware, FileRoute, Parts};
 use crate::config::name::ListenerName;
 use crate::config::nearest::{list, nearest};
 use crate::config::report::{At, Report, Reported};
-use crate::config::web::RouteConfig;
+use crate::config::web::{MiddlewareConfig, RouteConfig};
 
 /// Everything about routes.
 pub(super) fn check(file: &File, report: &mut Report<'_>) {
@@ -108,20 +108,22 @@ pub(super) fn resolve(
     let listener = |At { value, .. }: &At<Box<str>>| {
         listeners.get(&**value).map_or_else(|| ListenerName::from(&**value), |name| (*name).clone())
     };
-    let resolve = |(index, route): (usize, FileRoute)| {
-        let name = route.name?.map_or_else(|| format!("route-{}", index + 1).into(), |name| name.value);
+    let mut resolved = Vec::with_capacity(routes.len());
+    for (number, route) in (1..).zip(routes) {
+        let name = route.name?.map_or_else(|| format!("route-{number}").into(), |name| name.value);
         let listeners = match &route.listeners? {
             Some(names) => names.iter().map(listener).collect(),
             None => web.to_vec(),
         };
         route.pool?;
         // The route's own first, then from the last that it names to the first.
-        let used = route.uses?;
-        let used = used.iter().rev().filter_map(|name| named.get(&name.value));
-        let middleware = used.fold(route.parts?, |parts, named| parts.over(named.clone())).into();
-        Ok(RouteConfig { name, listeners, middleware, ..route.rest? })
-    };
-    routes.into_iter().enumerate().map(resolve).collect()
+        let own = route.parts?.map(|parts| *parts);
+        let used = route.uses?.into_iter().rev().filter_map(|name| named.get(&name.value).cloned());
+        let parts = own.into_iter().chain(used).reduce(Parts::over);
+        let middleware = parts.map_or_else(MiddlewareConfig::default, MiddlewareConfig::from);
+        resolved.push(RouteConfig { name, listeners, middleware, ..*route.rest? });
+    }
+    Ok(resolved)
 }
 
 struct NoSuchListener<'a> {

@@ -77,6 +77,20 @@ impl Parts {
         })
     }
 
+    /// Something is said.
+    pub(super) const fn is_some(&self) -> bool {
+        self.allow.is_some()
+            || self.deny.is_some()
+            || self.basic_auth.is_some()
+            || self.max_body.is_some()
+            || self.request_headers.is_some()
+            || self.strip_prefix.is_some()
+            || self.rewrite_path.is_some()
+            || self.response_headers.is_some()
+            || self.compress.is_some()
+            || self.error_pages.is_some()
+    }
+
     /// What both say; where both say something, what `self` does.
     pub(in crate::config) fn over(self, other: Self) -> Self {
         Self {

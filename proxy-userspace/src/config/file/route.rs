@@ -30,9 +30,10 @@ pub(in crate::config) struct FileRoute {
     /// Names of `[middleware.NAME]`.
     pub(in crate::config) uses: Result<Vec<At<Box<str>>>, Reported>,
     /// Middleware of its own.
-    pub(in crate::config) parts: Result<Parts, Reported>,
+    pub(in crate::config) parts: Result<Option<Box<Parts>>, Reported>,
     /// All of it, but for its name, listeners and middleware.
-    pub(in crate::config) rest: Result<RouteConfig, Reported>,
+    /// There are many routes, and they are moved about: boxed, what is large stays where it is.
+    pub(in crate::config) rest: Result<Box<RouteConfig>, Reported>,
 }
 
 impl FileRoute {
@@ -44,8 +45,8 @@ impl FileRoute {
             listeners: entries.find(&keys::LISTENERS, report).map(|list| list.map(|list| list.value)),
             pool: entries.find(&keys::POOL, report),
             uses: entries.find(&USE, report).map(|list| list.map_or_else(Vec::new, |list| list.value)),
-            parts: Parts::read(entries, report),
-            rest: read_rest(entries, line, report),
+            parts: Parts::read(entries, report).map(|parts| parts.is_some().then(|| Box::new(parts))),
+            rest: read_rest(entries, line, report).map(Box::new),
         }
     }
 }
