@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
-use proxy_userspace::config::{self, ConfigErrors, Endpoint};
+use proxy_userspace::config::{self, ConfigErrors, Endpoint, RouteAction};
+use proxy_userspace::route::RequestTarget;
 
 /// Reads a text and checks what does not depend on it.
 fn read(text: &str) {
@@ -14,6 +15,12 @@ fn read(text: &str) {
                 assert!(config.kernel.is_some());
                 assert!(!listener.bind.is_empty());
                 assert!(config.backends(listener).count() > 0, "{listener:?}");
+            }
+            for route in &config.routes {
+                assert!(!route.listeners.is_empty() && (1..=lines).contains(&route.line), "{route:?}");
+                if let RouteAction::Pool(pool) = &route.action {
+                    assert!(config.pool(pool).is_some(), "{route:?}");
+                }
             }
             for pool in &config.pools {
                 for (health, backend) in
@@ -78,6 +85,27 @@ const VALUES: &[&str] = &[
     "[\"10.0.0.1:80\"]",
     "[\"[2001:db8::1]:80\", \"10.0.0.1\"]",
     "[\"eth0\"]",
+    "\"http\"",
+    "\"0.0.0.0:80\"",
+    "\"unix:/run/x.sock\"",
+    "\"app.example.com:80\"",
+    "\"*.example.com\"",
+    "\"10.0.0.0/8\"",
+    "\"64KiB\"",
+    "\"GET\"",
+    "\"{host}{{\"",
+    "\"{\"",
+    "'^/(a|b)$'",
+    "404",
+    "{ x-a = \"1\", x-b = true, x-c = { regex = 'x' } }",
+    "{ to = \"/{path}\", status = 302 }",
+    "{ status = 200, body = \"x\" }",
+    "{ set = { x = \"{host}\" }, remove = \"y\" }",
+    "{ maglev = { cookie = \"c\" } }",
+    "{ 404 = \"/x\" }",
+    "{ users = { a = \"b\" } }",
+    "{ attempts = 1, on = [502] }",
+    "{ connect = \"1s\" }",
     "{ tcp = true }",
     "{ http = \"/\", port = 80 }",
     "[{ address = \"10.0.0.2:80\", weight = 2 }]",
@@ -109,6 +137,37 @@ const KEYS: &[&str] = &[
     "\"\"",
     "x",
     "interfaces.x",
+    "limits",
+    "trusted_proxies",
+    "http2",
+    "name",
+    "listener",
+    "host",
+    "path",
+    "path_exact",
+    "path_regex",
+    "method",
+    "header",
+    "query",
+    "client_ip",
+    "redirect",
+    "respond",
+    "timeout",
+    "use",
+    "allow",
+    "basic_auth",
+    "max_body",
+    "request_headers",
+    "strip_prefix",
+    "rewrite_path",
+    "compress",
+    "error_pages",
+    "retry",
+    "eject",
+    "workers",
+    "grace",
+    "to",
+    "format",
 ];
 
 const TABLES: &[&str] = &[
@@ -122,6 +181,10 @@ const TABLES: &[&str] = &[
     "[pool]",
     "[pool.\"\"]",
     "[[route]]",
+    "[route]",
+    "[middleware.m]",
+    "[server]",
+    "[access_log]",
     "[acme]",
     "[limit.x]",
     "[kernel.x]",
@@ -161,8 +224,29 @@ fn damaged_example() -> impl Strategy<Value = String> {
     })
 }
 
+/// The pieces that paths are made of, and go wrong by.
+const PIECES: &[&str] = &[
+    "/", "a", "..", ".", "%2F", "%2f", "%41", "%20", "%00", "%7F", "%C0", "%AE", "%E0", "%80", "%F0",
+    "%C3%A4", "%5C", "%3B", ";", "@", "%40", "%25", "%", "|", "?", "*", "ä", "~", "{", "+",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    /// A path of a route that no request could have would be a route that never matches.
+    #[test]
+    fn a_path_that_is_allowed_is_one_that_requests_have(
+        pieces in prop::collection::vec(any_of(PIECES), 0..8),
+    ) {
+        let path = format!("/{}", pieces.concat());
+        let text = format!(
+            "[listener.a]\nbind = \"192.0.2.1:80\"\nprotocol = \"http\"\n[[route]]\nrespond = 204\npath_exact = '{path}'\n"
+        );
+        if config::parse(&text, "proxy.toml").is_ok() {
+            let target = RequestTarget::parse(path.clone().into());
+            prop_assert_eq!(target.as_ref().map(RequestTarget::path), Ok(&*path));
+        }
+    }
 
     #[test]
     fn any_text(text in any::<String>()) {
@@ -193,6 +277,18 @@ fn depth_and_size_overflow_no_stack() {
     }
     read(&format!("{} = 1", vec!["a"; 50_000].join(".")));
     read(&format!("[{}]\nb = 1", vec!["a"; 50_000].join(".")));
+}
+
+#[test]
+fn ten_thousand_mistakes_are_told_in_a_moment() {
+    let mut text = String::from("[listener.a]\nbind = \"192.0.2.1:80\"\nprotocol = \"http\"\n");
+    for number in 0..10_000u32 {
+        let _ = writeln!(text, "[[route]]\npath = \"{number}\"\nrespond = 204");
+    }
+    let start = std::time::Instant::now();
+    let Err(ConfigErrors::Wrong(mistakes)) = config::parse(&text, "proxy.toml") else { panic!() };
+    assert_eq!(mistakes.0.len(), 10_000);
+    assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::{Value as Json, json};
 
+use super::check_routes::{listener_json, listener_row, route_json, table};
 use super::context::Context;
 use super::outcome::Outcome;
 use super::output::{Output, Table, left, right};
@@ -52,6 +53,10 @@ fn print(output: &Output, path: &Path, config: &Config) {
             config.backends(listener).count().to_string(),
         ]);
     }
+    for listener in &config.web_listeners {
+        listeners.row(listener_row(config, listener));
+    }
+    let (routes, more) = table(config);
     let mut pools = Table::new([left("POOL"), left("BACKEND"), right("WEIGHT"), left("HEALTH")]);
     for pool in &config.pools {
         for backend in &pool.backends {
@@ -63,9 +68,12 @@ fn print(output: &Output, path: &Path, config: &Config) {
             ]);
         }
     }
-    for table in [listeners, pools].iter().filter(|table| !table.is_empty()) {
+    for table in [listeners, routes, pools].iter().filter(|table| !table.is_empty()) {
         output.table(table);
         output.line("");
+    }
+    if more > 0 {
+        output.line(format_args!("{more} more routes: --json lists them all"));
     }
     let warnings = match config.warnings.len() {
         0 => String::new(),
@@ -123,6 +131,8 @@ fn summary(path: &Path, config: &Config) -> Json {
         "diagnostics": config.warnings,
         "interfaces": config.kernel.as_ref().map(|kernel| &kernel.interfaces),
         "listeners": config.listeners.iter().map(listener).collect::<Vec<_>>(),
+        "web_listeners": config.web_listeners.iter().map(listener_json).collect::<Vec<_>>(),
+        "routes": config.routes.iter().map(route_json).collect::<Vec<_>>(),
         "pools": config.pools.iter().map(pool).collect::<Vec<_>>(),
     })
 }

@@ -5,6 +5,8 @@
 mod args;
 /// `proxy-now check`
 mod check;
+/// Routes and `http` listeners, as `check` shows them.
+mod check_routes;
 /// `proxy-now completions`
 mod completions;
 /// What holds for every command.

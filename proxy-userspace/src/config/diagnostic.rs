@@ -1,5 +1,6 @@
 //! A mistake in the configuration, with the place where it was made, as people and programs read it.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -100,11 +101,13 @@ impl fmt::Display for Diagnostic {
 pub(super) struct Source<'a> {
     name: Arc<str>,
     text: &'a str,
+    /// Where lines begin, once somebody asks: a file may have very many mistakes.
+    lines: OnceCell<Vec<usize>>,
 }
 
 impl<'a> Source<'a> {
     pub(super) fn new(name: &str, text: &'a str) -> Self {
-        Self { name: name.into(), text }
+        Self { name: name.into(), text, lines: OnceCell::new() }
     }
 
     /// The text at a place.
@@ -116,7 +119,7 @@ impl<'a> Source<'a> {
     pub(super) fn diagnose(&self, severity: Severity, span: &Range<usize>, fact: &dyn Fact) -> Diagnostic {
         let start = floor_boundary(self.text, span.start);
         let end = floor_boundary(self.text, span.end).max(start);
-        let line_start = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let (line, line_start) = self.line(start);
         let line_end = self.text[start..].find('\n').map_or(self.text.len(), |at| start + at);
         let before = self.text[line_start..start].chars().count();
         let meant = self.text[start..end.min(line_end)].chars().count();
@@ -125,7 +128,7 @@ impl<'a> Source<'a> {
         Diagnostic {
             severity,
             file: self.name.clone(),
-            line: self.text[..line_start].matches('\n').count() + 1,
+            line,
             column: before + 1,
             message: fact.to_string(),
             help: fact.help(),
@@ -133,6 +136,17 @@ impl<'a> Source<'a> {
             indent,
             width: meant.min(rest).max(1),
         }
+    }
+}
+
+impl Source<'_> {
+    /// The line of a place, from 1, and where it begins.
+    fn line(&self, at: usize) -> (usize, usize) {
+        let lines = self.lines.get_or_init(|| {
+            std::iter::once(0).chain(self.text.match_indices('\n').map(|(end, _)| end + 1)).collect()
+        });
+        let line = lines.partition_point(|start| *start <= at);
+        (line, lines[line - 1])
     }
 }
 

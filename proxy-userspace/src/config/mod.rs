@@ -46,6 +46,8 @@ mod template;
 mod unit;
 /// What a configuration says of HTTP.
 mod web;
+/// How a pool's backends are chosen and spoken to by HTTP.
+mod web_pool;
 
 pub use address::{BackendAddr, Endpoint, NotAnAddress};
 pub use diagnostic::{ConfigErrors, Diagnostic, Diagnostics, Fact, Severity};
@@ -55,3 +57,4 @@ pub use parse::{load, parse};
 pub use reference::{json_schema, markdown};
 pub use unit::{NotADuration, format_duration, parse_duration};
 pub use web::*;
+pub use web_pool::*;

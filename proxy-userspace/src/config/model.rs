@@ -13,7 +13,8 @@ use serde::Serialize;
 use super::address::Endpoint;
 use super::diagnostic::Diagnostic;
 use super::name::{ListenerName, PoolName};
-use super::web::{RouteConfig, ServerConfig, WebListenerConfig, WebPoolConfig};
+use super::web::{RouteConfig, ServerConfig, WebListenerConfig};
+use super::web_pool::WebPoolConfig;
 
 /// A configuration without a mistake.
 #[derive(Clone, Debug)]

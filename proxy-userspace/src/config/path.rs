@@ -20,6 +20,9 @@ pub(super) enum BadPath {
     /// A percent sign that encodes nothing.
     #[error("a percent sign is followed by two hexadecimal digits")]
     Percent,
+    /// An escape that a request is refused for.
+    #[error("requests with {0} in their path are refused")]
+    Refused(Box<str>),
     /// Encoded otherwise than requests are when they are compared.
     #[error("requests are compared with {found} written as {right}")]
     Encoded {
@@ -44,6 +47,7 @@ impl Fact for BadPath {
                 format!("write it as: {}", bytes.map(|byte| format!("%{byte:02X}")).collect::<String>())
             }
             Self::Dots | Self::Slashes => "write the path that they lead to".to_owned(),
+            Self::Refused(_) => "remove it".to_owned(),
             Self::Percent => "for a percent sign itself write %25".to_owned(),
             Self::Encoded { right, .. } => format!("write {right}"),
         })
@@ -57,31 +61,38 @@ pub(super) fn check_path(path: &str) -> Result<(), BadPath> {
     if let Some(other) = path.chars().find(|c| !allowed(*c)) {
         return Err(BadPath::Character(other));
     }
-    check_encoding(path)?;
-    let mut segments = inside.split('/').peekable();
-    while let Some(segment) = segments.next() {
-        match segment {
-            "." | ".." => return Err(BadPath::Dots),
-            "" if segments.peek().is_some() => return Err(BadPath::Slashes),
-            _ => {}
-        }
+    check_escapes(path)?;
+    if inside.contains("//") || inside.starts_with('/') {
+        return Err(BadPath::Slashes);
     }
-    Ok(())
+    // Requests are refused whose dot segments hide behind what some servers take for a slash or a parameter.
+    let read = inside.replace("%2F", "/").replace("%5C", "/").replace("%3B", ";");
+    let name = |segment: &'_ str| segment.split(';').any(|part| part == "." || part == "..");
+    if read.split('/').any(name) { Err(BadPath::Dots) } else { Ok(()) }
 }
 
 /// Only what must be encoded is (RFC 3986 §6.2.2.2), in capitals (§6.2.2.1).
-fn check_encoding(path: &str) -> Result<(), BadPath> {
+fn check_escapes(path: &str) -> Result<(), BadPath> {
+    let mut before = (0, 0);
     for (at, _) in path.match_indices('%') {
         let found = path.get(at..at + 3).ok_or(BadPath::Percent)?;
-        let byte = u8::from_str_radix(&found[1..], 16).map_err(|_| BadPath::Percent)?;
-        if found.as_bytes()[1] == b'+' {
+        if !found[1..].bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Err(BadPath::Percent);
         }
+        let byte = u8::from_str_radix(&found[1..], 16).map_err(|_| BadPath::Percent)?;
         let unreserved = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
         let right = if unreserved { char::from(byte).to_string() } else { format!("%{byte:02X}") };
         if right != found {
             return Err(BadPath::Encoded { found: found.into(), right: right.into() });
         }
+        // More bytes than the character needs (RFC 3629 §10).
+        let lead = if before.1 == at { before.0 } else { 0 };
+        let overlong =
+            matches!((lead, byte), (0xC0 | 0xC1, 0x80..=0xBF) | (0xE0, 0x80..=0x9F) | (0xF0, 0x80..=0x8F));
+        if byte.is_ascii_control() || overlong {
+            return Err(BadPath::Refused(found.into()));
+        }
+        before = (byte, at + 3);
     }
     Ok(())
 }
@@ -104,6 +115,10 @@ mod tests {
         assert_eq!(wrong("/ä").help().as_deref(), Some("write it as: %C3%A4"));
         assert_eq!(wrong("/a/../b"), BadPath::Dots);
         assert_eq!(wrong("/a/."), BadPath::Dots);
+        assert_eq!(wrong("/a/..;x/b"), BadPath::Dots);
+        assert_eq!(wrong("/a%2F.."), BadPath::Dots);
+        assert_eq!(wrong("/a%00"), BadPath::Refused("%00".into()));
+        assert_eq!(wrong("/%C0%AE"), BadPath::Refused("%AE".into()));
         assert_eq!(wrong("//"), BadPath::Slashes);
         assert_eq!(wrong("/a//b"), BadPath::Slashes);
         assert_eq!(wrong("/a%"), BadPath::Percent);

@@ -1,5 +1,6 @@
 //! Where mistakes are collected while a file is read, so that one run finds them all.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::diagnostic::{Diagnostic, Fact, Severity, Source};
@@ -21,12 +22,14 @@ pub(super) struct At<T> {
 pub(super) struct Report<'a> {
     source: Source<'a>,
     found: Vec<Diagnostic>,
+    /// Where each begins, and what it says: nothing is said twice.
+    said: HashSet<(usize, String)>,
     spoilt: bool,
 }
 
 impl<'a> Report<'a> {
     pub(super) fn new(source: Source<'a>) -> Self {
-        Self { source, found: Vec::new(), spoilt: false }
+        Self { source, found: Vec::new(), said: HashSet::new(), spoilt: false }
     }
 
     /// Reports a mistake.
@@ -43,7 +46,7 @@ impl<'a> Report<'a> {
 
     fn add(&mut self, severity: Severity, span: &Range<usize>, fact: &dyn Fact) {
         let diagnostic = self.source.diagnose(severity, span, fact);
-        if !self.found.contains(&diagnostic) {
+        if self.said.insert((span.start, diagnostic.message.clone())) {
             self.found.push(diagnostic);
         }
     }

@@ -7,19 +7,19 @@ use super::nearest::{list, nearest};
 use super::web::{Template, TemplatePart, Variable};
 
 /// Variables with one name.
-const PLAIN: [(&str, Variable); 12] = [
-    ("client_ip", Variable::ClientIp),
-    ("client_port", Variable::ClientPort),
-    ("scheme", Variable::Scheme),
-    ("host", Variable::Host),
-    ("port", Variable::Port),
-    ("method", Variable::Method),
-    ("path", Variable::Path),
-    ("query", Variable::Query),
-    ("uri", Variable::Uri),
-    ("request_id", Variable::RequestId),
-    ("listener", Variable::Listener),
-    ("route", Variable::Route),
+const PLAIN: [Variable; 12] = [
+    Variable::ClientIp,
+    Variable::ClientPort,
+    Variable::Scheme,
+    Variable::Host,
+    Variable::Port,
+    Variable::Method,
+    Variable::Path,
+    Variable::Query,
+    Variable::Uri,
+    Variable::RequestId,
+    Variable::Listener,
+    Variable::Route,
 ];
 
 /// Variables that name what they are taken from.
@@ -44,7 +44,7 @@ pub(super) enum BadTemplate {
 
 impl Fact for BadTemplate {
     fn help(&self) -> Option<String> {
-        let known = || PLAIN.iter().map(|(name, _)| *name).chain(OF);
+        let known = || PLAIN.iter().map(Variable::name).chain(OF);
         Some(match self {
             Self::Open => "for a brace itself write {{".to_owned(),
             Self::Close => "for a brace itself write }}".to_owned(),
@@ -91,7 +91,7 @@ pub(super) fn parse_template(text: &str, groups: bool) -> Result<Template, BadTe
 }
 
 fn variable(name: &str) -> Result<Variable, BadTemplate> {
-    if let Some((_, variable)) = PLAIN.iter().find(|(plain, _)| *plain == name) {
+    if let Some(variable) = PLAIN.iter().find(|plain| plain.name() == name) {
         return Ok(variable.clone());
     }
     let bad = || BadTemplate::BadName(name.into());

@@ -1,50 +1,97 @@
 //! What is different between two configurations, in words for people.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::admin::api::Change;
-use crate::config::{BackendConfig, Config, ListenerConfig, PoolConfig};
+use crate::config::{BackendConfig, Config, ListenerConfig, PoolConfig, RouteConfig, WebListenerConfig};
+
+/// Changes of one kind that are named one by one; of more it is said how many there are.
+const NAMED: usize = 50;
 
 /// What is different, listeners first.
 pub(super) fn difference(old: &Config, new: &Config) -> Vec<Change> {
     let mut changes = Vec::new();
-    if old.kernel != new.kernel {
-        changes.push(change("kernel", "[kernel]", "changed"));
+    for (name, same) in [
+        ("kernel", old.kernel == new.kernel),
+        ("admin", old.admin == new.admin),
+        ("server", without_log(old) == without_log(new)),
+        ("access_log", old.server.access_log == new.server.access_log),
+    ] {
+        if !same {
+            changes.push(change(name, &format!("[{name}]"), "changed"));
+        }
     }
-    if old.admin != new.admin {
-        changes.push(change("admin", "[admin]", "changed"));
-    }
-    let by_name = |config: &Config| -> BTreeMap<String, ListenerConfig> {
-        config.listeners.iter().map(|l| (l.name.to_string(), l.clone())).collect()
-    };
-    compare("listener", &by_name(old), &by_name(new), &mut changes, |_, _| "changed".into());
-    let by_name = |config: &Config| -> BTreeMap<String, PoolConfig> {
-        config.pools.iter().map(|p| (p.name.to_string(), p.clone())).collect()
-    };
-    let (old, new) = (by_name(old), by_name(new));
-    let without_backends = |pools: &BTreeMap<String, PoolConfig>| -> BTreeMap<String, PoolConfig> {
-        pools
-            .iter()
-            .map(|(name, pool)| (name.clone(), PoolConfig { backends: vec![], ..pool.clone() }))
-            .collect()
-    };
-    compare("pool", &without_backends(&old), &without_backends(&new), &mut changes, |_, _| {
-        "checks changed".into()
-    });
-    compare("backend", &backends(&old), &backends(&new), &mut changes, backend_change);
+    let changed = |same: bool| (!same).then(|| "changed".to_owned());
+    let of = |config| listeners(config);
+    changes.extend(compare("listener", &of(old), &of(new), |old, new| changed(old == new)));
+    let of = |config| web_listeners(config);
+    changes.extend(compare("listener", &of(old), &of(new), |old, new| changed(old == new)));
+    changes.extend(compare("route", &routes(old), &routes(new), route_change));
+    changes.extend(compare("pool", &pools(old), &pools(new), pool_change));
+    changes.extend(compare("backend", &backends(old), &backends(new), backend_change));
     changes
 }
 
-/// By pool and address: `app/10.0.0.1:80`.
-fn backends(pools: &BTreeMap<String, PoolConfig>) -> BTreeMap<String, BackendConfig> {
-    let of = |(name, pool): (&String, &PoolConfig)| {
-        let name = name.clone();
-        pool.backends.clone().into_iter().map(move |b| (format!("{name}/{}", b.endpoint), b))
-    };
-    pools.iter().flat_map(of).collect()
+/// Things by their names, which are unique.
+type ByName<'a, T> = BTreeMap<Cow<'a, str>, &'a T>;
+
+fn listeners(config: &Config) -> ByName<'_, ListenerConfig> {
+    config.listeners.iter().map(|listener| (listener.name.as_str().into(), listener)).collect()
 }
 
-fn backend_change(old: &BackendConfig, new: &BackendConfig) -> String {
+fn web_listeners(config: &Config) -> ByName<'_, WebListenerConfig> {
+    config.web_listeners.iter().map(|listener| (listener.name.as_str().into(), listener)).collect()
+}
+
+fn routes(config: &Config) -> ByName<'_, RouteConfig> {
+    config.routes.iter().map(|route| ((&*route.name).into(), route)).collect()
+}
+
+fn pools(config: &Config) -> ByName<'_, PoolConfig> {
+    config.pools.iter().map(|pool| (pool.name.as_str().into(), pool)).collect()
+}
+
+/// By pool and address: `app/10.0.0.1:80`.
+fn backends(config: &Config) -> ByName<'_, BackendConfig> {
+    let of = |pool: &'_ PoolConfig| pool.name.clone();
+    let named =
+        config.pools.iter().flat_map(|pool| pool.backends.iter().map(move |backend| (of(pool), backend)));
+    named.map(|(pool, backend)| (format!("{pool}/{}", backend.endpoint).into(), backend)).collect()
+}
+
+fn without_log(config: &Config) -> impl PartialEq {
+    let server = &config.server;
+    (server.workers, server.max_requests, server.max_buffer_bytes, server.grace)
+}
+
+/// What is different in a route; its line is not.
+fn route_change(old: &RouteConfig, new: &RouteConfig) -> Option<String> {
+    let parts = [
+        ("listener", old.listeners == new.listeners),
+        ("host", old.hosts == new.hosts),
+        ("path", old.path == new.path),
+        ("method", old.methods == new.methods),
+        ("header", old.headers == new.headers),
+        ("query", old.query == new.query),
+        ("client_ip", old.client_ip == new.client_ip),
+        ("what is done", old.action == new.action),
+        ("middleware", old.middleware == new.middleware),
+        ("timeout", old.request_timeout == new.request_timeout),
+    ];
+    let different: Vec<_> = parts.iter().filter(|(_, same)| !same).map(|(part, _)| *part).collect();
+    (!different.is_empty()).then(|| format!("{} changed", different.join(", ")))
+}
+
+/// What is different in a pool, but for its backends.
+fn pool_change(old: &PoolConfig, new: &PoolConfig) -> Option<String> {
+    let checks = (old.health != new.health).then_some("checks changed");
+    let web = (old.web != new.web).then_some("how requests are sent changed");
+    let how: Vec<_> = checks.into_iter().chain(web).collect();
+    (!how.is_empty()).then(|| how.join(", "))
+}
+
+fn backend_change(old: &BackendConfig, new: &BackendConfig) -> Option<String> {
     let mut how = Vec::new();
     if old.weight != new.weight {
         how.push(format!("weight {} -> {}", old.weight, new.weight));
@@ -52,28 +99,75 @@ fn backend_change(old: &BackendConfig, new: &BackendConfig) -> String {
     if old.drain != new.drain {
         how.push(if new.drain { "drained".into() } else { "no longer drained".into() });
     }
-    how.join(", ")
+    (!how.is_empty()).then(|| how.join(", "))
 }
 
-fn compare<T: PartialEq>(
+/// What came, went, and changed: `how` says how, if it did.
+fn compare<T>(
     what: &str,
-    old: &BTreeMap<String, T>,
-    new: &BTreeMap<String, T>,
-    changes: &mut Vec<Change>,
-    how: impl Fn(&T, &T) -> String,
-) {
+    old: &ByName<'_, T>,
+    new: &ByName<'_, T>,
+    how: impl Fn(&T, &T) -> Option<String>,
+) -> Vec<Change> {
+    let mut changes = Vec::new();
     for (name, was) in old {
         match new.get(name) {
             None => changes.push(change(what, name, "removed")),
-            Some(is) if is != was => changes.push(change(what, name, &how(was, is))),
-            Some(_) => {}
+            Some(is) => changes.extend(how(was, is).map(|how| change(what, name, &how))),
         }
     }
-    for name in new.keys().filter(|name| !old.contains_key(*name)) {
-        changes.push(change(what, name, "added"));
+    let added = new.keys().filter(|name| !old.contains_key(*name));
+    changes.extend(added.map(|name| change(what, name, "added")));
+    if changes.len() > NAMED {
+        let more = changes.len() - NAMED;
+        changes.truncate(NAMED);
+        changes.push(change(what, &format!("{more} more"), "added, removed or changed"));
     }
+    changes
 }
 
 fn change(what: &str, name: &str, how: &str) -> Change {
     Change { what: what.into(), name: name.into(), how: how.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(old: &str, new: &str) -> Vec<String> {
+        let base = "[listener.web]\nbind = \"192.0.2.1:80\"\nprotocol = \"http\"\n";
+        let parse = |text: &str| crate::config::parse(&format!("{base}{text}"), "proxy.toml").unwrap();
+        let changes = difference(&parse(old), &parse(new));
+        changes.into_iter().map(|change| format!("{} {}: {}", change.what, change.name, change.how)).collect()
+    }
+
+    #[test]
+    fn what_is_different_in_routes_is_said_and_their_lines_are_not() {
+        let route = "[[route]]\nname = \"a\"\npath = \"/a\"\nrespond = 204\n";
+        assert_eq!(told(route, &format!("\n\n{route}")), [""; 0]);
+        let other =
+            "[[route]]\nname = \"a\"\npath = \"/b\"\nrespond = 404\n[[route]]\nhost = \"b\"\nrespond = 204\n";
+        assert_eq!(told(route, other), ["route a: path, what is done changed", "route route-2: added"]);
+        assert_eq!(told(other, route).last().map(String::as_str), Some("route route-2: removed"));
+    }
+
+    #[test]
+    fn what_is_different_in_how_requests_are_served_is_said() {
+        let old = "[[route]]\npool = \"app\"\n[pool.app]\nbackends = [\"192.0.2.2:80\"]\n";
+        let new = format!("{old}balance = \"p2c\"\n[server]\nworkers = 2\n[access_log]\n");
+        let told = told(old, &new);
+        let pool = "pool app: how requests are sent changed";
+        assert_eq!(told, ["server [server]: changed", "access_log [access_log]: changed", pool]);
+    }
+
+    #[test]
+    fn of_very_many_changes_it_is_said_how_many_there_are() {
+        let routes = |status| {
+            let route = |number| format!("[[route]]\npath = \"/{number}\"\nrespond = {status}\n");
+            (0..200).map(route).collect::<String>()
+        };
+        let told = told(&routes(200), &routes(204));
+        assert_eq!(told.len(), NAMED + 1);
+        assert_eq!(told[NAMED], "route 150 more: added, removed or changed");
+    }
 }

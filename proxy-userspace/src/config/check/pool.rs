@@ -8,7 +8,8 @@ use crate::config::diagnostic::Fact;
 use crate::config::file::{File, FileBackend, FileListener, FilePool, FileWebListener};
 use crate::config::model::{BackendConfig, Forward, PoolConfig, Probe, Protocol};
 use crate::config::report::{At, Report, Reported};
-use crate::config::web::{Balance, HashKey, WebBind, WebPoolConfig};
+use crate::config::web::WebBind;
+use crate::config::web_pool::{Balance, HashKey, WebPoolConfig};
 
 /// Everything about pools.
 pub(super) fn check(file: &File, report: &mut Report<'_>) {

@@ -7,7 +7,7 @@ use crate::config::keys;
 use crate::config::nested::Short;
 use crate::config::reader::Entries;
 use crate::config::report::{At, Report, Reported};
-use crate::config::web::{Balance, WebPoolConfig};
+use crate::config::web_pool::{Balance, WebPoolConfig};
 
 /// What a pool's table says.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use crate::config::nested::Short;
 use crate::config::reader::Entries;
 use crate::config::report::{At, Report, Reported};
 use crate::config::table::Key;
-use crate::config::web::{Balance, EjectConfig, HashKey, RetryConfig, WebPoolConfig};
+use crate::config::web_pool::{Balance, EjectConfig, HashKey, RetryConfig, WebPoolConfig};
 
 /// Reads everything but the balance, then fails if anything was wrong.
 pub(super) fn read_web(entries: &Entries, report: &mut Report<'_>) -> Result<WebPoolConfig, Reported> {

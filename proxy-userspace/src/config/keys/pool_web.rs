@@ -11,7 +11,7 @@ use crate::config::kind::{
 use crate::config::nested::{Nested, OrFalse, ShortOr};
 use crate::config::table::Presence::{Default, Optional, Required};
 use crate::config::table::{Key, Section};
-use crate::config::web::{ProxyProtocolVersion, UpstreamProtocol};
+use crate::config::web_pool::{ProxyProtocolVersion, UpstreamProtocol};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const TIMEOUT: Lasting = Lasting { low: Duration::from_millis(1), high: DAY };

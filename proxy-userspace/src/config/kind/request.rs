@@ -19,11 +19,12 @@ const REGEX_BYTES: usize = 1 << 20;
 
 /// Fields that belong to one connection, or stand elsewhere in a request: nothing is decided by them or done to them.
 /// RFC 9110 §7.6.1, and those that frame a message.
-const NOT_END_TO_END: [&str; 10] = [
+const NOT_END_TO_END: [&str; 11] = [
     "connection",
     "content-length",
     "expect",
     "host",
+    "http2-settings",
     "keep-alive",
     "proxy-connection",
     "te",
