@@ -34,6 +34,8 @@ mod web_clients;
 mod web_continuity;
 /// Who gets requests, and how many.
 mod web_pools;
+/// Which route a request takes, however its path is spelled.
+mod web_routes;
 
 fn main() -> std::process::ExitCode {
     proxy_tests::runner::main(&[
@@ -51,6 +53,7 @@ fn main() -> std::process::ExitCode {
         cli::FACTS,
         web::FACTS,
         web_pools::FACTS,
+        web_routes::FACTS,
         web_clients::FACTS,
         conformance::FACTS,
         continuity::ALONE,
