@@ -262,6 +262,13 @@ impl Machine {
         }
     }
 
+    /// A stream's client sends when it has something to say: its body may be silent, as that of a tunnel.
+    pub fn let_talk(&mut self, key: usize) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.talks = true;
+        }
+    }
+
     /// Both sides of a tunnel have ended, and nothing is left of it.
     pub fn close_tunnel(&mut self, key: usize) {
         self.close(key, Closed::Ended, BodyError::Gone);

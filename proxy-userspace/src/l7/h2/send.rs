@@ -24,6 +24,9 @@ impl Machine {
         fields: &HeaderMap,
         ended: bool,
     ) {
+        if !status.is_informational() {
+            self.let_talk(key);
+        }
         let start = self.begin_block();
         self.encoder.head(status, length, fields, self.out.frames());
         self.end_block(key, start, ended);

@@ -35,6 +35,8 @@ pub struct Stream {
     pub inbound: Option<Rc<Inbound>>,
     /// Bytes both ways without HTTP: it may be silent.
     pub tunnel: bool,
+    /// Both talk in turn: the answer has begun, or it is a call of gRPC. The client sends when it has something to say.
+    pub talks: bool,
     /// There is something to send, and no window for it.
     pub blocked: bool,
     /// How its body comes.
@@ -119,6 +121,7 @@ impl Streams {
             left: None,
             inbound: None,
             tunnel: false,
+            talks: false,
             blocked: false,
             receiving: Pace::default(),
             sending: Pace::default(),

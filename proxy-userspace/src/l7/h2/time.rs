@@ -82,7 +82,7 @@ impl Machine {
         let mut stalled = Vec::new();
         for (key, stream) in self.streams.iter_mut() {
             // A tunnel may be silent; what it is sent must be taken.
-            let awaits = !stream.tunnel && !stream.remote_ended;
+            let awaits = !stream.tunnel && !stream.talks && !stream.remote_ended;
             let awaited = awaits && stream.inbound.as_ref().is_some_and(|inbound| inbound.is_awaited());
             if stream.receiving.tick(awaited, elapsed, demand)
                 && let Some(inbound) = &stream.inbound
