@@ -1,10 +1,10 @@
 //! What the checks have found.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::config::{BackendAddr, Config, Endpoint, HealthConfig, Probe};
+use crate::config::{BackendAddr, BackendConfig, Config, Endpoint, HealthConfig, Probe};
 use crate::net::stream::Target;
 use crate::upstream::health::{Check, CheckKey, Health, Report};
 
@@ -68,23 +68,43 @@ fn log(report: &Report) {
     }
 }
 
-/// The checks that a configuration wants.
-pub(super) fn checks(config: &Config) -> HashMap<CheckKey, Check> {
+/// The checks that a configuration wants: of a name, one for each of the addresses that are known of it.
+pub(super) fn checks(config: &Config, addresses: impl Fn(&str) -> Vec<IpAddr>) -> HashMap<CheckKey, Check> {
     let mut checks = HashMap::new();
     for pool in &config.pools {
         let Some(health) = &pool.health else { continue };
-        for backend in &pool.backends {
-            let key = CheckKey { pool: pool.name.clone(), backend: backend.endpoint.clone() };
-            let target = match health.target(backend) {
-                Endpoint::Ip(BackendAddr { ip, port: Some(port) }) => Target::Tcp(SocketAddr::new(ip, port)),
-                Endpoint::Unix(path) => Target::Unix(path),
-                // Names are not checked yet: they are taken to be well.
-                Endpoint::Ip(_) | Endpoint::Name { .. } => continue,
-            };
+        let mut add = |backend: Endpoint, target: Target| {
+            let key = CheckKey { pool: pool.name.clone(), backend };
             checks.insert(key, Check { target, config: health.clone() });
+        };
+        for backend in &pool.backends {
+            match health.target(backend) {
+                Endpoint::Ip(BackendAddr { ip, port: Some(port) }) => {
+                    add(backend.endpoint.clone(), SocketAddr::new(ip, port).into());
+                }
+                // Such a configuration is refused.
+                Endpoint::Ip(BackendAddr { port: None, .. }) => {}
+                Endpoint::Unix(path) => add(backend.endpoint.clone(), Target::Unix(path)),
+                Endpoint::Name { host, port } => {
+                    let own = backend.endpoint.port().unwrap_or(port);
+                    for ip in addresses(&host) {
+                        add(SocketAddr::new(ip, own).into(), SocketAddr::new(ip, port).into());
+                    }
+                }
+            }
         }
     }
     checks
+}
+
+/// The names that must be resolved.
+pub(super) fn names(config: &Config) -> BTreeSet<Box<str>> {
+    let backends = config.pools.iter().flat_map(|pool| &pool.backends);
+    let name = |backend: &BackendConfig| match &backend.endpoint {
+        Endpoint::Name { host, .. } => Some(host.clone()),
+        Endpoint::Ip(_) | Endpoint::Unix(_) => None,
+    };
+    backends.filter_map(name).collect()
 }
 
 /// How a pool is checked, in a few words.

@@ -10,7 +10,7 @@ use crate::upstream::health::CheckKey;
 
 use super::dataplane::DataplaneError;
 use super::difference::difference;
-use super::health::checks;
+use super::health::{checks, names};
 use super::notes::Source;
 use super::occupied::{addresses, refuse_occupied};
 use super::snapshot::compile;
@@ -46,7 +46,7 @@ impl Supervisor {
         let served = addresses(&self.config).map(|(_, address, protocol)| (address, protocol)).collect();
         refuse_occupied(&config, &served).map_err(|error| failed("a listener", &error))?;
 
-        let wanted = checks(&config);
+        let wanted = checks(&config, |host| self.web.registry().addresses(host));
         let mut findings = self.findings.clone();
         findings.retain(&wanted);
         let mut drained = self.drained.clone();
@@ -132,12 +132,14 @@ impl Supervisor {
         }
     }
 
-    /// Makes the running checks those of the configuration.
+    /// Makes the running checks those of the configuration, and the names that are resolved.
     pub(super) fn set_checks(&mut self) {
         let _io = self.io.enter();
         let findings = &self.findings;
         let known = |key: &CheckKey| findings.of(key).map(|f| f.health.clone()).unwrap_or_default();
-        self.checkers.set(checks(&self.config), known);
+        let registry = self.web.registry();
+        self.checkers.set(checks(&self.config, |host| registry.addresses(host)), known);
+        self.lookups.set(names(&self.config));
     }
 
     fn log_applied(&mut self, why: &str, reload: &Reload) {

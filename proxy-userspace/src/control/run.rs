@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::admin::{Server, SocketError};
 use crate::config::{Config, ConfigErrors};
 use crate::telemetry::log;
+use crate::upstream::discovery::Lookups;
 use crate::upstream::health::Checkers;
 
 use super::dataplane::DataplaneError;
@@ -120,6 +121,7 @@ pub(super) fn start(
     };
     let kernel = config.kernel.as_ref().map(|kernel| (outside.open)(kernel)).transpose();
     let (checkers, reports) = Checkers::new();
+    let (lookups, resolved) = Lookups::new();
     let mut supervisor = Supervisor {
         outside,
         file: file.to_owned(),
@@ -128,6 +130,7 @@ pub(super) fn start(
         findings: Findings::default(),
         drained: Drained::default(),
         checkers,
+        lookups,
         io,
         admin,
         calls,
@@ -159,7 +162,7 @@ pub(super) fn start(
     }
     supervisor.set_checks();
     supervisor.web.put(prepared);
-    Ok((supervisor, Events { orders, calls: called, reports }))
+    Ok((supervisor, Events { orders, calls: called, reports, resolved }))
 }
 
 /// What is served, in a few words.

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::drain::Drained;
@@ -85,17 +84,17 @@ fn compile_route(route: &RouteConfig, pools: &HashMap<&PoolName, u32>) -> Result
 pub(super) fn tell_pools(snapshot: &Snapshot, findings: &Findings, drained: &Drained) {
     for pool in &snapshot.pools {
         let config = pool.config();
+        let key = |backend: &Endpoint| CheckKey { pool: config.name.clone(), backend: backend.clone() };
         for backend in &config.backends {
-            let key = CheckKey { pool: config.name.clone(), backend: backend.endpoint.clone() };
-            pool.set_drained(&backend.endpoint, backend.drain || drained.has(&key));
-            if let Some(target) = target(&backend.endpoint) {
-                pool.set_up(&target, findings.serves(&key));
-            }
+            pool.set_drained(&backend.endpoint, backend.drain || drained.has(&key(&backend.endpoint)));
+        }
+        for (endpoint, target) in pool.targets() {
+            // Each address of a name is checked by itself.
+            let checked = match (&endpoint, &target) {
+                (Endpoint::Name { .. }, Target::Tcp(address)) => (*address).into(),
+                _ => endpoint,
+            };
+            pool.set_up(&target, findings.serves(&key(&checked)));
         }
     }
-}
-
-fn target(endpoint: &Endpoint) -> Option<Target> {
-    let address = endpoint.ip()?;
-    Some(Target::Tcp(SocketAddr::new(address.ip, address.port?)))
 }

@@ -18,12 +18,13 @@ use crate::admin::{Call, Server};
 use crate::config::{Config, Protocol};
 use crate::l4::Desired;
 use crate::route::Question;
+use crate::upstream::discovery::{Lookups, Resolved};
 use crate::upstream::health::{CheckKey, Checkers, Failure, Health, Report};
 
 use super::dataplane::{Dataplane, DataplaneError, Observed, Place};
 use super::drain::{Drained, keys, meant};
 use super::handover::Remembered;
-use super::health::Findings;
+use super::health::{Findings, checks};
 use super::leaving::{LOOK_EVERY, Leaving};
 use super::notes::{Notes, Source};
 use super::occupied::addresses;
@@ -45,6 +46,7 @@ pub(super) struct Events {
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) calls: mpsc::Receiver<Call>,
     pub(super) reports: mpsc::UnboundedReceiver<Report>,
+    pub(super) resolved: mpsc::UnboundedReceiver<Resolved>,
 }
 
 /// All that the daemon knows.
@@ -67,6 +69,7 @@ pub(super) struct Supervisor {
     pub(super) findings: Findings,
     pub(super) drained: Drained,
     pub(super) checkers: Checkers,
+    pub(super) lookups: Lookups,
     /// Where checks and the admin socket run.
     pub(super) io: Handle,
     pub(super) admin: Server,
@@ -98,6 +101,7 @@ impl Supervisor {
                     Order::Upgrade(why) => drop(self.upgrade(why).await),
                 },
                 Some(report) = events.reports.recv() => self.reported(report, &mut events.reports),
+                Some(resolved) = events.resolved.recv() => self.resolved(&resolved),
                 Some(call) = events.calls.recv() => self.answer(call).await,
                 _ = collect.tick() => self.collect(),
                 _ = measure.tick() => self.measure(),
@@ -121,6 +125,18 @@ impl Supervisor {
             self.tell_pools();
             self.refresh();
         }
+    }
+
+    /// A name has other addresses: they are served, and checked.
+    fn resolved(&mut self, resolved: &Resolved) {
+        self.web.registry().set_addresses(&resolved.host, &resolved.addresses);
+        for pool in self.web.snapshot().into_iter().flat_map(|snapshot| &snapshot.pools) {
+            pool.set_addresses(&resolved.host, &resolved.addresses);
+        }
+        self.set_checks();
+        let wanted = checks(&self.config, |host| self.web.registry().addresses(host));
+        self.findings.retain(&wanted);
+        self.tell_pools();
     }
 
     /// Tells those who serve HTTP what checks and operators say.

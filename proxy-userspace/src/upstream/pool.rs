@@ -42,6 +42,8 @@ struct Place {
     weight: u32,
     /// Gets nothing new, by the configuration or by an operator.
     drained: bool,
+    /// A name that has not been resolved yet.
+    pending: bool,
     backends: Vec<Arc<Backend>>,
 }
 
@@ -89,10 +91,11 @@ impl Pool {
     pub(super) fn new(
         config: &PoolConfig,
         group: Arc<Group>,
-        addresses: impl Fn(&str) -> Vec<IpAddr>,
+        addresses: impl Fn(&str) -> Option<Vec<IpAddr>>,
     ) -> Self {
         let places = config.backends.iter().map(|backend| Place {
-            backends: targets(&backend.endpoint, &addresses)
+            pending: matches!(&backend.endpoint, Endpoint::Name { host, .. } if addresses(host).is_none()),
+            backends: targets(&backend.endpoint, |host| addresses(host).unwrap_or_default())
                 .iter()
                 .map(|target| group.backend(target))
                 .collect(),
@@ -134,7 +137,8 @@ impl Pool {
     /// Nobody can serve.
     pub fn enter(&self, ask: &Ask, tried: &[Arc<Backend>]) -> Result<Option<Permit>, NoPlace> {
         let selection = self.current(ask.now);
-        if !self.group.queue.is_empty() && !selection.choices().is_empty() {
+        let nobody = selection.choices().is_empty();
+        if nobody && selection.pending || !nobody && !self.group.queue.is_empty() {
             return Ok(None);
         }
         self.enter_by(&selection, ask, tried)
@@ -168,8 +172,12 @@ impl Pool {
         let web = self.web();
         let wants = {
             let selection = self.current(ask.now);
-            let first = selection.choose(ask, |_| true).ok_or(NoPlace::NoBackend)?;
-            selection.is_sticky().then_some(first.backend.id)
+            match selection.choose(ask, |_| true) {
+                Some(first) => selection.is_sticky().then_some(first.backend.id),
+                // Whoever comes first.
+                None if selection.pending => None,
+                None => return Err(NoPlace::NoBackend),
+            }
         };
         let place = self.group.queue.join(wants, web.max_queue as usize).ok_or(NoPlace::QueueFull)?;
         self.feed(ask.now);
@@ -263,11 +271,19 @@ impl Pool {
                 if matches!(&place.endpoint, Endpoint::Name { host: name, .. } if **name == *host) {
                     let targets = targets(&place.endpoint, |_| addresses.to_vec());
                     place.backends = targets.iter().map(|target| self.group.backend(target)).collect();
+                    place.pending = false;
                 }
             }
             self.members_changed(&mut members, now);
         }
         self.feed(now);
+    }
+
+    /// Where its backends are, in file order.
+    pub fn targets(&self) -> Vec<(Endpoint, Target)> {
+        let members = self.members();
+        let each = |place: &Place, backend: &Arc<Backend>| (place.endpoint.clone(), backend.target.clone());
+        members.places.iter().flat_map(|place| place.backends.iter().map(move |b| each(place, b))).collect()
     }
 
     /// Its backends, in file order.
@@ -337,7 +353,9 @@ impl Pool {
             // Better one that has failed than nobody.
             choices = members.choices(|_| true);
         }
-        let selection = Selection::new(choices, &self.web().balance, members.ring.as_ref(), changes, until);
+        let mut selection =
+            Selection::new(choices, &self.web().balance, members.ring.as_ref(), changes, until);
+        selection.pending = members.places.iter().any(|place| place.pending);
         self.selection.store(Arc::new(selection));
     }
 }

@@ -254,6 +254,19 @@ fn a_reload_loses_nothing_of_what_is_known() {
     assert_eq!(new.view(Instant::now())[1].busy, 0);
 }
 
+#[tokio::test]
+async fn requests_wait_for_a_name_that_is_being_resolved() {
+    let mut named = config(&[], small(1, 2));
+    let endpoint = Endpoint::Name { host: "app.test".into(), port: 80 };
+    named.backends = vec![BackendConfig { endpoint, weight: 1, drain: false }];
+    let pool = Registry::new(1).pool(&named);
+    let ask = ask();
+    let mut waiting = Box::pin(pool.wait(&ask));
+    assert!(futures_pending(&mut waiting).await);
+    pool.set_addresses("app.test", &["10.0.0.1".parse().unwrap()]);
+    assert_eq!(waiting.await.unwrap().backend().target.to_string(), "10.0.0.1:80");
+}
+
 #[test]
 fn a_name_has_the_addresses_that_were_resolved_last() {
     let mut named = config(&[], WebPoolConfig::default());
@@ -261,6 +274,9 @@ fn a_name_has_the_addresses_that_were_resolved_last() {
     named.backends = vec![BackendConfig { endpoint, weight: 1, drain: false }];
     let registry = Registry::new(1);
     let pool = registry.pool(&named);
+    // Not known yet is not unknown.
+    assert!(pool.enter(&ask(), &[]).unwrap().is_none());
+    pool.set_addresses("app.test", &[]);
     assert_eq!(pool.enter(&ask(), &[]).unwrap_err(), NoPlace::NoBackend);
     let addresses: Vec<IpAddr> = ["10.0.0.1", "2001:db8::1"].map(|ip| ip.parse().unwrap()).into();
     registry.set_addresses("app.test", &addresses);

@@ -36,12 +36,17 @@ impl Registry {
             })
         };
         let names = lock(&self.names).clone();
-        Arc::new(Pool::new(config, group, |host| names.get(host).cloned().unwrap_or_default()))
+        Arc::new(Pool::new(config, group, |host| names.get(host).cloned()))
     }
 
     /// Remembers the addresses of a name: pools made from now on begin with them.
     pub fn set_addresses(&self, host: &str, addresses: &[IpAddr]) {
         lock(&self.names).insert(host.into(), addresses.to_vec());
+    }
+
+    /// The addresses that are known of a name.
+    pub fn addresses(&self, host: &str) -> Vec<IpAddr> {
+        lock(&self.names).get(host).cloned().unwrap_or_default()
     }
 
     /// Closes idle connections whose time is over. To be called every second or so, by any thread.

@@ -33,6 +33,8 @@ pub(super) struct Choice {
 pub(super) struct Selection {
     /// The state of the group that it was made of.
     pub(super) changes: u32,
+    /// Some may be added soon: a name has not been resolved yet.
+    pub(super) pending: bool,
     /// It is out of date from then on: an ejection ends.
     pub(super) until: Option<Instant>,
     choices: Box<[Choice]>,
@@ -77,7 +79,7 @@ impl Selection {
                 Policy::RoundRobin(order::smooth(&weights().collect::<Vec<_>>()))
             }
         };
-        Self { changes, until, choices, policy }
+        Self { changes, pending: false, until, choices, policy }
     }
 
     /// Those that can serve.

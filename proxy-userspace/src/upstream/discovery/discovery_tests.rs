@@ -65,6 +65,17 @@ async fn changes_are_reported_and_a_name_that_is_gone_keeps_its_addresses() {
 }
 
 #[tokio::test]
+async fn a_name_that_nobody_knows_is_reported_once_as_such() {
+    let addresses = Arc::new(Mutex::new(Vec::new()));
+    let server = name_server(addresses.clone()).await;
+    let (mut lookups, mut reports) = Lookups::by(server);
+    lookups.set(["app.test".into()].into());
+    assert!(reports.recv().await.unwrap().addresses.is_empty());
+    addresses.lock().unwrap().push([10, 0, 0, 1]);
+    assert_eq!(reports.recv().await.unwrap().addresses, ips(&["10.0.0.1"]));
+}
+
+#[tokio::test]
 async fn a_ttl_is_kept_within_bounds() {
     let server = name_server(Arc::new(Mutex::new(vec![[10, 0, 0, 1]]))).await;
     let (_, ttl) = resolve(&server, "app.test").await.unwrap();

@@ -12,7 +12,7 @@ use super::resolve::{Server, resolve};
 /// A name that cannot be resolved is asked for again after this, then after twice as long, up to the second.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// The addresses that a name has from now on. Never none: a name that is gone keeps what it had.
+/// The addresses that a name has from now on. None if it never had any: a name that is gone keeps what it had.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Resolved {
     /// The name, as configured.
@@ -65,6 +65,8 @@ impl Lookups {
 /// Asks again and again, and reports changes.
 async fn follow(host: Box<str>, server: Server, reports: mpsc::UnboundedSender<Resolved>) {
     let (mut known, mut again) = (Vec::new(), AGAIN.0);
+    let mut told = false;
+    let tell = |addresses| reports.send(Resolved { host: host.clone(), addresses }).is_ok();
     loop {
         let pause = match resolve(&server, &host).await {
             Ok((addresses, ttl)) if !addresses.is_empty() => {
@@ -72,7 +74,8 @@ async fn follow(host: Box<str>, server: Server, reports: mpsc::UnboundedSender<R
                 if addresses != known {
                     tracing::info!(%host, ?addresses, "name resolved");
                     known = addresses.clone();
-                    if reports.send(Resolved { host: host.clone(), addresses }).is_err() {
+                    told = true;
+                    if !tell(addresses) {
                         return;
                     }
                 }
@@ -81,6 +84,10 @@ async fn follow(host: Box<str>, server: Server, reports: mpsc::UnboundedSender<R
             outcome => {
                 let why = outcome.map_or_else(|error| error.to_string(), |_| "no address".to_owned());
                 tracing::warn!(%host, "name not resolved: {why}; {} known addresses stay", known.len());
+                // Who waits for it waits in vain.
+                if !std::mem::replace(&mut told, true) && !tell(Vec::new()) {
+                    return;
+                }
                 let pause = again;
                 again = (again * 2).min(AGAIN.1);
                 pause
