@@ -140,7 +140,7 @@ fn five_upgrades_under_load_lose_nothing() -> Result<()> {
         daemon.cli(&["upgrade"])?;
         let now = until("the new daemon answers", SOON, || {
             let status = daemon.json(&["status"])?;
-            let pid = status["pid"].as_u64().context("no pid in the status")? as u32;
+            let pid = status["daemon"]["pid"].as_u64().context("no pid in the status")? as u32;
             ensure!(pid != before, "it is the old one");
             Ok(pid)
         })?;
