@@ -126,7 +126,10 @@ impl Interim {
 
     /// Takes those that wait; `waker` is woken by the next.
     pub fn take(&self, waker: &Waker) -> Vec<(StatusCode, HeaderMap)> {
-        *self.waker.borrow_mut() = Some(waker.clone());
+        let mut kept = self.waker.borrow_mut();
+        if !kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+            *kept = Some(waker.clone());
+        }
         std::mem::take(&mut self.waiting.borrow_mut())
     }
 }

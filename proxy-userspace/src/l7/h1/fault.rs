@@ -62,9 +62,6 @@ pub enum Fault {
     /// An expectation other than 100-continue (RFC 9110 §10.1.1).
     #[error("an expectation other than 100-continue")]
     Expectation,
-    /// A body that is longer than allowed.
-    #[error("the body is longer than allowed")]
-    BodyTooLong,
     /// Chunks that are none (RFC 9112 §7.1).
     #[error("the body is not framed as chunks are")]
     Chunks,
@@ -93,7 +90,6 @@ impl Fault {
             Self::TooSlow => Cause::SlowHead,
             Self::TargetTooLong => Cause::UriTooLong,
             Self::TooLong | Self::TooMany => Cause::HeadTooLong,
-            Self::BodyTooLong => Cause::BodyTooLong,
             Self::Connect => Cause::NoTunnels,
             Self::Target => Cause::BadTarget,
             Self::Host => Cause::BadHost,

@@ -6,6 +6,10 @@ use smallvec::SmallVec;
 
 use super::fault::Fault;
 
+/// Fields that most heads do not have more of, with those that are added on the way: a map of more is a larger piece
+/// of memory.
+const EXPECTED: usize = 12;
+
 /// Whose fields they are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum From {
@@ -79,7 +83,7 @@ impl Kind {
 impl Fields {
     /// Reads the lines of `head` from `start` to the empty one that ends it.
     pub(super) fn parse(head: &Bytes, start: usize, from: From) -> Result<Self, Fault> {
-        let mut fields = Self { headers: HeaderMap::with_capacity(16), ..Self::default() };
+        let mut fields = Self { headers: HeaderMap::with_capacity(EXPECTED), ..Self::default() };
         for_each_line(head, start, from, |name, value| fields.take(name, value))?;
         for name in &fields.named {
             fields.headers.remove(name);

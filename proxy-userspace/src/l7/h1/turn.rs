@@ -88,9 +88,7 @@ fn body<S: Stream>(
     record: &Rc<Record>,
 ) -> Result<Body, Fault> {
     let mut borrowed = wire.borrow_mut();
-    let most = borrowed.limits().body_bytes.unwrap_or(u64::MAX);
     let length = match head.length {
-        Length::Known(length) if length > most => return Err(Fault::BodyTooLong),
         Length::Known(0) => {
             borrowed.begin(Reading::Done, false);
             return Ok(Body::empty());
@@ -119,9 +117,6 @@ fn body<S: Stream>(
             }
         };
         if let Some(data) = data {
-            if data.len() as u64 > most {
-                return Err(Fault::BodyTooLong);
-            }
             borrowed.unread = true;
             record.received.set(data.len() as u64);
             return Ok(Body::full(data));

@@ -47,7 +47,6 @@ pub(super) struct Wire<S> {
     pub(super) owes_continue: bool,
     /// Its body is read by nobody any more.
     pub(super) unread: bool,
-    received: u64,
     pace: Pace,
     failed: Option<BodyError>,
 }
@@ -67,7 +66,6 @@ impl<S: Stream> Wire<S> {
             first: None,
             owes_continue: false,
             unread: true,
-            received: 0,
             pace: Pace::default(),
             failed: None,
         }
@@ -83,7 +81,6 @@ impl<S: Stream> Wire<S> {
         self.unread = reading.is_done();
         self.reading = reading;
         self.owes_continue = owes_continue;
-        self.received = 0;
         self.pace = Pace::default();
         self.failed = None;
     }
@@ -154,7 +151,6 @@ impl<S: Stream> Wire<S> {
                 None => self.reading.next(&mut self.buffer)?,
             };
             if let Some(piece) = piece {
-                self.count(piece.data_ref().map_or(0, Bytes::len))?;
                 return Poll::Ready(Ok(Some(piece)));
             }
             if self.reading.is_done() {
@@ -177,14 +173,6 @@ impl<S: Stream> Wire<S> {
                     return Poll::Ready(Err(BodyError::TooSlow));
                 }
             }
-        }
-    }
-
-    fn count(&mut self, bytes: usize) -> Result<(), BodyError> {
-        self.received += bytes as u64;
-        match self.limits().body_bytes {
-            Some(most) if self.received > most => Err(BodyError::TooLong),
-            _ => Ok(()),
         }
     }
 
