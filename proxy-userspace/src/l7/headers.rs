@@ -59,12 +59,20 @@ pub fn arrive(request: &mut Request) -> Result<(), Cause> {
     if rounds(&request.headers) >= ROUNDS { Err(Cause::Loop) } else { Ok(()) }
 }
 
-/// Says who the request is from and which way it came, for a backend.
-pub fn present(request: &mut Request) {
-    let https = request.record.https.get();
+/// Says who the request is from and which way it came, for a backend. With `as_text` nothing will look at the fields
+/// before they are written by HTTP/1.1: then they are not made, but kept in the record as lines, if there are none that
+/// they would be added to.
+pub fn present(request: &mut Request, as_text: bool) {
+    let (client, https) = (request.connection.client.ip(), request.record.https.get());
     let host = &request.authority.written;
-    let (peer, element) = presented::of(request.connection.client.ip(), https, host);
+    let port = request.authority.port.unwrap_or(if https { 443 } else { 80 });
     let headers = &mut request.headers;
+    if as_text && !request.connection.trusted && !headers.contains_key(VIA) {
+        // Set once: a request is presented once.
+        let _ = request.record.presented.set(presented::lines(client, https, host, port, request.version));
+        return;
+    }
+    let (peer, element) = presented::values(client, https, host);
     append(headers, FOR, peer);
     append(headers, FORWARDED, element);
     // What a trusted proxy said of these stays.
@@ -73,11 +81,7 @@ pub fn present(request: &mut Request) {
     if !host.is_empty() {
         headers.entry(HOST).or_insert_with(|| host.clone());
     }
-    headers.entry(PORT).or_insert_with(|| match request.authority.port {
-        None if https => HeaderValue::from_static("443"),
-        None => HeaderValue::from_static("80"),
-        Some(port) => HeaderValue::from(port),
-    });
+    headers.entry(PORT).or_insert_with(|| HeaderValue::from(port));
     append(headers, VIA, via(request.version));
     if let Some(id) = &*request.record.id.borrow() {
         headers.insert(REQUEST_ID, id.clone());
@@ -175,11 +179,7 @@ fn rounds(headers: &HeaderMap) -> usize {
 }
 
 fn via(version: Version) -> HeaderValue {
-    HeaderValue::from_static(match version {
-        Version::HTTP_2 => "2 proxy-now",
-        Version::HTTP_10 => "1.0 proxy-now",
-        _ => "1.1 proxy-now",
-    })
+    HeaderValue::from_static(presented::via(version))
 }
 
 fn is_id(id: &HeaderValue) -> bool {

@@ -8,7 +8,7 @@ const TRUSTED: &[&str] = &["10.0.0.0/8"];
 
 fn presented(mut request: Request) -> Request {
     arrive(&mut request).unwrap();
-    present(&mut request);
+    present(&mut request, false);
     request
 }
 
@@ -145,4 +145,55 @@ fn an_answer_has_a_date_and_says_by_whom_it_went() {
     date(&mut of_backend);
     assert_eq!(of_backend.headers()[DATE], "Sun, 06 Nov 1994 08:49:37 GMT");
     assert_eq!(of_backend.headers()[VIA], "2 proxy-now");
+}
+
+/// The fields of lines.
+fn fields(lines: &[u8]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for line in std::str::from_utf8(lines).unwrap().split_terminator("\r\n") {
+        let (name, value) = line.split_once(": ").unwrap();
+        headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+    }
+    headers
+}
+
+#[test]
+fn lines_say_the_same_as_fields() {
+    for (version, https, host, port) in [
+        (Version::HTTP_11, false, "example.com", None),
+        (Version::HTTP_2, true, "example.com:8443", Some(8443)),
+        (Version::HTTP_10, false, "", None),
+    ] {
+        let make = || {
+            let mut request = request("/");
+            request.version = version;
+            request.authority.written = HeaderValue::from_static(host);
+            request.authority.port = port;
+            arrive(&mut request).unwrap();
+            request.record.https.set(https);
+            request
+        };
+        let (mut plain, mut quick) = (make(), make());
+        present(&mut plain, false);
+        plain.headers.remove(REQUEST_ID);
+        for _ in 0..2 {
+            quick = make();
+            present(&mut quick, true);
+        }
+        assert!(quick.headers.is_empty());
+        assert_eq!(fields(quick.record.presented.get().unwrap()), plain.headers);
+    }
+}
+
+#[test]
+fn what_would_be_added_to_is_made_as_fields() {
+    let mut by_proxy = with(from(PROXY, TRUSTED, "/"), "x-forwarded-for", "203.0.113.9");
+    let mut by_way = with(request("/"), "via", "1.1 front");
+    for request in [&mut by_proxy, &mut by_way] {
+        arrive(request).unwrap();
+        present(request, true);
+        assert!(request.record.presented.get().is_none());
+    }
+    assert_eq!(by_proxy.headers[FOR], "203.0.113.9, 10.0.0.1");
+    assert_eq!(by_way.headers[VIA], "1.1 front, 1.1 proxy-now");
 }

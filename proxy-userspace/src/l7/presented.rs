@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use http::HeaderValue;
+use bytes::Bytes;
+use http::{HeaderValue, Version};
 
 struct Presented {
     client: IpAddr,
@@ -13,6 +14,8 @@ struct Presented {
     host: HeaderValue,
     address: HeaderValue,
     element: HeaderValue,
+    /// By the client's version.
+    lines: [Option<Bytes>; 3],
 }
 
 /// Slots of a thread. A power of two.
@@ -23,7 +26,37 @@ thread_local! {
 }
 
 /// The client's address as X-Forwarded-For has it, and the element of Forwarded (RFC 7239).
-pub(super) fn of(client: IpAddr, https: bool, host: &HeaderValue) -> (HeaderValue, HeaderValue) {
+pub(super) fn values(client: IpAddr, https: bool, host: &HeaderValue) -> (HeaderValue, HeaderValue) {
+    with(client, https, host, |it| (it.address.clone(), it.element.clone()))
+}
+
+/// All fields that say who a request is from and which way it came, but for its id, as lines of HTTP/1.1.
+pub(super) fn lines(client: IpAddr, https: bool, host: &HeaderValue, port: u16, version: Version) -> Bytes {
+    let at = match version {
+        Version::HTTP_10 => 0,
+        Version::HTTP_2 => 2,
+        _ => 1,
+    };
+    with(client, https, host, |it| match &it.lines[at] {
+        Some(lines) => lines.clone(),
+        None => {
+            let lines = make_lines(it, port, via(version));
+            it.lines[at] = Some(lines.clone());
+            lines
+        }
+    })
+}
+
+/// What stands in Via (RFC 9110 §7.6.3) for the hop by which a message of this version came.
+pub(super) fn via(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "2 proxy-now",
+        Version::HTTP_10 => "1.0 proxy-now",
+        _ => "1.1 proxy-now",
+    }
+}
+
+fn with<T>(client: IpAddr, https: bool, host: &HeaderValue, use_: impl FnOnce(&mut Presented) -> T) -> T {
     // Who chooses addresses that share a slot makes us write texts anew, no more.
     let slot = match client {
         IpAddr::V4(ip) => ip.to_bits() as usize,
@@ -31,15 +64,38 @@ pub(super) fn of(client: IpAddr, https: bool, host: &HeaderValue) -> (HeaderValu
     };
     TABLE.with_borrow_mut(|table| {
         let slot = &mut table[slot % SLOTS];
-        let kept = slot.as_ref().filter(|it| it.client == client && it.https == https && it.host == host);
-        if let Some(it) = kept {
-            return (it.address.clone(), it.element.clone());
+        match slot {
+            Some(it) if it.client == client && it.https == https && it.host == host => use_(it),
+            _ => use_(slot.insert(Presented {
+                client,
+                https,
+                host: host.clone(),
+                address: address(client),
+                element: element(client, https, host),
+                lines: [None, None, None],
+            })),
         }
-        let (address, element) = (address(client), element(client, https, host));
-        let (given, made) = (address.clone(), element.clone());
-        *slot = Some(Presented { client, https, host: host.clone(), address, element });
-        (given, made)
     })
+}
+
+fn make_lines(it: &Presented, port: u16, via: &str) -> Bytes {
+    let proto = if it.https { "https" } else { "http" };
+    let port = port.to_string();
+    let fields = [
+        ("x-forwarded-for", it.address.as_bytes()),
+        ("forwarded", it.element.as_bytes()),
+        ("x-forwarded-proto", proto.as_bytes()),
+        ("x-forwarded-host", it.host.as_bytes()),
+        ("x-forwarded-port", port.as_bytes()),
+        ("via", via.as_bytes()),
+    ];
+    let mut lines = Vec::with_capacity(256);
+    for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            lines.extend_from_slice(part);
+        }
+    }
+    lines.into()
 }
 
 fn address(client: IpAddr) -> HeaderValue {
@@ -68,7 +124,7 @@ mod tests {
 
     #[test]
     fn clients_are_presented_as_rfc_7239_wants() {
-        let of = |ip: &str, https, host| of(ip.parse().unwrap(), https, &HeaderValue::from_static(host));
+        let of = |ip: &str, https, host| values(ip.parse().unwrap(), https, &HeaderValue::from_static(host));
         for _ in 0..2 {
             let (address, element) = of("192.0.2.1", false, "a.test:80");
             assert_eq!(address, "192.0.2.1");

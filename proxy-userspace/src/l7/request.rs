@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::{HeaderName, REFERER, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
@@ -169,6 +170,8 @@ pub struct Record {
     pub cause: Cell<Option<&'static str>>,
     /// The request's id, once it has one.
     pub id: RefCell<Option<HeaderValue>>,
+    /// Fields that say who the request is from, but for its id, as lines of HTTP/1.1; empty: they are among its fields.
+    pub presented: OnceCell<Bytes>,
     /// What the access log says of it; empty: it is not written down.
     pub seen: OnceCell<Box<Seen>>,
     /// Where the worker counts it, once its route is known.
@@ -195,6 +198,7 @@ impl Record {
             place: RefCell::new(None),
             cause: Cell::new(None),
             id: RefCell::new(None),
+            presented: OnceCell::new(),
             seen: OnceCell::new(),
             counts: RefCell::new(None),
         }

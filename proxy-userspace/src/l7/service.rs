@@ -12,6 +12,7 @@ use super::request::{Connection, Record, Request, Response};
 use super::respond::{Form, refuse};
 use super::snapshot::Action;
 use super::worker::{Held, Worker};
+use crate::config::{Balance, HashKey, UpstreamProtocol};
 use crate::route::Query;
 
 impl Handler for Rc<Worker> {
@@ -58,7 +59,10 @@ fn begin(worker: &Rc<Worker>, request: &mut Request) -> Result<(Rc<Held>, usize)
     // Before the route's middleware, which has the last word.
     if let Action::Pool(pool) = held.routes[route as usize].action {
         request.record.pool.set(Some(pool));
-        headers::present(request);
+        let web = held.pools[pool as usize].web();
+        let is_looked_at = matches!(web.balance, Balance::Maglev(HashKey::Header(_)));
+        let plain = held.routes[route as usize].stack.is_empty() && !is_looked_at;
+        headers::present(request, plain && web.protocol == UpstreamProtocol::Http1);
     }
     let listener = &request.connection.listener;
     *request.record.counts.borrow_mut() = Some(worker.counts(&held, Some(route), &listener.name));

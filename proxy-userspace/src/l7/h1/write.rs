@@ -38,6 +38,14 @@ pub(super) fn request(out: &mut BytesMut, request: &Request, host: &[u8], framin
     out.put_slice(host);
     out.put_slice(b"\r\n");
     fields(out, &request.headers);
+    if let Some(lines) = request.record.presented.get() {
+        out.put_slice(lines);
+        if let Some(id) = &*request.record.id.borrow() {
+            out.put_slice(b"x-request-id: ");
+            out.put_slice(id.as_bytes());
+            out.put_slice(b"\r\n");
+        }
+    }
     self::framing(out, framing);
     if expects {
         out.put_slice(b"expect: 100-continue\r\n");
@@ -200,6 +208,20 @@ mod tests {
             chunk(&mut out, number as usize);
             assert_eq!(out, format!("{number} {number:x}\r\n"));
         }
+    }
+
+    #[test]
+    fn a_request_says_who_it_is_from_once() {
+        let request = crate::l7::testing::request("/a?b");
+        let written = || {
+            let mut out = BytesMut::new();
+            super::request(&mut out, &request, b"h", Framing::None, false);
+            String::from_utf8(out.to_vec()).unwrap()
+        };
+        *request.record.id.borrow_mut() = Some(http::HeaderValue::from_static("1"));
+        assert_eq!(written(), "GET /a?b HTTP/1.1\r\nhost: h\r\n\r\n");
+        request.record.presented.set(bytes::Bytes::from_static(b"via: x\r\n")).unwrap();
+        assert_eq!(written(), "GET /a?b HTTP/1.1\r\nhost: h\r\nvia: x\r\nx-request-id: 1\r\n\r\n");
     }
 
     #[test]
