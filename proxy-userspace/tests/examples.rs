@@ -27,12 +27,16 @@ fn every_example_has_neither_mistakes_nor_warnings() {
 
 #[test]
 fn every_key_stands_in_an_example() {
-    let texts: Vec<_> = examples().iter().map(|path| std::fs::read_to_string(path).expect("an example")).collect();
+    let texts: Vec<_> =
+        examples().iter().map(|path| std::fs::read_to_string(path).expect("an example")).collect();
     let reference = config::markdown();
     let keys = reference.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
     let missing: Vec<_> = keys
         .map(|(key, _)| key)
-        .filter(|key| !texts.iter().any(|text| text.contains(&format!("{key} = "))))
+        .filter(|key| {
+            let written = [format!("{key} = "), format!(".{key}]")];
+            !texts.iter().any(|text| written.iter().any(|written| text.contains(written)))
+        })
         .collect();
     assert!(missing.is_empty(), "{missing:?}");
 }

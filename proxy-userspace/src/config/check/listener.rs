@@ -35,6 +35,15 @@ pub(super) fn check_binds(listeners: &[FileListener], web: &[FileWebListener], r
     }
 }
 
+/// Headers that are read and not believed are probably not meant.
+pub(super) fn check_trust(listeners: &[FileWebListener], report: &mut Report<'_>) {
+    for listener in listeners {
+        if listener.rest.as_ref().is_ok_and(|rest| rest.proxy_protocol && rest.trusted_proxies.is_empty()) {
+            report.warn(&listener.name.span, &NobodyTrusted { name: &listener.name.value });
+        }
+    }
+}
+
 /// The pool exists.
 pub(super) fn check_pool_name(listener: &FileListener, pools: &[String], report: &mut Report<'_>) {
     if let Ok(pool) = &listener.pool
@@ -102,6 +111,20 @@ impl fmt::Display for NoKernel<'_> {
 impl Fact for NoKernel<'_> {
     fn help(&self) -> Option<String> {
         Some("say which interfaces packets arrive on: [kernel] interfaces = [\"eth0\"]".to_owned())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "listener {name:?} reads PROXY protocol headers, and believes nobody: each client counts as its proxy"
+)]
+struct NobodyTrusted<'a> {
+    name: &'a str,
+}
+
+impl Fact for NobodyTrusted<'_> {
+    fn help(&self) -> Option<String> {
+        Some("name the proxies: trusted_proxies = [\"10.0.0.0/8\"]".to_owned())
     }
 }
 

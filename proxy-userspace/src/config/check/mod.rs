@@ -30,6 +30,7 @@ pub(super) fn resolve(file: File, report: &mut Report<'_>) -> Result<Config, Rep
         report.warn(&(0..0), &NothingToServe);
     }
     listener::check_binds(&file.listeners, &file.web_listeners, report);
+    listener::check_trust(&file.web_listeners, report);
     for listener in &file.listeners {
         listener::check_pool_name(listener, &file.pool_names, report);
         listener::check_ports(listener, report);

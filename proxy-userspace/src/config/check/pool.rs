@@ -53,6 +53,10 @@ fn check_one(pool: &FilePool, users: &Users<'_>, report: &mut Report<'_>) {
             check_for_kernel(backend, listener, report);
         }
     }
+    let default = WebPoolConfig::default();
+    if !users.routes && !users.kernel.is_empty() && pool.web.as_ref().is_ok_and(|web| *web != default) {
+        report.warn(&pool.name.span, &NoRequests { pool: &pool.name.value });
+    }
     if users.routes {
         for backend in backends {
             check_for_web(pool, backend, users.web, report);
@@ -405,6 +409,20 @@ struct ItsOwnBackend<'a> {
 impl Fact for ItsOwnBackend<'_> {
     fn help(&self) -> Option<String> {
         Some("name the address of the machine that answers".to_owned())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no route uses pool {pool:?}: what it says of requests has no effect")]
+struct NoRequests<'a> {
+    pool: &'a str,
+}
+
+impl Fact for NoRequests<'_> {
+    fn help(&self) -> Option<String> {
+        Some(
+            "packets know backends, balance and health; remove the other keys, or add a [[route]]".to_owned(),
+        )
     }
 }
 

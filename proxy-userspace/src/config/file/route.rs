@@ -1,6 +1,8 @@
 //! `[[route]]`.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::Hash;
 use std::ops::Range;
 
 use super::middleware::Parts;
@@ -42,9 +44,9 @@ impl FileRoute {
         Self {
             span: entries.span.clone(),
             name: entries.find(&keys::NAME, report),
-            listeners: entries.find(&keys::LISTENERS, report).map(|list| list.map(|list| list.value)),
+            listeners: distinct(entries, &keys::LISTENERS, report),
             pool: entries.find(&keys::POOL, report),
-            uses: entries.find(&USE, report).map(|list| list.map_or_else(Vec::new, |list| list.value)),
+            uses: distinct(entries, &USE, report).map(Option::unwrap_or_default),
             parts: Parts::read(entries, report).map(|parts| parts.is_some().then(|| Box::new(parts))),
             rest: read_rest(entries, line, report).map(Box::new),
         }
@@ -80,9 +82,35 @@ fn read_rest(entries: &Entries, line: usize, report: &mut Report<'_>) -> Result<
 fn list<K, T>(entries: &Entries, key: &'static Key<K>, report: &mut Report<'_>) -> Result<Vec<T>, Reported>
 where
     K: Kind<Value = Vec<At<T>>>,
+    T: Eq + Hash,
 {
-    let list = entries.find(key, report)?;
-    Ok(list.map_or_else(Vec::new, |list| list.value.into_iter().map(|entry| entry.value).collect()))
+    let list = distinct(entries, key, report)?;
+    Ok(list.into_iter().flatten().map(|entry| entry.value).collect())
+}
+
+/// A list, if it is there, without an entry that stands in it twice.
+fn distinct<K, T>(
+    entries: &Entries,
+    key: &'static Key<K>,
+    report: &mut Report<'_>,
+) -> Result<Option<Vec<At<T>>>, Reported>
+where
+    K: Kind<Value = Vec<At<T>>>,
+    T: Eq + Hash,
+{
+    let Some(At { value: list, .. }) = entries.find(key, report)? else {
+        return Ok(None);
+    };
+    if list.len() > 1 {
+        let mut seen = HashSet::new();
+        for entry in &list {
+            if !seen.insert(&entry.value) {
+                let text = report.text(&entry.span);
+                return Err(report.error(&entry.span, &Twice { key: key.name, text }));
+            }
+        }
+    }
+    Ok(Some(list))
 }
 
 fn read_path(entries: &Entries, report: &mut Report<'_>) -> Result<PathPattern, Reported> {
@@ -196,6 +224,19 @@ fn read_respond(respond: At<Short<u64>>, report: &mut Report<'_>) -> Result<Resp
         return Err(report.error(&respond.span, &NoBodyHere { status }));
     }
     Ok(RespondConfig { status, body })
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{key} names {text} twice")]
+struct Twice<'a> {
+    key: &'static str,
+    text: &'a str,
+}
+
+impl Fact for Twice<'_> {
+    fn help(&self) -> Option<String> {
+        Some("remove one of them".to_owned())
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -110,7 +110,8 @@ pub(in crate::config) static TRUSTED_PROXIES: Key<OneOrMore<Parsed<IpNet>>> = Ke
     kind: OneOrMore(List { of: NETWORK, example: "\"10.0.0.0/8\"" }),
     presence: Optional("nobody is believed"),
     meaning: "`http`: proxies before this one, by address or network. What they say of the client, in `Forwarded`, \
-              `X-Forwarded-*` and the PROXY protocol, is believed; from others it is removed.",
+              `X-Forwarded-*` and the PROXY protocol, is believed; from others it is removed. Who comes by a Unix socket \
+              counts as 127.0.0.1.",
     example: "[\"10.0.0.0/8\", \"2001:db8::1\"]",
 };
 

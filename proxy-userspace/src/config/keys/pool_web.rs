@@ -208,8 +208,8 @@ pub(in crate::config) static SEND_PROXY_PROTOCOL: Key<Words<ProxyProtocolVersion
         elsewhere: (&[], ""),
     },
     presence: Optional("none"),
-    meaning: "Connections to backends begin with a PROXY protocol header of this version, and serve one client \
-              connection each.",
+    meaning: "Connections to backends begin with a PROXY protocol header of this version, and serve one request \
+              each.",
     example: "\"v2\"",
 };
 
