@@ -6,8 +6,8 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use proxy_userspace::admin::api::{
-    Answer, Backend, Change, Daemon, Drain, Drained, DrainedBackend, Health, Kernel, Listener, Mistake, Pool,
-    Refusal, RefusalKind, Reload, Request, State, Status, Use,
+    Answer, Backend, Change, Daemon, Drain, Drained, DrainedBackend, Health, HttpListener, HttpUse, Kernel,
+    Listener, Mistake, Pool, Refusal, RefusalKind, Reload, Request, State, Status, Upgrade, Use,
 };
 use proxy_userspace::admin::{Call, Server};
 
@@ -80,6 +80,19 @@ fn reload_prints_what_changed() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(text(&output.stdout), "backend app/10.0.0.1:80: added\nreloaded; 1 change is in force\n");
     assert_eq!(json(&daemon.asked(&["reload", "--json"]))["changes"][0]["how"], "added");
+}
+
+#[test]
+fn upgrade_says_who_serves_now() {
+    let daemon = FakeDaemon::start("upgrade", |request| {
+        assert_eq!(request, Request::Upgrade);
+        Ok(Answer::Upgrade(Upgrade { pid: 4711, version: "9.8.7".into() }))
+    });
+    let output = daemon.asked(&["upgrade"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let said = text(&output.stdout);
+    assert!(said.contains("9.8.7") && said.contains("4711"), "{said}");
+    assert_eq!(json(&daemon.asked(&["upgrade", "--json"]))["pid"], 4711);
 }
 
 #[test]
@@ -160,6 +173,13 @@ fn status() -> Status {
         drained_by: None,
         health: Health { word: "down".into(), why, since: Some(61), took_ms: Some(1.5) },
         use_,
+        http: Some(HttpUse { requests: 5, connections: 9, ejected: true }),
+    };
+    let front = HttpListener {
+        name: "front".into(),
+        bind: vec!["unix:/run/front.sock".into()],
+        requests: 4711,
+        ..HttpListener::default()
     };
     let listener = Listener {
         name: "web".into(),
@@ -177,6 +197,7 @@ fn status() -> Status {
         }),
         kernel: Some(Kernel::default()),
         listeners: vec![listener],
+        http: vec![front],
         pools: vec![Pool { name: "app".into(), check: None, backends: vec![backend] }],
     }
 }
@@ -186,7 +207,16 @@ fn status_shows_who_gets_what_and_why_not() {
     let daemon = FakeDaemon::start("status", |_| Ok(Answer::Status(Box::new(status()))));
     let output = daemon.asked(&["status"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    for words in ["9.8.7", "2 mistakes", "192.0.2.1:80", "10.0.0.1:80", "down 1m 1s", "status 503"] {
+    for words in [
+        "9.8.7",
+        "2 mistakes",
+        "192.0.2.1:80",
+        "10.0.0.1:80",
+        "down 1m 1s",
+        "status 503",
+        "4711",
+        "/run/front.sock",
+    ] {
         assert!(text(&output.stdout).contains(words), "no {words} in\n{}", text(&output.stdout));
     }
     let output = daemon.asked(&["status", "--json"]);

@@ -162,8 +162,11 @@ pub struct Status {
     pub daemon: Option<Daemon>,
     /// None: nothing is loaded.
     pub kernel: Option<Kernel>,
-    /// By name.
+    /// By name: those balanced in the kernel.
     pub listeners: Vec<Listener>,
+    /// By name: those of HTTP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<HttpListener>,
     /// By name. Without a daemon, one "pool" a listener, of the listener's name.
     pub pools: Vec<Pool>,
 }
@@ -253,6 +256,42 @@ pub struct Listener {
     pub use_: Use,
 }
 
+/// A listener of HTTP.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct HttpListener {
+    /// Its name.
+    pub name: String,
+    /// What it is bound to.
+    pub bind: Vec<String>,
+    /// Connections that are open.
+    pub connections: u32,
+    /// Connections that were taken, since the daemon started.
+    pub accepted: u64,
+    /// Those of them that were refused: the listener or their client had too many, or a PROXY protocol header was
+    /// missing.
+    pub refused: u64,
+    /// Requests that are over.
+    pub requests: u64,
+    /// Those of them that were answered with 5xx.
+    pub failed: u64,
+    /// Bytes of their bodies.
+    pub received: u64,
+    /// Bytes of the answers' bodies.
+    pub sent: u64,
+}
+
+/// What a backend has to do for HTTP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct HttpUse {
+    /// Requests in flight.
+    pub requests: u32,
+    /// Connections, idle ones too.
+    pub connections: u32,
+    /// It has failed too often, and is left alone for a while.
+    #[serde(default)]
+    pub ejected: bool,
+}
+
 /// A pool.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Pool {
@@ -283,6 +322,9 @@ pub struct Backend {
     /// What it has to do.
     #[serde(flatten)]
     pub use_: Use,
+    /// What it has to do for HTTP, if a route leads to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpUse>,
 }
 
 /// Whether a backend gets new flows.

@@ -8,7 +8,9 @@ use super::human::{short, span};
 use super::outcome::{Failure, Outcome};
 use super::output::{Column, Output, Style, Table, left, right};
 use crate::admin::ClientError;
-use crate::admin::api::{Backend, Daemon, Kernel, Listener, Pool, State, Status as Answer, Use};
+use crate::admin::api::{
+    Backend, Daemon, HttpListener, Kernel, Listener, Pool, State, Status as Answer, Use,
+};
 use crate::control;
 
 /// Options of `status`.
@@ -32,7 +34,13 @@ impl Status {
 fn print(output: &Output, status: &Answer) {
     daemon(output, status.daemon.as_ref());
     kernel(output, status.kernel.as_ref());
-    for table in [listeners(&status.listeners), pools(&status.pools), drops(status.kernel.as_ref())] {
+    for table in [
+        listeners(&status.listeners),
+        http(&status.http),
+        http_backends(&status.pools),
+        pools(&status.pools),
+        drops(status.kernel.as_ref()),
+    ] {
         if !table.is_empty() {
             output.line("");
             output.table(&table);
@@ -96,6 +104,41 @@ fn listeners(listeners: &[Listener]) -> Table {
         let bind: Vec<_> = bind.iter().map(ToString::to_string).collect();
         let first = [name, protocol, forward, pool].map(Clone::clone);
         table.row(first.into_iter().chain(use_cells(use_)).chain([bind.join(" ")]));
+    }
+    table
+}
+
+fn http(listeners: &[HttpListener]) -> Table {
+    let mut table = Table::new([
+        left("HTTP LISTENER"),
+        right("CONNECTIONS"),
+        right("REQUESTS"),
+        right("5XX"),
+        right("REFUSED"),
+        left("BIND"),
+    ]);
+    for listener in listeners {
+        let HttpListener { name, bind, connections, refused, requests, failed, .. } = listener;
+        let numbers =
+            [u64::from(*connections), *requests, *failed, *refused].map(|number| number.to_string());
+        table.row([name.clone()].into_iter().chain(numbers).chain([bind.join(" ")]));
+    }
+    table
+}
+
+fn http_backends(pools: &[Pool]) -> Table {
+    let mut table = Table::new([
+        left("HTTP POOL"),
+        left("BACKEND"),
+        right("REQUESTS"),
+        right("CONNECTIONS"),
+        left("NOTE"),
+    ]);
+    for (pool, backend) in pools.iter().flat_map(|pool| pool.backends.iter().map(move |b| (pool, b))) {
+        let Some(http) = &backend.http else { continue };
+        let note = if http.ejected { "has failed too often: left alone" } else { "" };
+        let [requests, connections] = [http.requests, http.connections].map(|number| number.to_string());
+        table.row([pool.name.clone(), backend.address.clone(), requests, connections, note.to_owned()]);
     }
     table
 }

@@ -79,7 +79,7 @@ pub fn status_without_daemon(pin_dir: &Path) -> Result<Status, MapError> {
     let Some(view) = View::open(pin_dir)? else { return Ok(Status::default()) };
     let mut status = view.status()?;
     let (listeners, pools) = std::mem::take(&mut status.listeners).into_iter().map(alone).unzip();
-    Ok(Status { daemon: None, kernel: Some(kernel(status)), listeners, pools })
+    Ok(Status { daemon: None, kernel: Some(kernel(status)), listeners, http: Vec::new(), pools })
 }
 
 fn alone(listener: ListenerStatus) -> (api::Listener, api::Pool) {
@@ -99,6 +99,7 @@ fn alone(listener: ListenerStatus) -> (api::Listener, api::Pool) {
             drained_by: None,
             health: api::Health { word: "unknown".into(), ..api::Health::default() },
             use_,
+            http: None,
         });
     }
     let pool = api::Pool { name: listener.name.clone(), check: None, backends };

@@ -38,8 +38,37 @@ fn requests(text: &mut Text, shared: &Shared) {
     let crowd = &shared.crowd;
     text.metric("proxy_now_requests_in_flight", Gauge, "Requests whose answers are not over.")
         .count(&[], u64::from(crowd.requests.load(Ordering::Relaxed)));
-    text.metric("proxy_now_connections", Gauge, "Connections of HTTP clients.")
-        .count(&[], shared.connections.load(Ordering::Relaxed));
+    text.metric(
+        "proxy_now_requests_turned_away_total",
+        Counts,
+        "Requests that were answered 503 for overload.",
+    )
+    .count(&[], crowd.turned_away.load(Ordering::Relaxed));
+    let listeners = crowd.listeners();
+    let mut open = text.metric("proxy_now_connections", Gauge, "Connections of HTTP clients.");
+    for (name, listener) in &listeners {
+        open.count(&[("listener", name.as_str())], u64::from(listener.open.load(Ordering::Relaxed)));
+    }
+    let mut accepted =
+        text.metric("proxy_now_connections_accepted_total", Counts, "Connections of HTTP clients.");
+    for (name, listener) in &listeners {
+        accepted.count(&[("listener", name.as_str())], listener.accepted.load(Ordering::Relaxed));
+    }
+    let mut refused = text.metric(
+        "proxy_now_connections_refused_total",
+        Counts,
+        "Connections that were refused, by reason.",
+    );
+    for (name, listener) in &listeners {
+        for (reason, count) in [
+            ("listener_full", &listener.refused_full),
+            ("client_full", &listener.refused_client),
+            ("proxy_protocol", &listener.refused_proxy),
+        ] {
+            let labels = [("listener", name.as_str()), ("reason", reason)];
+            refused.count(&labels, count.load(Ordering::Relaxed));
+        }
+    }
 }
 
 fn daemon(text: &mut Text, status: &Status) {

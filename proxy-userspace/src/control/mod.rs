@@ -29,6 +29,8 @@ mod occupied;
 mod order;
 /// What the supervisor reaches for.
 mod outside;
+/// How many requests may be in flight.
+mod overload;
 /// A new configuration: loaded, compiled, applied; or refused.
 mod reload;
 /// The access log as the configuration wants it.

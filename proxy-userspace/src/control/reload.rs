@@ -74,6 +74,7 @@ impl Supervisor {
     }
 
     fn refuse_what_needs_a_restart(&self, config: &Config) -> Result<(), Refusal> {
+        let workers = (self.config.server.workers, config.server.workers);
         let what = match (&self.config.kernel, &config.kernel) {
             (Some(_), None) if self.kernel.is_some() => {
                 "[kernel] is gone: stop the daemon and run `proxy-now detach`"
@@ -83,6 +84,9 @@ impl Supervisor {
             }
             (Some(old), Some(new)) if old.flows != new.flows => {
                 "kernel.flows has changed, and a table cannot grow while it is used: run `proxy-now detach`, and restart the daemon"
+            }
+            _ if workers.0 != workers.1 => {
+                "server.workers has changed: `proxy-now upgrade` puts the new configuration in force"
             }
             _ => return Ok(()),
         };

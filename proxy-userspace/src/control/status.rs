@@ -1,15 +1,17 @@
 //! What is told to those who ask.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::admin::api::{self, Rate, State, Status, Traffic, Use};
-use crate::config::{BackendConfig, Config, Forward, PoolConfig};
+use crate::config::{BackendConfig, Config, Forward, PoolConfig, WebListenerConfig};
 use crate::upstream::health::{CheckKey, Health};
 
 use super::dataplane::{Observed, Place, Seen};
 use super::drain::Drained;
 use super::health::{Finding, Findings, describe};
+use super::web::Web;
 
 /// What each backend of each listener does in a second.
 #[derive(Default, Debug)]
@@ -45,6 +47,7 @@ pub(super) struct Known<'a> {
     pub(super) findings: &'a Findings,
     pub(super) drained: &'a Drained,
     pub(super) rates: &'a Rates,
+    pub(super) web: &'a Web,
 }
 
 /// Everything that is to be known, but for the daemon itself.
@@ -79,7 +82,44 @@ pub(super) fn status(known: Known<'_>) -> Status {
         backends: pool.backends.iter().map(|b| backend(known, pool, b, &uses, &lost)).collect(),
     };
     let pools = known.config.pools.iter().map(pool).collect();
-    Status { daemon: None, kernel: known.observed.map(kernel), listeners, pools }
+    let http = http_listeners(known);
+    Status { daemon: None, kernel: known.observed.map(kernel), listeners, http, pools }
+}
+
+/// What passes through the `http` listeners.
+fn http_listeners(known: Known<'_>) -> Vec<api::HttpListener> {
+    let Some(workers) = known.web.workers() else { return Vec::new() };
+    let totals = workers.shared().requests.by_listener();
+    let one = |listener: &WebListenerConfig| {
+        let crowd = workers.shared().crowd.listener(&listener.name);
+        let total = totals.get(listener.name.as_str()).copied().unwrap_or_default();
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        api::HttpListener {
+            name: listener.name.to_string(),
+            bind: listener.bind.iter().map(ToString::to_string).collect(),
+            connections: crowd.open.load(Ordering::Relaxed),
+            accepted: get(&crowd.accepted),
+            refused: get(&crowd.refused_full) + get(&crowd.refused_client) + get(&crowd.refused_proxy),
+            requests: total.requests,
+            failed: total.failed,
+            received: total.received,
+            sent: total.sent,
+        }
+    };
+    known.config.web_listeners.iter().map(one).collect()
+}
+
+/// What a backend has to do for those who serve HTTP: all its addresses together; none: they do not know it.
+fn http_use(known: Known<'_>, pool: &PoolConfig, backend: &BackendConfig) -> Option<api::HttpUse> {
+    let snapshot = known.web.snapshot()?;
+    let pool = snapshot.pools.iter().find(|served| *served.name() == pool.name)?;
+    let mut sum = api::HttpUse::default();
+    for view in pool.view(Instant::now()).iter().filter(|view| view.endpoint == backend.endpoint) {
+        sum.requests += view.busy;
+        sum.connections += view.open;
+        sum.ejected |= view.ejected.is_some();
+    }
+    Some(sum)
 }
 
 fn use_of(known: Known<'_>, place: &Place) -> Use {
@@ -122,6 +162,7 @@ fn backend(
         drained_by: drained_by.map(str::to_owned),
         health,
         use_: uses.get(&key).copied().unwrap_or_default(),
+        http: http_use(known, pool, backend),
     }
 }
 

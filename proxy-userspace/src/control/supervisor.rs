@@ -174,6 +174,7 @@ impl Supervisor {
     }
 
     fn collect(&mut self) {
+        self.web.look(&self.config.server);
         let Some(kernel) = &mut self.kernel else { return };
         let followed = kernel.follow();
         let followed = self.notes.trouble(Source::Follow, "what changes around it is not followed", followed);
@@ -225,6 +226,7 @@ impl Supervisor {
             findings: &self.findings,
             drained: &self.drained,
             rates: &self.rates,
+            web: &self.web,
         };
         Status { daemon: Some(self.daemon()), ..status(known) }
     }
@@ -282,7 +284,10 @@ impl Supervisor {
             let (pool, backend) = (key.pool.to_string(), key.backend.to_string());
             let now = status.pools.iter().filter(|p| p.name == pool).flat_map(|p| &p.backends);
             let now = now.into_iter().find(|b| b.address == backend);
-            let (state, flows) = now.map_or((state(true, true), 0), |b| (b.state, b.use_.flows));
+            let (state, flows) = now.map_or((state(true, true), 0), |b| {
+                let requests = b.http.map_or(0, |http| http.requests);
+                (b.state, b.use_.flows + u64::from(requests))
+            });
             DrainedBackend { pool, backend, state, flows }
         };
         keys.iter().map(one).collect()

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use super::overload::{self, Overload};
 use super::requests_log::RequestsLog;
 use super::serve::ServeError;
 use crate::config::{
@@ -47,6 +49,8 @@ pub(super) struct Web {
     count: usize,
     /// What is known of pools and their backends.
     registry: Registry,
+    /// Whether there is too much to do.
+    overload: Overload,
     /// What is served by.
     snapshot: Option<Arc<Snapshot>>,
     /// Those of the daemon before this one, until they are asked for.
@@ -75,6 +79,7 @@ impl Web {
             sockets: Sockets::new(),
             count,
             registry: Registry::new(count),
+            overload: Overload::default(),
             snapshot: None,
             inherited: Sockets::new(),
             requests_log: RequestsLog::default(),
@@ -146,6 +151,10 @@ impl Web {
         shared.set_access_log(self.requests_log.get());
         let configured = names(&snapshot.config);
         shared.requests.retain(|names| configured.contains(names));
+        if let Some(memory) = overload::memory() {
+            self.overload.begin(memory);
+        }
+        shared.crowd.most_requests.store(snapshot.config.server.max_requests, Ordering::Relaxed);
         // First the snapshot: who comes by a new socket finds the listener in it.
         workers.publish(snapshot);
         for (target, sockets, kept) in opened {
@@ -170,6 +179,14 @@ impl Web {
         if let Some(workers) = &self.workers {
             workers.leave();
         }
+    }
+
+    /// Decides how many requests may be in flight. Called often.
+    pub(super) fn look(&mut self, server: &ServerConfig) {
+        let (Some(workers), Some(memory)) = (&self.workers, overload::memory()) else { return };
+        let crowd = &workers.shared().crowd;
+        let most = self.overload.look(server, memory, crowd.requests.load(Ordering::Relaxed));
+        crowd.most_requests.store(most, Ordering::Relaxed);
     }
 
     /// The workers, if there are any.

@@ -1,9 +1,9 @@
 //! How many are in: connections of each listener and of each client, requests in flight. Of all workers together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::{ListenerName, WebLimits};
@@ -21,8 +21,6 @@ pub struct Crowd {
     pub requests: AtomicU32,
     /// Requests in flight that are too many.
     pub most_requests: AtomicU32,
-    /// Memory runs out: no request is taken.
-    pub short_of_memory: AtomicBool,
     /// Requests that were answered 503 for one of these reasons.
     pub turned_away: AtomicU64,
 }
@@ -72,7 +70,6 @@ impl Crowd {
             hasher: RandomState::new(),
             requests: AtomicU32::new(0),
             most_requests: AtomicU32::new(u32::MAX),
-            short_of_memory: AtomicBool::new(false),
             turned_away: AtomicU64::new(0),
         }
     }
@@ -84,6 +81,12 @@ impl Crowd {
             Some(crowd) => crowd.clone(),
             None => listeners.entry(name.clone()).or_default().clone(),
         }
+    }
+
+    /// All listeners that ever had a client.
+    pub fn listeners(&self) -> BTreeMap<ListenerName, Arc<ListenerCrowd>> {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.iter().map(|(name, crowd)| (name.clone(), crowd.clone())).collect()
     }
 
     /// Lets a connection in, if there is a place.
@@ -108,7 +111,7 @@ impl Crowd {
         let most = self.most_requests.load(Ordering::Relaxed);
         let before = self.requests.fetch_add(1, Ordering::Relaxed);
         let taken = InFlight(Arc::clone(self));
-        if before >= most || self.short_of_memory.load(Ordering::Relaxed) {
+        if before >= most {
             self.turned_away.fetch_add(1, Ordering::Relaxed);
             return None;
         }
@@ -206,9 +209,7 @@ mod tests {
         assert!(crowd.begin().is_none());
         drop(first);
         assert!(crowd.begin().is_some());
-        crowd.short_of_memory.store(true, Ordering::Relaxed);
-        assert!(crowd.begin().is_none());
         assert_eq!(crowd.requests.load(Ordering::Relaxed), 0);
-        assert_eq!(crowd.turned_away.load(Ordering::Relaxed), 2);
+        assert_eq!(crowd.turned_away.load(Ordering::Relaxed), 1);
     }
 }
