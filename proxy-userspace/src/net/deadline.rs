@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use tokio::time::{Sleep, sleep_until};
@@ -13,6 +13,8 @@ pub struct Deadline {
     due: Option<Instant>,
     /// Wakes at `due` or before: it is put off only when it has woken.
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Who is woken.
+    waker: Option<Waker>,
 }
 
 impl Deadline {
@@ -38,12 +40,21 @@ impl Deadline {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if sleep.deadline() > at {
             sleep.as_mut().reset(at);
+            self.waker = None;
+        }
+        // Most often nothing has changed since the last time.
+        let known = self.waker.as_ref().is_some_and(|known| known.will_wake(context.waker()));
+        if known && !sleep.is_elapsed() {
+            return Poll::Pending;
         }
         while sleep.as_mut().poll(context).is_ready() {
             if sleep.deadline() >= at {
                 return Poll::Ready(());
             }
             sleep.as_mut().reset(at);
+        }
+        if !known {
+            self.waker = Some(context.waker().clone());
         }
         Poll::Pending
     }

@@ -20,6 +20,7 @@ use super::wire::Wire;
 use super::write;
 use crate::l7::cause::Cause;
 use crate::l7::handler::Handler;
+use crate::l7::headers;
 use crate::l7::leave::Leave;
 use crate::l7::request::{Connection, Response};
 use crate::l7::tunnel::Tunnel;
@@ -189,7 +190,9 @@ async fn switch<S: Stream>(
 async fn refuse<S: Stream, H: Handler>(wire: &Rc<RefCell<Wire<S>>>, handler: &H, fault: Fault) -> End {
     let turn = Turn::refused(Instant::now());
     turn.record.cause.set(Some(fault.cause().word()));
-    let sent = send(wire, &turn, refusal(fault), false).await;
+    let mut answer = refusal(fault);
+    headers::answer(&mut answer, None);
+    let sent = send(wire, &turn, answer, false).await;
     let connection = Rc::clone(&wire.borrow().connection);
     handler.finished(&connection, &turn.record);
     if sent == Sent::Whole { End::Lingering } else { End::Now }
