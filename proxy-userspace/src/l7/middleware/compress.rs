@@ -1,5 +1,8 @@
 //! `compress`: bodies of answers are compressed if client, type and length suggest it.
 
+use std::io;
+
+use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, VARY,
 };
@@ -9,6 +12,7 @@ use http_body::Body as _;
 use super::accept;
 use super::encoded::Encoded;
 use super::encoder::Encoder;
+use super::place::Place;
 use super::service::{LocalService, Step};
 use crate::config::{CompressConfig, Encoding};
 use crate::l7::body::Body;
@@ -99,7 +103,7 @@ fn encode(response: Response, encoding: Encoding, head: bool) -> Response {
     } else {
         match encoded(body, encoding) {
             Ok(body) => body,
-            // There was no memory for an encoder: as it is, then.
+            // There is no room for an encoder: as it is, then.
             Err(body) => return Response::from_parts(parts, body),
         }
     };
@@ -128,14 +132,20 @@ const OF_THE_BYTES: [HeaderName; 5] = [
 ];
 
 fn encoded(body: Body, encoding: Encoding) -> Result<Body, Body> {
-    let Ok(mut encoder) = Encoder::new(encoding) else { return Err(body) };
     match body.into_full() {
-        Ok(whole) => {
-            let made = encoder.write(&whole).and_then(|()| encoder.finish());
-            made.map(Body::full).map_err(|_| Body::full(whole))
+        Ok(whole) => whole_encoded(&whole, encoding).map(Body::full).map_err(|_| Body::full(whole)),
+        Err(body) => {
+            let Some(place) = Place::take() else { return Err(body) };
+            let Ok(encoder) = Encoder::new(encoding) else { return Err(body) };
+            Ok(Body::stream(Encoded::new(body, encoder, place)))
         }
-        Err(body) => Ok(Body::stream(Encoded::new(body, encoder))),
     }
+}
+
+fn whole_encoded(whole: &[u8], encoding: Encoding) -> io::Result<Bytes> {
+    let mut encoder = Encoder::new(encoding)?;
+    encoder.write(whole)?;
+    encoder.finish()
 }
 
 /// RFC 9110 §12.5.5: caches ask what the client accepts.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame};
 
 use super::encoder::Encoder;
+use super::place::Place;
 use crate::l7::body::Body;
 use crate::l7::cut::BodyError;
 
@@ -21,6 +22,8 @@ pub(super) struct Encoded {
     holds: bool,
     /// What comes behind the last data.
     trailers: Option<Frame<Bytes>>,
+    /// Among those that hold an encoder.
+    _place: Place,
 }
 
 /// What a body gives when it is polled.
@@ -32,8 +35,8 @@ const PIECE: usize = 16 << 10;
 const TURN: usize = 256 << 10;
 
 impl Encoded {
-    pub(super) fn new(body: Body, encoder: Encoder) -> Self {
-        Self { body, encoder: Some(encoder), holds: false, trailers: None }
+    pub(super) fn new(body: Body, encoder: Encoder, place: Place) -> Self {
+        Self { body, encoder: Some(encoder), holds: false, trailers: None, _place: place }
     }
 
     /// What is done with the next frame, if anything can be sent on then.

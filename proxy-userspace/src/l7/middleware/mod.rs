@@ -21,6 +21,8 @@ mod max_body;
 mod pages;
 /// `strip_prefix` and `rewrite_path`: the path that the backend sees.
 mod path;
+/// How many bodies may hold an encoder at a time.
+mod place;
 /// A step on the way of a request and of its answer, as a layer.
 mod service;
 /// The steps of a route, in their order.
