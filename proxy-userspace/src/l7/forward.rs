@@ -27,6 +27,8 @@ const CLOSED: u32 = 8;
 
 /// Gives a pool's answer to a request, or the proxy's own if there is none. `limit`: the route's time for the whole
 /// exchange; none: the pool's.
+///
+/// What is needed seldom is boxed: every busy connection has room for the rest of this, and moves it.
 pub async fn forward(
     origins: &Rc<Origins>,
     pool: &Arc<Pool>,
@@ -57,7 +59,7 @@ pub async fn forward(
     };
     let answer = match limit.or(web.request_timeout) {
         None => sending.tries().await,
-        Some(limit) => timeout::whole(record.started + limit, sending.tries()).await,
+        Some(limit) => Box::pin(timeout::whole(record.started + limit, sending.tries())).await,
     };
     answer.unwrap_or_else(|cause| refuse(form, &record, cause))
 }
@@ -105,7 +107,7 @@ impl Sending<'_> {
         let ask = Ask { now, key: self.key };
         let place = match self.pool.enter(&ask, &self.tried) {
             Ok(Some(permit)) => return Ok((permit, now)),
-            Ok(None) => self.pool.wait(&ask).await,
+            Ok(None) => Box::pin(self.pool.wait(&ask)).await,
             Err(none) => Err(none),
         };
         let permit = place.map_err(|none| match none {
@@ -120,7 +122,7 @@ impl Sending<'_> {
     async fn send(&mut self, permit: Permit) -> Result<Response, Trouble> {
         match self.web.protocol {
             UpstreamProtocol::Http1 => self.send_h1(permit).await,
-            UpstreamProtocol::H2c => self.send_h2(permit).await,
+            UpstreamProtocol::H2c => Box::pin(self.send_h2(permit)).await,
         }
     }
 
@@ -139,9 +141,7 @@ impl Sending<'_> {
     async fn send_h1(&mut self, mut permit: Permit) -> Result<Response, Trouble> {
         let (wire, new) = match permit.idle(self.origins.worker()) {
             Some(wire) => (wire, false),
-            None => self
-                .origins
-                .connect(&mut permit, self.web, &self.request.connection)
+            None => Box::pin(self.origins.connect(&mut permit, self.web, &self.request.connection))
                 .await
                 .map_err(Trouble::Unconnected)?,
         };

@@ -83,6 +83,12 @@ async fn head(stream: &mut TcpStream) -> Option<String> {
     String::from_utf8(head).ok()
 }
 
+fn pool_config(backends: &[SocketAddr], web: WebPoolConfig) -> PoolConfig {
+    let backend = |&address: &SocketAddr| BackendConfig { endpoint: address.into(), weight: 1, drain: false };
+    let backends = backends.iter().map(backend).collect();
+    PoolConfig { name: PoolName::from("test"), backends, health: None, web }
+}
+
 struct Proxy {
     registry: Registry,
     pool: Arc<Pool>,
@@ -91,14 +97,7 @@ struct Proxy {
 
 impl Proxy {
     fn new(backends: &[SocketAddr], web: WebPoolConfig) -> Self {
-        let backend =
-            |&address: &SocketAddr| BackendConfig { endpoint: address.into(), weight: 1, drain: false };
-        let config = PoolConfig {
-            name: PoolName::from("test"),
-            backends: backends.iter().map(backend).collect(),
-            health: None,
-            web,
-        };
+        let config = pool_config(backends, web);
         let registry = Registry::new(2);
         let pool = registry.pool(&config);
         Self { registry, pool, workers: (0..2).map(|n| Rc::new(Origins::new(n, Epoll))).collect() }
@@ -349,4 +348,71 @@ async fn the_pools_host_is_sent_and_the_proxy_protocol_before_it() {
             "{seen}"
         );
     }
+}
+
+#[tokio::test]
+async fn what_a_request_needs_is_small() {
+    let proxy = Proxy::new(&[nobody().await], WebPoolConfig::default());
+    let future = forward(&proxy.workers[0], &proxy.pool, None, testing::request("/"));
+    assert!(size_of_val(&future) <= 2560, "{} bytes", size_of_val(&future));
+}
+
+#[test]
+fn many_threads_never_have_more_connections_than_configured_and_lose_nobody() {
+    const THREADS: usize = 4;
+    let (address, most_seen) = crowded_backend();
+    let web = WebPoolConfig { max_connections: 3, max_queue: 1_000, ..WebPoolConfig::default() };
+    let config = pool_config(&[address], web);
+    let registry = Registry::new(THREADS);
+    let pool = registry.pool(&config);
+    let threads: Vec<_> = (0..THREADS)
+        .map(|worker| {
+            let pool = pool.clone();
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let origins = Rc::new(Origins::new(worker, Epoll));
+                tokio::task::LocalSet::new().block_on(&runtime, async {
+                    for _ in 0..20 {
+                        let ask = || async {
+                            read(forward(&origins, &pool, None, testing::request("/")).await).await
+                        };
+                        let answers = tokio::join!(ask(), ask(), ask(), ask(), ask());
+                        assert_eq!(answers, (ok(), ok(), ok(), ok(), ok()));
+                    }
+                });
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert!(most_seen.load(Ordering::SeqCst) <= 3, "{most_seen:?}");
+    let view = &pool.view(Instant::now())[0];
+    assert_eq!((view.busy, pool.waiting()), (0, 0));
+    assert!(view.open <= 3 && view.idle as u32 == view.open, "{view:?}");
+}
+
+/// A backend on threads of its own, and how many connections it has had at a time.
+fn crowded_backend() -> (SocketAddr, Arc<AtomicUsize>) {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let seen = most.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (now, seen) = (now.clone(), seen.clone());
+            std::thread::spawn(move || {
+                seen.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                let stream = stream.unwrap();
+                for line in BufReader::new(&stream).lines() {
+                    match line {
+                        Ok(line) if line.is_empty() => (&stream).write_all(OK.as_bytes()).unwrap(),
+                        Ok(_) => {}
+                        Err(_) => break,
+                    }
+                }
+                now.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    });
+    (address, most)
 }
