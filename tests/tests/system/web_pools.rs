@@ -103,10 +103,10 @@ fn a_drained_backend_gets_no_requests() -> Result<()> {
     let world = World::routed().build()?;
     let daemon = Daemon::start(&world, &pool(&world, ""))?;
     let backend = world.backend(Family::V4, 0).to_string();
-    daemon.cli(&["drain", "app", &backend])?;
+    daemon.cli(&["drain", &backend, "--pool", "app"])?;
     let names = answering(&world, 12)?;
     ensure!(names.iter().all(|name| name != "b0"), "{names:?}");
-    daemon.cli(&["undrain", "app", &backend])?;
+    daemon.cli(&["undrain", &backend, "--pool", "app"])?;
     let names = answering(&world, 12)?;
     ensure!(names.iter().any(|name| name == "b0"), "{names:?}");
     Ok(())
@@ -195,7 +195,7 @@ fn requests_are_counted_and_written_down() -> Result<()> {
         Ok(())
     })?;
     let socket = world.folder().join("admin.sock").display().to_string();
-    let metrics = curl(&world.balancer, &["--unix-socket", &socket, "http://admin/metrics"])?.text();
+    let metrics = curl(&world.balancer, &["--unix-socket", &socket, "http://localhost/metrics"])?.text();
     let wanted =
         "proxy_now_request_seconds_count{listener=\"web\",route=\"all\",pool=\"app\",status=\"2xx\"} 3";
     ensure!(metrics.contains(wanted), "{metrics}");
