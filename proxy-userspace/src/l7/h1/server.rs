@@ -191,7 +191,7 @@ async fn refuse<S: Stream, H: Handler>(wire: &Rc<RefCell<Wire<S>>>, handler: &H,
     let turn = Turn::refused(Instant::now());
     turn.record.cause.set(Some(fault.cause().word()));
     let mut answer = refusal(fault);
-    headers::answer(&mut answer, None);
+    headers::date(&mut answer);
     let sent = send(wire, &turn, answer, false).await;
     let connection = Rc::clone(&wire.borrow().connection);
     handler.finished(&connection, &turn.record);
