@@ -64,3 +64,7 @@ pub use web::WebError;
 #[cfg(test)]
 #[path = "control_tests.rs"]
 mod tests;
+
+/// Listeners that come, change and go.
+#[cfg(test)]
+mod web_tests;

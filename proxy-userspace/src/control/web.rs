@@ -53,6 +53,8 @@ pub(super) struct Web {
     overload: Overload,
     /// What is served by.
     snapshot: Option<Arc<Snapshot>>,
+    /// What was served by before, while requests still are: freed here, where nobody waits for it.
+    retired: Vec<Arc<Snapshot>>,
     /// Those of the daemon before this one, until they are asked for.
     inherited: Sockets,
     /// Where requests are written down. After the workers: they hand over their last lines when they end.
@@ -81,6 +83,7 @@ impl Web {
             registry: Registry::new(count),
             overload: Overload::default(),
             snapshot: None,
+            retired: Vec::new(),
             inherited: Sockets::new(),
             requests_log: RequestsLog::default(),
         }
@@ -138,7 +141,7 @@ impl Web {
         let Prepared { snapshot, workers, opened, wanted, requests_log } = prepared;
         // What the daemon before this one waited at, and this one does not.
         self.inherited.clear();
-        self.snapshot = Some(snapshot.clone());
+        self.retired.extend(self.snapshot.replace(snapshot.clone()));
         if workers.is_some() {
             self.workers = workers;
         }
@@ -181,8 +184,9 @@ impl Web {
         }
     }
 
-    /// Decides how many requests may be in flight. Called often.
+    /// Decides how many requests may be in flight, and frees what nobody is served by any more. Called often.
     pub(super) fn look(&mut self, server: &ServerConfig) {
+        self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         let (Some(workers), Some(memory)) = (&self.workers, overload::memory()) else { return };
         let crowd = &workers.shared().crowd;
         let most = self.overload.look(server, memory, crowd.requests.load(Ordering::Relaxed));
