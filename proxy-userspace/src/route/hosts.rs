@@ -1,6 +1,6 @@
 //! The host patterns of one listener: where the record of each is.
 
-use super::arena::{Reader, Writer};
+use super::arena::{self, Reader, Writer};
 use super::entry::Entry;
 use super::paths;
 use super::pattern::Patterns;
@@ -82,6 +82,7 @@ impl Hosts {
         for slot in self.probe(hash).map(|slot| self.slots[slot]) {
             let at = slot.record.checked_sub(1)?;
             if slot.tag == tag(hash) {
+                arena::expect(records, at);
                 let mut record = Reader::new(records, at);
                 if record.byte() == kind as u8 && record.text() == name.as_bytes() {
                     return Some(record);
