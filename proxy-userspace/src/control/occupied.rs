@@ -28,6 +28,10 @@ pub(super) fn refuse_occupied(
     config: &Config,
     served: &HashSet<(SocketAddr, Protocol)>,
 ) -> Result<(), Occupied> {
+    // The list is as long as this host has connections: it is read for what is new alone.
+    if addresses(config).all(|(_, address, protocol)| served.contains(&(address, protocol))) {
+        return Ok(());
+    }
     // What cannot be read says nothing.
     let waiting: HashSet<Waiting> = sockets::waiting().unwrap_or_default().into_iter().collect();
     judge(config, served, &waiting, |warning| tracing::warn!("{warning}"))
