@@ -87,33 +87,6 @@ impl Http {
         self.exchange(&message)
     }
 
-    /// The head of the answer to a GET, its names in lower case.
-    ///
-    /// # Errors
-    /// When no whole answer comes in time.
-    pub fn head(&mut self, path: &str) -> Result<String> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
-        self.reader.get_mut().write_all(request.as_bytes()).context("a request cannot be sent")?;
-        let (mut head, mut line, mut length) = (String::new(), String::new(), 0);
-        while line != "\r\n" {
-            line.clear();
-            if self.reader.read_line(&mut line).context("no answer")? == 0 {
-                bail!("closed without an answer");
-            }
-            if let Some((key, value)) = line.split_once(':') {
-                let key = key.to_ascii_lowercase();
-                if key == "content-length" {
-                    length = value.trim().parse()?;
-                }
-                line = format!("{key}:{value}");
-            }
-            head.push_str(&line);
-        }
-        let mut body = vec![0; length];
-        self.reader.read_exact(&mut body).context("half a body")?;
-        Ok(head)
-    }
-
     fn exchange(&mut self, message: &[u8]) -> Result<Answer> {
         self.reader.get_mut().write_all(message).context("a request cannot be sent")?;
         let mut line = String::new();

@@ -20,7 +20,6 @@ pub(crate) const ALONE: &[Fact] = facts![alone:
     two_hundred_reloads_under_load_lose_nothing,
     five_upgrades_under_load_lose_nothing,
     a_request_under_way_is_answered_after_sigterm,
-    a_large_configuration_is_served_a_tenth_of_a_second_after_it_was_written,
 ];
 
 /// How long traffic goes on, in seconds.
@@ -176,41 +175,5 @@ fn a_request_under_way_is_answered_after_sigterm() -> Result<()> {
         ensure!(daemon.wait_end()? == 0, "{}", daemon.log());
         daemon.run()?;
     }
-    Ok(())
-}
-
-/// 1,000 hosts of ten routes each.
-fn large(world: &World, word: usize) -> String {
-    use std::fmt::Write as _;
-    let mut text = config(world, word);
-    for number in 0..10_000 {
-        let (host, path) = (number / 10, number % 10);
-        // Writing to a String cannot fail.
-        let _ = write!(text, "[[route]]\nhost = \"n{host}.test\"\npath = \"/p{path}/\"\npool = \"app\"\n");
-    }
-    text
-}
-
-fn a_large_configuration_is_served_a_tenth_of_a_second_after_it_was_written() -> Result<()> {
-    let world = World::routed().backends(1).build()?;
-    let _backends = backends(&world)?;
-    let daemon = Daemon::start(&world, &large(&world, 0))?;
-    let mut client = proxy_tests::client::Http::connect(&world.balancer, world.service(Family::V4))?;
-    let mut times = Vec::new();
-    for word in 1..=9 {
-        let text = large(&world, word);
-        // By another file: what takes time is the daemon's, not ours.
-        daemon.write_config(&text)?;
-        let begin = Instant::now();
-        until("the new configuration serves", SOON, || {
-            let head = client.head("/")?;
-            ensure!(head.contains(&format!("x-word: {word}\r\n")), "{head}");
-            Ok(())
-        })?;
-        times.push(begin.elapsed().as_millis());
-    }
-    times.sort_unstable();
-    figure(&format!("from the file's change to the first request: {times:?} ms"));
-    ensure!(times[times.len() / 2] <= 100, "{times:?}");
     Ok(())
 }
