@@ -18,6 +18,7 @@ use ipnet::IpNet;
 use super::cause::Cause;
 use super::date;
 use super::forwarded::{self, Said};
+use super::id::Id;
 use super::presented;
 use super::request::{Request, Response};
 
@@ -30,8 +31,6 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PSEUDONYM: &str = "proxy-now";
 /// A request that has been here, or at our like, this often goes round in circles.
 const ROUNDS: usize = 10;
-/// No id of others is longer.
-const LONGEST_ID: usize = 128;
 
 /// Takes in what the head says of the request's way, or removes it if it is not to be believed.
 ///
@@ -54,8 +53,8 @@ pub fn arrive(request: &mut Request) -> Result<(), Cause> {
     }
     remove_what_poses(&mut request.headers, trusted);
     // Of others it is gone by now.
-    let id = if trusted { request.headers.remove(REQUEST_ID).filter(is_id) } else { None };
-    *record.id.borrow_mut() = Some(id.unwrap_or_else(new_id));
+    let id = if trusted { request.headers.remove(REQUEST_ID).and_then(Id::given) } else { None };
+    *record.id.borrow_mut() = Some(id.unwrap_or_else(Id::make));
     if rounds(&request.headers) >= ROUNDS { Err(Cause::Loop) } else { Ok(()) }
 }
 
@@ -84,7 +83,7 @@ pub fn present(request: &mut Request, as_text: bool) {
     headers.entry(PORT).or_insert_with(|| HeaderValue::from(port));
     append(headers, VIA, via(request.version));
     if let Some(id) = &*request.record.id.borrow() {
-        headers.insert(REQUEST_ID, id.clone());
+        headers.insert(REQUEST_ID, id.value());
     }
 }
 
@@ -180,18 +179,6 @@ fn rounds(headers: &HeaderMap) -> usize {
 
 fn via(version: Version) -> HeaderValue {
     HeaderValue::from_static(presented::via(version))
-}
-
-fn is_id(id: &HeaderValue) -> bool {
-    !id.is_empty() && id.len() <= LONGEST_ID && id.as_bytes().iter().all(u8::is_ascii_graphic)
-}
-
-/// 128 random bits. An id, no secret.
-fn new_id() -> HeaderValue {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let bits = fastrand::u128(..);
-    let text: [u8; 32] = std::array::from_fn(|at| DIGITS[(bits >> (4 * at)) as usize & 15]);
-    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("0"))
 }
 
 /// One more element of a list, at its end, in one line.

@@ -23,7 +23,7 @@ fn a_backend_learns_who_asks_and_how() {
     assert_eq!(headers[PORT], "80");
     assert_eq!(headers[VIA], "1.1 proxy-now");
     assert_eq!(headers[REQUEST_ID].len(), 32);
-    assert_eq!(Some(&headers[REQUEST_ID]), request.record.id.borrow().as_ref());
+    assert_eq!(Some(&headers[REQUEST_ID]), request.record.id.borrow().as_ref().map(Id::value).as_ref());
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn forwarded_alone_is_believed() {
 
 #[test]
 fn ids_of_others_are_taken_only_if_they_are_ids() {
-    for bad in ["", "a b", &"x".repeat(LONGEST_ID + 1)] {
+    for bad in ["", "a b", &"x".repeat(129)] {
         let request = presented(with(from(PROXY, TRUSTED, "/"), "x-request-id", bad));
         assert_eq!(request.headers[REQUEST_ID].len(), 32);
     }

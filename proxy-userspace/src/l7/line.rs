@@ -5,6 +5,7 @@ use std::io::Write;
 
 use http::{HeaderValue, Version};
 
+use super::id::Id;
 use super::request::{Connection, Record};
 use crate::telemetry::requests::Names;
 
@@ -106,7 +107,7 @@ pub(super) fn json(out: &mut Vec<u8>, entry: Entry<'_>) {
         object.number("retries", u64::from(record.retries.get()));
     }
     object.some("cause", record.cause.get().map(str::as_bytes));
-    object.some("request_id", record.id.borrow().as_ref().map(HeaderValue::as_bytes));
+    object.some("request_id", record.id.borrow().as_ref().map(Id::as_bytes));
     object.out.extend_from_slice(b"}\n");
 }
 

@@ -57,7 +57,7 @@ fn json_says_what_there_is_to_say() {
     record.client.set(Some("2001:db8::1".parse::<IpAddr>().unwrap()));
     *record.user.borrow_mut() = Some("alice".into());
     *record.backend.borrow_mut() = Some(Target::Tcp("10.0.0.1:80".parse().unwrap()));
-    *record.id.borrow_mut() = Some(HeaderValue::from_static("id-1"));
+    *record.id.borrow_mut() = Id::given(HeaderValue::from_static("id-1"));
     record.cause.set(Some("backend_reset"));
     record.retries.set(2);
     record.first_byte_us.set(Some(7));

@@ -33,6 +33,8 @@ pub mod h2;
 pub mod handler;
 /// Fields that say who a request is from and which way it came.
 pub mod headers;
+/// The id of a request.
+pub mod id;
 /// The end of a listener, as its connections learn of it.
 pub mod leave;
 /// One line of the access log.

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use super::body::Body;
 use super::crowd::InFlight;
+use super::id::Id;
 use super::seen::Seen;
 use crate::config::WebListenerConfig;
 use crate::net::stream::Target;
@@ -169,7 +170,7 @@ pub struct Record {
     /// Why the proxy answered by itself, or cut the answer.
     pub cause: Cell<Option<&'static str>>,
     /// The request's id, once it has one.
-    pub id: RefCell<Option<HeaderValue>>,
+    pub id: RefCell<Option<Id>>,
     /// Fields that say who the request is from, but for its id, as lines of HTTP/1.1; empty: they are among its fields.
     pub presented: OnceCell<Bytes>,
     /// What the access log says of it; empty: it is not written down.

@@ -5,6 +5,7 @@ use std::io::Write;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 
+use super::id::Id;
 use super::request::Request;
 use crate::config::{Template, TemplatePart, Variable};
 
@@ -82,7 +83,7 @@ fn write_value(text: &mut Vec<u8>, variable: &Variable, Values { request, route 
         Variable::Uri => text.write_all(request.target.as_bytes()),
         Variable::RequestId => {
             let id = request.record.id.borrow();
-            text.write_all(id.as_ref().map_or(&[][..], HeaderValue::as_bytes))
+            text.write_all(id.as_ref().map_or(&[][..], Id::as_bytes))
         }
         Variable::Listener => text.write_all(request.connection.listener.name.as_str().as_bytes()),
         Variable::Route => text.write_all(route.as_bytes()),

@@ -16,7 +16,7 @@ fn value_of(variable: Variable, request: &Request) -> String {
 fn variables_stand_for_what_the_request_says() {
     let request = with(request("/a/b?c=d"), "x-team", "red");
     let request = with(request, "cookie", "a=1; session=xyz; session=2");
-    *request.record.id.borrow_mut() = Some(HeaderValue::from_static("id-1"));
+    *request.record.id.borrow_mut() = Id::given(HeaderValue::from_static("id-1"));
     for (variable, expected) in [
         (Variable::ClientIp, "192.0.2.7"),
         (Variable::ClientPort, "4711"),

@@ -218,7 +218,7 @@ mod tests {
             super::request(&mut out, &request, b"h", Framing::None, false);
             String::from_utf8(out.to_vec()).unwrap()
         };
-        *request.record.id.borrow_mut() = Some(http::HeaderValue::from_static("1"));
+        *request.record.id.borrow_mut() = crate::l7::id::Id::given(http::HeaderValue::from_static("1"));
         assert_eq!(written(), "GET /a?b HTTP/1.1\r\nhost: h\r\n\r\n");
         request.record.presented.set(bytes::Bytes::from_static(b"via: x\r\n")).unwrap();
         assert_eq!(written(), "GET /a?b HTTP/1.1\r\nhost: h\r\nvia: x\r\nx-request-id: 1\r\n\r\n");
