@@ -1,6 +1,7 @@
 //! How a connection to a backend comes about: an idle one of this worker, one lent by another, or a new one.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::BytesMut;
 
@@ -14,6 +15,9 @@ use crate::net::proxy_protocol::{self, Addresses};
 use crate::net::stream::{Driver, Stream};
 use crate::upstream::{Permit, Wire};
 
+/// How soon a connection that is about to be free is looked for again.
+const AGAIN: Duration = Duration::from_millis(1);
+
 impl Origins {
     /// A connection that was not idle at this worker: lent, or new. The second is true of a new one.
     pub(in crate::l7) async fn connect(
@@ -22,24 +26,24 @@ impl Origins {
         web: &WebPoolConfig,
         client: &Connection,
     ) -> Result<(Wire, bool), Unconnected> {
-        loop {
-            if let Some(wire) = self.borrow(permit) {
-                return Ok((wire, false));
-            }
-            if permit.open() {
-                break;
-            }
-            // All are open, and none is idle: one of them is being put down, or closed, just now.
-            tokio::task::yield_now().await;
+        if let Some(wire) = self.borrow(permit) {
+            return Ok((wire, false));
         }
-        let made = tokio::time::timeout(web.connect_timeout, self.open(permit, web, client)).await;
-        match made.unwrap_or(Err(Unconnected::TooSlow)) {
-            Ok(wire) => Ok((wire, true)),
-            Err(error) => {
-                permit.closed();
-                Err(error)
+        let made = async {
+            while !permit.open() {
+                // All are open, and none is idle: one of them is being put down, or closed, just now.
+                tokio::time::sleep(AGAIN).await;
+                if let Some(wire) = self.borrow(permit) {
+                    return Ok((wire, false));
+                }
             }
+            Ok((self.open(permit, web, client).await?, true))
+        };
+        let made = tokio::time::timeout(web.connect_timeout, made).await.unwrap_or(Err(Unconnected::TooSlow));
+        if made.is_err() {
+            permit.closed();
         }
+        made
     }
 
     /// An idle connection of another worker's, moved to this one's thread. Its timer stays behind.
