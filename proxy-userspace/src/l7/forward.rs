@@ -36,7 +36,6 @@ pub async fn forward(
     mut request: Request,
 ) -> Response {
     let web = pool.web();
-    let form = Form::of(&request);
     let record = Rc::clone(&request.record);
     let body = std::mem::replace(&mut request.body, Body::empty());
     let kept = if retry::keeps(&web.retry, &request.method) { web.retry.body_bytes } else { 0 };
@@ -61,7 +60,7 @@ pub async fn forward(
         None => sending.tries().await,
         Some(limit) => Box::pin(timeout::whole(record.started + limit, sending.tries())).await,
     };
-    answer.unwrap_or_else(|cause| refuse(form, &record, cause))
+    answer.unwrap_or_else(|cause| refuse(Form::of(&sending.request), &record, cause))
 }
 
 /// A request, and what has been tried with it.

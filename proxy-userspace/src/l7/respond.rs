@@ -25,7 +25,9 @@ pub struct Form {
 impl Form {
     /// Of a request's client.
     pub fn of(request: &Request) -> Self {
-        Self { head: request.method == Method::HEAD, grpc: is_grpc(&request.headers) }
+        // gRPC knows POST only: of others nothing is looked up.
+        let grpc = request.method == Method::POST && is_grpc(&request.headers);
+        Self { head: request.method == Method::HEAD, grpc }
     }
 }
 

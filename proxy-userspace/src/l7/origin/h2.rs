@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -72,7 +73,7 @@ impl Origins {
             }
             Some(Ok(answer)) => answer,
         };
-        Ok(incoming(answer, &request.method, web.idle_timeout, (stream, permit)))
+        Ok(incoming(answer, &request.method, web.idle_timeout, (stream, permit), watch))
     }
 
     /// A stream of a connection that has room, or of a new one.
@@ -170,12 +171,20 @@ fn incoming(
     method: &Method,
     idle: Duration,
     held: (Stream, Permit),
+    watch: Rc<Watch>,
 ) -> Response {
     let (mut head, body) = answer.into_parts();
     let body = if body.is_end_stream() {
         Body::empty()
     } else {
-        Body::stream(Answer { body, held: Some(held), idle, deadline: Deadline::default(), since: None })
+        Body::stream(Answer {
+            body,
+            held: Some(held),
+            watch,
+            idle,
+            deadline: Deadline::default(),
+            since: None,
+        })
     };
     // RFC 9113 §8.2.2: none of them is allowed; nobody is told of them.
     remove_hop_by_hop(&mut head.headers);
@@ -190,7 +199,9 @@ fn incoming(
 struct Answer {
     body: Incoming,
     held: Option<(Stream, Permit)>,
-    /// The backend may say nothing for so long.
+    /// The request's body may still be on its way.
+    watch: Rc<Watch>,
+    /// Nothing may move either way for so long.
     idle: Duration,
     deadline: Deadline,
     since: Option<Instant>,
@@ -208,6 +219,9 @@ impl http_body::Body for Answer {
         let frame = match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
+                if this.watch.has_moved() {
+                    this.since = None;
+                }
                 this.deadline.set(*this.since.get_or_insert_with(Instant::now) + this.idle);
                 ready!(this.deadline.poll(context));
                 return Poll::Ready(Some(Err(BodyError::TooSlow)));

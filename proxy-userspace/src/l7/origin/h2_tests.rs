@@ -155,6 +155,81 @@ async fn a_silent_backend_is_504_and_its_connection_gets_no_more() {
 }
 
 #[tokio::test]
+async fn a_client_that_talks_to_a_backend_that_listens_is_not_idle() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let server = http2::Builder::new(TokioExecutor::new());
+        // Its head at once, its body when the request's has ended.
+        let listens = service_fn(async |request: http::Request<Incoming>| {
+            Ok::<_, Infallible>(http::Response::new(Listener(request.into_body())))
+        });
+        drop(server.serve_connection(TokioIo::new(stream), listens).await);
+    });
+    let web = WebPoolConfig { idle_timeout: 400 * MS, ..WebPoolConfig::default() };
+    let (origins, pool) = proxy(address, web);
+    LocalSet::new()
+        .run_until(async {
+            let mut request = testing::request("/");
+            request.method = Method::POST;
+            request.body = Body::stream(Dripping { left: 20, timer: Box::pin(tokio::time::sleep(30 * MS)) });
+            let answer = forward(&origins, &pool, None, request).await;
+            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "heard");
+        })
+        .await;
+}
+
+/// Says something when all was said.
+struct Listener(Incoming);
+
+impl http_body::Body for Listener {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if self.0.is_end_stream() {
+            return Poll::Ready(None);
+        }
+        while let Some(frame) = std::task::ready!(Pin::new(&mut self.0).poll_frame(context)) {
+            frame?;
+            if self.0.is_end_stream() {
+                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"heard")))));
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+/// A byte every thirty milliseconds.
+struct Dripping {
+    left: u32,
+    timer: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl http_body::Body for Dripping {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        std::task::ready!(self.timer.as_mut().poll(context));
+        self.timer = Box::pin(tokio::time::sleep(30 * MS));
+        self.left -= 1;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"x")))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+}
+
+#[tokio::test]
 async fn idle_connections_end_after_their_time() {
     let (address, _) = backend(100).await;
     let web = WebPoolConfig { keepalive: 100 * MS, ..WebPoolConfig::default() };

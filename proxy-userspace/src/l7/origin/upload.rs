@@ -23,6 +23,7 @@ pub(super) struct Upload {
 pub(super) struct Watch {
     over: Cell<bool>,
     cut: Cell<Option<BodyError>>,
+    moved: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -49,6 +50,11 @@ impl Watch {
         self.cut.get()
     }
 
+    /// Whether a piece of it has gone since this was asked last.
+    pub(super) fn has_moved(&self) -> bool {
+        self.moved.take()
+    }
+
     fn end(&self) {
         self.over.set(true);
         let waker = self.waker.borrow_mut().take();
@@ -67,6 +73,7 @@ impl http_body::Body for Upload {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        self.watch.moved.set(true);
         if let Some(Err(error)) = &frame {
             self.watch.cut.set(Some(*error));
         }
