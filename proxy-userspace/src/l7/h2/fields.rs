@@ -138,8 +138,9 @@ impl Fields for HeadReader {
 }
 
 impl HeadReader {
-    /// Of a request to a listener with these limits.
-    pub fn new(limits: &WebLimits) -> Self {
+    /// Of a request to a listener with these limits, in a block of `bytes`: room for the fields that it may hold. A map
+    /// that is larger than it need be costs more than all else in here.
+    pub fn new(limits: &WebLimits, bytes: usize) -> Self {
         Self {
             judge: Judge::new(limits),
             method: None,
@@ -147,7 +148,7 @@ impl HeadReader {
             authority: None,
             path: None,
             protocol: None,
-            fields: HeaderMap::with_capacity(12),
+            fields: HeaderMap::with_capacity((bytes / 4).clamp(3, 12)),
             begun: false,
             host: None,
             length: None,

@@ -51,6 +51,9 @@ mod client;
 /// What a client may cost.
 #[cfg(test)]
 mod cost_tests;
+/// Whatever comes in.
+#[cfg(test)]
+mod random_tests;
 /// Each rule for what comes in.
 #[cfg(test)]
 mod rule_tests;

@@ -88,7 +88,7 @@ impl Machine {
             self.read(block, &mut Unwanted)?;
             return Ok(self.refuse(id, ErrorCode::RefusedStream));
         }
-        let mut reader = HeadReader::new(&self.limits);
+        let mut reader = HeadReader::new(&self.limits, block.len());
         self.read(block, &mut reader)?;
         match reader.finish(ended) {
             Ok(head) => {
