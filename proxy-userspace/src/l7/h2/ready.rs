@@ -23,13 +23,15 @@ impl Ready {
         })
     }
 
-    /// The task runs; this wakes it.
-    pub fn enter(&self, waker: &Waker) {
+    /// The task runs; this wakes it. Whether it is another waker than before.
+    pub fn enter(&self, waker: &Waker) -> bool {
         self.awake.store(true, Ordering::SeqCst);
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if !task.as_ref().is_some_and(|task| task.will_wake(waker)) {
+        let other = !task.as_ref().is_some_and(|task| task.will_wake(waker));
+        if other {
             *task = Some(waker.clone());
         }
+        other
     }
 
     /// The task is about to sleep. Whether it may: nothing was woken meanwhile.
@@ -151,7 +153,7 @@ mod tests {
         let ready = Ready::new(10);
         let woken = Arc::new(Woken::default());
         let waker = ready.waker(7);
-        ready.enter(&woken.clone().into());
+        assert!(ready.enter(&woken.clone().into()));
         waker.wake_by_ref();
         assert!(!woken.0.load(Ordering::SeqCst) && !ready.leave(), "it looks again");
         assert_eq!(ready.take(0), Some(7));

@@ -17,6 +17,7 @@ use tokio::time::Sleep;
 use crate::l7::body::Body;
 use crate::l7::cause::Cause;
 use crate::l7::handler::Handler;
+use crate::l7::headers;
 use crate::l7::leave::{Leave, Watch};
 use crate::l7::request::{Connection, Interim, Record, Request, Response};
 use crate::l7::respond::{self, Form};
@@ -169,8 +170,9 @@ where
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.ready.enter(context.waker());
-        self.clock.waits = false;
+        let other = self.ready.enter(context.waker());
+        // Most often the timer knows whom to wake, and has not.
+        self.clock.waits &= !other && !self.clock.sleep.is_elapsed();
         if self.watch.is_leaving() {
             self.machine.leave();
         }
@@ -332,7 +334,8 @@ where
     }
 
     /// A request is answered before it is one.
-    fn answer(&mut self, key: usize, response: Response, head_only: bool, record: Rc<Record>) {
+    fn answer(&mut self, key: usize, mut response: Response, head_only: bool, record: Rc<Record>) {
+        headers::date(&mut response);
         let mut exchange = Exchange::refused(record).head_only(head_only);
         exchange.answer(response, &mut self.machine, key);
         if exchange.is_over() {
