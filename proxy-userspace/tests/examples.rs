@@ -1,8 +1,10 @@
 //! Every example can be loaded as it stands.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use proxy_userspace::config;
+use proxy_userspace::control::judge;
 
 fn examples() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
@@ -22,6 +24,8 @@ fn every_example_has_neither_mistakes_nor_warnings() {
     for path in examples {
         let config = config::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
         assert_eq!(config.warnings, [], "{}", path.display());
+        let judged = judge(&path, &Arc::new(config)).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(judged, [], "{}", path.display());
     }
 }
 
