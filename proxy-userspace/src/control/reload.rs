@@ -20,6 +20,9 @@ use super::{serve, signal};
 impl Supervisor {
     /// Puts the configuration on disk in force, and says what changed; or leaves everything as it was, and says why.
     pub(super) fn reload(&mut self, why: &str) -> Result<Reload, Refusal> {
+        if self.leaving.is_some() {
+            return Err(Refusal::new(RefusalKind::Failed, "this daemon is about to end"));
+        }
         signal::reloading();
         let result = self.load().and_then(|config| self.replace(config));
         match &result {

@@ -179,4 +179,7 @@ fn a_client_that_leaves_is_not_waited_for_and_one_that_stays_is_told() {
         std::thread::yield_now();
     }
     assert!(connect(one).is_none());
+    let refusal = supervisor.reload("a test").unwrap_err();
+    assert!(refusal.error.contains("about to end"), "{}", refusal.error);
+    assert!(connect(one).is_none(), "it does not come back");
 }
