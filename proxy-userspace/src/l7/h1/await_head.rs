@@ -13,8 +13,6 @@ use crate::net::stream::Stream;
 
 /// Empty lines that may stand before a request (RFC 9112 §2.2).
 const EMPTY_LINES: u32 = 2;
-/// After this, what only a busy connection needs is given back.
-const REST: Duration = Duration::from_secs(2);
 
 /// A wait for the next head.
 #[derive(Debug)]
@@ -27,7 +25,6 @@ pub(super) struct AwaitHead {
     started: Option<Instant>,
     /// When the connection was told to leave.
     left: Option<Instant>,
-    rested: bool,
     idle: Duration,
 }
 
@@ -36,8 +33,6 @@ pub(super) struct AwaitHead {
 pub(super) enum Next {
     /// With a head, whose first byte was there at this time.
     Head(Bytes, Instant),
-    /// Not yet, but it takes long: see [`REST`]. It goes on.
-    Rest,
     /// With the connection's end.
     Closed,
     /// With something that is no head.
@@ -47,7 +42,7 @@ pub(super) enum Next {
 impl AwaitHead {
     /// Waits from now on, so long for the first byte.
     pub(super) fn new(since: Instant, idle: Duration) -> Self {
-        Self { scan: Scan::default(), empty_lines: 0, since, started: None, left: None, rested: false, idle }
+        Self { scan: Scan::default(), empty_lines: 0, since, started: None, left: None, idle }
     }
 
     pub(super) fn poll<S: Stream>(
@@ -110,12 +105,6 @@ impl AwaitHead {
         let mut due = self.since + self.idle;
         if watch.is_leaving() {
             due = due.min(*self.left.get_or_insert_with(Instant::now) + Leave::LINGER);
-        }
-        let rest = self.since + REST;
-        if !self.rested && rest < due {
-            ready!(wire.poll_due(rest, context));
-            self.rested = true;
-            return Poll::Ready(Next::Rest);
         }
         ready!(wire.poll_due(due, context));
         Poll::Ready(Next::Closed)

@@ -45,17 +45,10 @@ pub async fn serve<S: Stream, H: Handler>(
     let watch = poll_fn(|context| Poll::Ready(leave.watch(context.waker().clone()))).await;
     let mut wait = AwaitHead::new(since, connection.listener.limits.header_timeout);
     let mut served = 0;
-    // The place of the exchange in hand: kept while the connection is busy, so that a request needs no memory of its
-    // own, and given back when it rests, so that idle connections are small.
-    let mut place = None;
     let end = loop {
         let next = poll_fn(|context| wait.poll(&mut wire.borrow_mut(), &watch, context)).await;
         let (head, started) = match next {
             Next::Head(head, started) => (head, started),
-            Next::Rest => {
-                place = None;
-                continue;
-            }
             Next::Closed => break End::Now,
             Next::Fault(fault) => break refuse(&wire, &handler, fault).await,
         };
@@ -64,10 +57,10 @@ pub async fn serve<S: Stream, H: Handler>(
             Err(fault) => break refuse(&wire, &handler, fault).await,
         };
         drop(head);
-        let place = place.get_or_insert_with(|| Box::pin(None));
-        place.set(Some(handler.handle(request)));
-        let answer = poll_fn(|context| poll_answer(&wire, &turn, place.as_mut(), context)).await;
-        place.set(None);
+        // Beside the connection's own state, so that connections without a request are small.
+        let mut exchange = Box::pin(handler.handle(request));
+        let answer = poll_fn(|context| poll_answer(&wire, &turn, exchange.as_mut(), context)).await;
+        drop(exchange);
         served += 1;
         let end = match answer {
             Some(answer) => {
@@ -104,10 +97,9 @@ enum End {
 fn poll_answer<S: Stream, F: Future<Output = Response>>(
     wire: &Rc<RefCell<Wire<S>>>,
     turn: &Turn,
-    place: Pin<&mut Option<F>>,
+    exchange: Pin<&mut F>,
     context: &mut Context<'_>,
 ) -> Poll<Option<Response>> {
-    let Some(exchange) = place.as_pin_mut() else { return Poll::Ready(None) };
     if let Poll::Ready(answer) = exchange.poll(context) {
         return Poll::Ready(Some(answer));
     }
