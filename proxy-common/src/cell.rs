@@ -37,6 +37,21 @@ impl Cell64 {
     }
 }
 
+impl Cell64 {
+    /// Writes at once, after everything that this CPU wrote before. x86 orders stores by itself; elsewhere a
+    /// read-modify-write that changes nothing is the barrier.
+    #[inline(always)]
+    pub fn store_ordered(&self, value: u64) {
+        use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
+        if cfg!(any(target_arch = "x86_64", bpf_target_arch = "x86_64")) {
+            compiler_fence(SeqCst);
+        } else {
+            self.fetch_or(0);
+        }
+        self.store(value);
+    }
+}
+
 #[cfg(not(target_arch = "bpf"))]
 impl Cell64 {
     /// Reads at once, without order.

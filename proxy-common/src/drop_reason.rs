@@ -85,8 +85,6 @@ numbered! {
 numbered! {
     /// What is worth counting though the packet goes on. Append only: numbers are part of the ABI.
     Notice {
-        /// Passed to the host: not for a listener, not of a flow.
-        NotOurs = "not_ours",
         /// Forwarded by the ring because the flow table is full.
         FlowTableFull = "flow_table_full",
         /// A flow entered the flow table.

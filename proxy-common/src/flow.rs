@@ -274,14 +274,16 @@ pub mod young {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct YoungSlot<const N: usize, U64 = u64> {
-    /// Time of the last write in jiffies (upper half), sequence number (lower; odd while a CPU writes).
+    /// Time of the last write in jiffies (upper half), sequence number (the low 24 bits; odd while a CPU writes), and
+    /// between them what else is of the young flow: its `bits`, and whether there is one and it is TCP's.
     pub guard: U64,
     /// The young flow.
     pub words: [U64; N],
 }
 
-const _: () = assert!(size_of::<YoungSlot<4>>() == 40);
-const _: () = assert!(size_of::<YoungSlot<7>>() == 64);
+// One cache line holds two whole ones.
+const _: () = assert!(size_of::<YoungSlot<3>>() == 32);
+const _: () = assert!(size_of::<YoungSlot<6>>() == 56);
 
 /// A young flow's memory in a table that every CPU reads and writes.
 pub type SharedYoungSlot<const N: usize> = YoungSlot<N, Cell64>;
@@ -295,6 +297,61 @@ pub trait Slot<A> {
     fn write(&self, young: &Young<A>, now: u32) -> bool;
 }
 
+/// What lets a backend's answer find its young flow: the young flow's index, and of the answer's own hash what its place
+/// does not tell, so that another's answer is seen to be another's without a look at the young flow.
+pub mod way_back {
+    use crate::limits::YOUNG;
+
+    /// For the answers with this hash, to the young flow of that hash.
+    #[inline(always)]
+    pub const fn to(answer: u64, young: u64) -> u64 {
+        answer & !0xffff_ffff | ((young as u32 & (YOUNG - 1)) + 1) as u64
+    }
+
+    /// The index of the young flow, if there is one for the answers with this hash.
+    #[inline(always)]
+    pub const fn index(word: u64, answer: u64) -> Option<u32> {
+        if (word ^ answer) >> 32 == 0 { (word as u32).checked_sub(1) } else { None }
+    }
+}
+
+/// The guard of a slot: its parts.
+mod guard {
+    /// The sequence number: 24 bits.
+    pub(super) const SEQUENCE: u64 = 0xff_ffff;
+    /// [`super::young`] bits stand here.
+    pub(super) const BITS: u32 = 24;
+    /// UDP.
+    pub(super) const UDP: u64 = 1 << 30;
+    /// TCP.
+    pub(super) const TCP: u64 = 1 << 31;
+}
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+impl<A> Young<A> {
+    /// The upper half of a slot's guard but for the time.
+    #[inline(always)]
+    fn guarded(&self) -> u64 {
+        let protocol = if self.protocol == TCP { guard::TCP } else { guard::UDP };
+        protocol | (self.bits as u64 & 0x3f) << guard::BITS
+    }
+
+    /// Takes protocol and bits out of a slot's guard.
+    #[inline(always)]
+    pub fn take_guarded(&mut self, word: u64) {
+        self.bits = (word >> guard::BITS) as u8 & 0x3f;
+        self.protocol = if word & guard::TCP != 0 {
+            TCP
+        } else if word & guard::UDP != 0 {
+            UDP
+        } else {
+            0
+        };
+    }
+}
+
 impl<A, const N: usize> Slot<A> for SharedYoungSlot<N>
 where
     Young<A>: Encode<N>,
@@ -306,6 +363,7 @@ where
             return None;
         }
         young.decode(|i| self.words[i].load());
+        young.take_guarded(before);
         (self.guard.load_ordered() == before).then_some((before >> 32) as u32)
     }
 
@@ -316,12 +374,14 @@ where
             return false;
         }
         young.encode(|i, word| self.words[i].store(word));
-        // The guard is this CPU's while it is odd: the exchange cannot fail, and its barrier orders the words before it.
-        self.guard.replace_if(before + 1, (now as u64) << 32 | (before.wrapping_add(2) & 0xffff_ffff))
+        let sequence = before.wrapping_add(2) & guard::SEQUENCE;
+        // The guard is this CPU's while it is odd.
+        self.guard.store_ordered((now as u64) << 32 | young.guarded() | sequence);
+        true
     }
 }
 
-/// A young flow as `N` words and back.
+/// A young flow as `N` words and back; its protocol and bits are not in them.
 pub trait Encode<const N: usize> {
     /// Gives the words, each with its index.
     fn encode(&self, put: impl FnMut(usize, u64));
@@ -335,31 +395,28 @@ const fn pair(a: u32, b: u32) -> u64 {
 }
 
 impl<A> Young<A> {
-    /// Everything but the addresses: three words from `first` on.
+    /// Everything but the addresses: two words from `first` on.
     #[inline(always)]
     fn put_rest(&self, first: usize, mut put: impl FnMut(usize, u64)) {
         let near = self.client_port.raw() as u32 | (self.service_port.raw() as u32) << 16;
         let far = self.nat_port.raw() as u32 | (self.backend as u32) << 16;
         put(first, pair(near, far));
         put(first + 1, pair(self.client_isn, self.backend_isn));
-        put(first + 2, pair(self.protocol as u32, self.bits as u32));
     }
 
     #[inline(always)]
     fn get_rest(&mut self, first: usize, mut get: impl FnMut(usize) -> u64) {
-        let (ports, isns, rest) = (get(first), get(first + 1), get(first + 2));
+        let (ports, isns) = (get(first), get(first + 1));
         self.client_port = Be16::from_raw(ports as u16);
         self.service_port = Be16::from_raw((ports >> 16) as u16);
         self.nat_port = Be16::from_raw((ports >> 32) as u16);
         self.backend = (ports >> 48) as u16;
         self.client_isn = isns as u32;
         self.backend_isn = (isns >> 32) as u32;
-        self.protocol = rest as u8;
-        self.bits = (rest >> 32) as u8;
     }
 }
 
-impl Encode<4> for Young<Ip4> {
+impl Encode<3> for Young<Ip4> {
     #[inline(always)]
     fn encode(&self, mut put: impl FnMut(usize, u64)) {
         put(0, pair(self.client.0.raw(), self.service.0.raw()));
@@ -374,7 +431,7 @@ impl Encode<4> for Young<Ip4> {
     }
 }
 
-impl Encode<7> for Young<Ip6> {
+impl Encode<6> for Young<Ip6> {
     #[inline(always)]
     fn encode(&self, mut put: impl FnMut(usize, u64)) {
         let ([c0, c1, c2, c3], [s0, s1, s2, s3]) = (self.client.words(), self.service.words());
@@ -411,15 +468,16 @@ mod tests {
             backend: 4,
             client_isn: 5,
             backend_isn: 6,
-            protocol: 7,
-            bits: 8,
+            protocol: 6,
+            bits: 2,
         };
-        let slot: SharedYoungSlot<7> = YoungSlot { guard: Cell64::new(0), words: Default::default() };
+        let slot: SharedYoungSlot<6> = YoungSlot { guard: Cell64::new(0), words: Default::default() };
         assert!(slot.write(&flow, 77));
         let mut read = Young::default();
         assert_eq!(slot.read(&mut read), Some(77));
         assert_eq!(read, flow);
-        flow.bits = 9;
+        flow.bits = 3;
+        flow.protocol = 17;
         assert!(slot.write(&flow, 78));
         assert_eq!(slot.read(&mut read), Some(78));
         assert_eq!(read, flow);
@@ -427,7 +485,7 @@ mod tests {
 
     #[test]
     fn a_slot_that_is_being_written_is_neither_read_nor_written() {
-        let slot: SharedYoungSlot<4> = YoungSlot { guard: Cell64::new(1), words: Default::default() };
+        let slot: SharedYoungSlot<3> = YoungSlot { guard: Cell64::new(1), words: Default::default() };
         assert_eq!(slot.read(&mut Young::<Ip4>::default()), None);
         assert!(!Slot::<Ip4>::write(&slot, &Young::default(), 1));
     }

@@ -24,6 +24,8 @@ pub mod flow;
 pub mod hash;
 /// The remembered next hop of a flow.
 pub mod hop;
+/// Which flows may be in the flow tables.
+pub mod known;
 /// Sizes of every table, by name.
 pub mod limits;
 /// What the kernel listens on.
@@ -39,4 +41,4 @@ pub mod settings;
 
 /// The version of everything in this crate that has a layout. It is part of the pin path, stands in the BPF object
 /// and in [`settings::Settings`], and is checked before a map is adopted.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;

@@ -14,9 +14,11 @@ pub const FILTER: &str = "FILTER";
 pub const FLOWS4: &str = "FLOWS4";
 /// `HashMap<FlowKey<Ip6>, Flow<Ip6>>`
 pub const FLOWS6: &str = "FLOWS6";
-/// `Array<YoungSlot<4>>`, indexed by the hash of the client's side.
+/// `Array<u64>`: [`crate::known`]. The daemon maps it into its memory.
+pub const KNOWN: &str = "KNOWN";
+/// `Array<YoungSlot<3>>`, indexed by the hash of the client's side.
 pub const YOUNG4: &str = "YOUNG4";
-/// `Array<YoungSlot<7>>`, indexed by the hash of the client's side.
+/// `Array<YoungSlot<6>>`, indexed by the hash of the client's side.
 pub const YOUNG6: &str = "YOUNG6";
 /// `Array<u64>`: hash of the backend's side to the index in `YOUNG4`.
 pub const YOUNG_REVERSE4: &str = "YOUNG_REVERSE4";

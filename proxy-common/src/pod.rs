@@ -26,7 +26,7 @@ pod!(crate::listener::ListenerKey<crate::addr::Ip4>, crate::listener::ListenerKe
 pod!(crate::listener::Listener, crate::listener::Name);
 pod!(crate::backend::Backend<crate::addr::Ip4>, crate::backend::Backend<crate::addr::Ip6>);
 pod!(crate::backend::NatSource<crate::addr::Ip4>, crate::backend::NatSource<crate::addr::Ip6>);
-pod!(crate::flow::YoungSlot<4>, crate::flow::YoungSlot<7>);
+pod!(crate::flow::YoungSlot<3>, crate::flow::YoungSlot<6>);
 pod!(crate::hop::Hop, crate::hop::VlanDevice);
 pod!(
     crate::counters::Traffic,

@@ -13,6 +13,7 @@ use proxy_common::{
     drop_reason::{DropReason, Notice},
     flow::{Flow, FlowKey, FragmentKey, SharedFlow, SharedYoungSlot, Slot, YoungSlot},
     hop::SharedHop,
+    known,
     listener::{DestinationFilter, Listener, ListenerKey},
     maglev::{NO_BACKEND, RING_SLOTS},
     settings::Settings,
@@ -42,9 +43,10 @@ pub struct Host {
     frame: Vec<u8>,
     ingress: u32,
     filter: Box<DestinationFilter>,
+    known: Vec<Cell64>,
     hops: Vec<SharedHop>,
-    v4: FamilyTables<Ip4, SharedYoungSlot<4>>,
-    v6: FamilyTables<Ip6, SharedYoungSlot<7>>,
+    v4: FamilyTables<Ip4, SharedYoungSlot<3>>,
+    v6: FamilyTables<Ip6, SharedYoungSlot<6>>,
     traffic: RefCell<HashMap<u16, Traffic>>,
     notices: RefCell<HashMap<&'static str, u64>>,
     drops: HashMap<&'static str, u64>,
@@ -91,9 +93,10 @@ impl Host {
             frame: Vec::new(),
             ingress: 0,
             filter: Box::new(DestinationFilter::EMPTY),
+            known: (0..known::WORDS).map(|_| zero()).collect(),
             hops: Vec::new(),
-            v4: FamilyTables::new(sizes, || YoungSlot { guard: zero(), words: [(); 4].map(|()| zero()) }),
-            v6: FamilyTables::new(sizes, || YoungSlot { guard: zero(), words: [(); 7].map(|()| zero()) }),
+            v4: FamilyTables::new(sizes, || YoungSlot { guard: zero(), words: [(); 3].map(|()| zero()) }),
+            v6: FamilyTables::new(sizes, || YoungSlot { guard: zero(), words: [(); 6].map(|()| zero()) }),
             traffic: RefCell::default(),
             notices: RefCell::default(),
             drops: HashMap::new(),
@@ -315,6 +318,14 @@ impl World for Host {
     }
     fn filter(&self) -> Option<&DestinationFilter> {
         Some(&self.filter)
+    }
+    fn may_be_known(&self, hash: u64) -> bool {
+        let (word, bit) = known::place(hash);
+        self.known[word as usize].load() & bit != 0
+    }
+    fn note_known(&self, hash: u64) {
+        let (word, bit) = known::place(hash);
+        self.known[word as usize].fetch_or(bit);
     }
     fn ring_slot(&self, listener: u16, slot: u32) -> Option<u16> {
         let ids = self.rings.get(usize::from(listener))?;

@@ -3,6 +3,7 @@
 use proxy_common::{
     addr::{Address, Ip4, Ip6},
     flow::{FlowKind, state},
+    known,
 };
 
 use crate::{
@@ -100,7 +101,13 @@ fn internet<W: World + Tables<A>, A: Quoted>(world: &mut W, work: &mut Work<A>) 
 /// Flow table first: an established flow costs one look-up. Everything else is looked at once a flow.
 #[inline(always)]
 fn balance<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
-    match world.flow(&work.ip.key) {
+    // A SYN is hardly ever an established flow's: that is asked of memory that a flood of them keeps warm.
+    let known = if work.transport.is_bare_syn() && !world.may_be_known(known::hash(&work.ip.key)) {
+        None
+    } else {
+        world.flow(&work.ip.key)
+    };
+    match known {
         Some(known) if !(work.transport.is_bare_syn() || known.state() & state::SYN_ELSEWHERE != 0) => {
             flow::touch(known, &work.transport, world.now());
             work.fresh = false;

@@ -113,6 +113,10 @@ pub trait World: Packet + Tables<Ip4> + Tables<Ip6> {
     fn settings(&self) -> Option<&Settings>;
     /// The filter that tells what is not ours.
     fn filter(&self) -> Option<&DestinationFilter>;
+    /// Whether a flow with this hash ([`proxy_common::known::hash`]) may be in the flow table: may say yes wrongly, never no.
+    fn may_be_known(&self, hash: u64) -> bool;
+    /// Notes that a flow with this hash is in the flow table.
+    fn note_known(&self, hash: u64);
     /// A slot of a listener's ring.
     fn ring_slot(&self, listener: u16, slot: u32) -> Option<u16>;
     /// The remembered hop to a backend.

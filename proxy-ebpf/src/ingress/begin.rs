@@ -133,11 +133,11 @@ fn grow<W: World + Tables<A>, A: Address>(
     // What stays young, because the table is full or nothing is proved yet, is kept from growing old by its packets.
     // So is the way back: another young flow may have taken its place since, and answers must find this one.
     if !flow::is_proof(&work.young, &work.transport) || !flow::establish(world, work) {
+        young::remember(world, work, settings);
         if is_nat {
             flow::other_way(&mut work.back, work.ip.key.protocol, &work.rewrite);
             young::remember_return(world, &work.back, work.hash, settings.hash_seed);
         }
-        young::remember(world, work, settings);
     }
     true
 }
@@ -173,10 +173,13 @@ fn birth<W: World + Tables<A>, A: Address>(
     } else {
         let source = select::source(world, backend)?;
         work.young.nat_port = select::port(world, work, backend, source)?;
-        young::remember_return(world, &work.back, work.hash, settings.hash_seed);
         translation::nat(&mut work.rewrite, &work.ip.key, &work.there, FlowKind::NatForward, id);
     }
     young::remember(world, work, settings);
+    if work.young.nat_port.raw() != 0 {
+        // After the lock of the slot, which would wait until this store has reached memory.
+        young::remember_return(world, &work.back, work.hash, settings.hash_seed);
+    }
     Continue(())
 }
 

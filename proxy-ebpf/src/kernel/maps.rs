@@ -11,13 +11,15 @@ use proxy_common::{
     drop_reason::{DropReason, Notice},
     flow::{Flow, FlowKey, FragmentKey, YoungSlot},
     hop::{Hop, VlanDevice},
-    limits,
+    known, limits,
     listener::{DestinationFilter, Listener, ListenerKey, Name},
     maglev::Ring,
     settings::Settings,
 };
 use proxy_ebpf::work::Work;
 
+/// BPF_F_MMAPABLE of linux/bpf.h.
+const MMAPABLE: usize = 1 << 10;
 const FLOWS: usize = limits::FLOWS_DEFAULT as usize;
 const FLOWS_V6: usize = (limits::FLOWS_DEFAULT / limits::FLOWS_V6_SHARE) as usize;
 const YOUNG: usize = limits::YOUNG as usize;
@@ -39,9 +41,11 @@ pub(crate) static FLOWS4: HashMap<FlowKey<Ip4>, Flow<Ip4>, FLOWS> = HashMap::new
 #[btf_map]
 pub(crate) static FLOWS6: HashMap<FlowKey<Ip6>, Flow<Ip6>, FLOWS_V6> = HashMap::new();
 #[btf_map]
-pub(crate) static YOUNG4: Array<YoungSlot<4>, YOUNG> = Array::new();
+pub(crate) static KNOWN: Array<u64, { known::ENTRIES as usize }, MMAPABLE> = Array::new();
 #[btf_map]
-pub(crate) static YOUNG6: Array<YoungSlot<7>, YOUNG> = Array::new();
+pub(crate) static YOUNG4: Array<YoungSlot<3>, YOUNG> = Array::new();
+#[btf_map]
+pub(crate) static YOUNG6: Array<YoungSlot<6>, YOUNG> = Array::new();
 #[btf_map]
 pub(crate) static YOUNG_REVERSE4: Array<u64, YOUNG> = Array::new();
 #[btf_map]

@@ -8,7 +8,7 @@ use proxy_common::{
     drop_reason::Notice,
     flow::{Flow, FlowKey, FragmentKey, SharedFlow, SharedYoungSlot, Slot},
     hop::SharedHop,
-    limits,
+    known, limits,
     listener::{DestinationFilter, Listener, ListenerKey},
     maglev::RING_SLOTS,
     settings::Settings,
@@ -95,7 +95,7 @@ macro_rules! tables {
 
 tables!(
     Ip4,
-    SharedYoungSlot<4>,
+    SharedYoungSlot<3>,
     FLOWS4,
     YOUNG4,
     YOUNG_REVERSE4,
@@ -107,7 +107,7 @@ tables!(
 );
 tables!(
     Ip6,
-    SharedYoungSlot<7>,
+    SharedYoungSlot<6>,
     FLOWS6,
     YOUNG6,
     YOUNG_REVERSE6,
@@ -117,6 +117,14 @@ tables!(
     NAT_SOURCES6,
     super::route::v6
 );
+
+/// A word of the set of known flows.
+#[inline(always)]
+fn known_word(index: u32) -> Option<&'static Cell64> {
+    let word = maps::KNOWN.get_ptr(index)?;
+    // SAFETY: an array's value lives for the program's run; `Cell64` is a transparent u64.
+    Some(unsafe { &*word.cast::<Cell64>() })
+}
 
 impl World for Frame {
     #[inline(always)]
@@ -130,6 +138,24 @@ impl World for Frame {
     #[inline(always)]
     fn filter(&self) -> Option<&DestinationFilter> {
         maps::FILTER.get(0)
+    }
+    #[inline(always)]
+    fn may_be_known(&self, hash: u64) -> bool {
+        let (word, bit) = known::place(hash);
+        let Some(asked) = known_word(known::ASKED) else { return true };
+        let word = if asked.load() & 1 == 0 { word } else { word + known::WORDS };
+        known_word(word).is_none_or(|word| word.load() & bit != 0)
+    }
+    #[inline(always)]
+    fn note_known(&self, hash: u64) {
+        let (word, bit) = known::place(hash);
+        for word in [word, word + known::WORDS] {
+            if let Some(word) = known_word(word)
+                && word.load() & bit == 0
+            {
+                word.fetch_or(bit);
+            }
+        }
     }
     #[inline(always)]
     fn ring_slot(&self, listener: u16, slot: u32) -> Option<u16> {

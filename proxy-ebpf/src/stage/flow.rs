@@ -5,6 +5,7 @@ use proxy_common::{
     drop_reason::Notice,
     flow::{Flow, FlowKey, FlowKind, Rewrite, SharedFlow, Young, state, young},
     hop::Hop,
+    known,
 };
 
 use crate::{
@@ -111,6 +112,11 @@ pub fn establish<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>
             world.remove_flow(&work.back);
         }
         return false;
+    }
+    // After the insert: what is cleared before it is entered is found by the daemon's walk (`proxy_common::known`).
+    world.note_known(known::hash(&work.ip.key));
+    if is_nat {
+        world.note_known(known::hash(&work.back));
     }
     world.notice(Notice::FlowCreated);
     true

@@ -4,8 +4,9 @@ use proxy_common::{
     addr::{Address, Be16},
     backend::{Backend, NatSource},
     drop_reason::DropReason,
-    flow::Slot,
+    flow::{Slot, way_back},
     hash::{flow_hash, mix64, one_of},
+    known,
     limits::PORT_PROBES,
     listener::{Ours, filter_bit},
     maglev::{NO_BACKEND, RING_SLOTS},
@@ -67,7 +68,8 @@ pub fn port<W: World + Tables<A>, A: Address>(
         }
         backend_side(&mut work.there, &source.address, candidate, backend, protocol);
         work.back.answer_to(&work.there);
-        if world.flow(&work.back).is_none() && !is_young(world, work, settings) {
+        let established = world.may_be_known(known::hash(&work.back)) && world.flow(&work.back).is_some();
+        if !established && !is_young(world, work, settings) {
             return Continue(candidate);
         }
     }
@@ -77,14 +79,10 @@ pub fn port<W: World + Tables<A>, A: Address>(
 /// Whether a young flow of another client gets its answers under `work.back`.
 #[inline(never)]
 fn is_young<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, settings: &Settings) -> bool {
-    let index = match Tables::<A>::young_return(world, flow_hash(&work.back, settings.hash_seed) as u32) {
-        Some(cell) => cell.load() as u32,
-        None => 0,
-    };
-    if index == 0 {
-        return false;
-    }
-    let slot = Tables::<A>::young(world, index - 1);
+    let hash = flow_hash(&work.back, settings.hash_seed);
+    let cell = Tables::<A>::young_return(world, hash as u32);
+    let Some(index) = cell.and_then(|cell| way_back::index(cell.load(), hash)) else { return false };
+    let slot = Tables::<A>::young(world, index);
     let Some(touched) = slot.and_then(|slot| slot.read(&mut work.other)) else { return false };
     let (key, back, young) = (&work.ip.key, &work.back, &work.other);
     if young.nat_port != back.destination_port

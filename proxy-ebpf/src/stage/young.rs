@@ -4,7 +4,7 @@ use proxy_common::{
     addr::Address,
     backend::Backend,
     drop_reason::Notice,
-    flow::{FlowKey, Slot, Young, young as bits},
+    flow::{FlowKey, Slot, Young, way_back, young as bits},
     hash::flow_hash,
     settings::Settings,
 };
@@ -49,8 +49,8 @@ pub fn of_backend<W: World + Tables<A>, A: Address>(
     work: &mut Work<A>,
     settings: &Settings,
 ) -> Option<u32> {
-    let cell = Tables::<A>::young_return(world, flow_hash(&work.asked, settings.hash_seed) as u32)?;
-    let index = (cell.load() as u32).checked_sub(1)?;
+    let hash = flow_hash(&work.asked, settings.hash_seed);
+    let index = way_back::index(Tables::<A>::young_return(world, hash as u32)?.load(), hash)?;
     let touched = Tables::<A>::young(world, index)?.read(&mut work.young)?;
     let backend: &Backend<A> = Tables::<A>::backend(world, work.young.backend)?;
     let source = Tables::<A>::nat_source(world, backend.nat_source)?;
@@ -78,8 +78,9 @@ pub fn remember<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>,
 /// Lets the backend's answers find a young flow.
 #[inline(always)]
 pub fn remember_return<W: World + Tables<A>, A: Address>(world: &W, back: &FlowKey<A>, hash: u64, seed: u64) {
-    if let Some(cell) = Tables::<A>::young_return(world, flow_hash(back, seed) as u32) {
-        cell.store((hash as u32 & (proxy_common::limits::YOUNG - 1)) as u64 + 1);
+    let answer = flow_hash(back, seed);
+    if let Some(cell) = Tables::<A>::young_return(world, answer as u32) {
+        cell.store(way_back::to(answer, hash));
     }
 }
 

@@ -10,6 +10,7 @@ use proxy_common::flow::{Flow, FlowKey, FlowKind, state};
 use proxy_common::pod::Pod;
 
 use super::clock::Clock;
+use super::known::KnownFlows;
 use super::maps::{Action, MapError, Table, Walk};
 use super::reconcile::{self, Present, SourceIndex};
 use super::tables::Tables;
@@ -78,7 +79,7 @@ pub(super) struct Seen {
 #[derive(Debug, Default)]
 pub(super) struct Collector {
     pass: Option<Pass>,
-    rest_until: Option<Instant>,
+    pub(super) rest_until: Option<Instant>,
     pub(super) last: Option<Seen>,
     /// Source addresses that no backend uses, and since when.
     unused: BTreeMap<SourceIndex, Instant>,
@@ -113,15 +114,11 @@ impl Collector {
             clock.now().map_err(|cause| MapError { map: "proxy_clock", action: Action::Read, cause })?;
         let limits = Limits::of(config, clock);
         let judge = Judge { limits, now, leaving: leaving.keys().copied().collect() };
-        let mut pass = self.pass.take().unwrap_or_else(|| Pass {
-            started: began,
-            v4: Some(tables.v4.flows.walk()),
-            v6: Some(tables.v6.flows.walk()),
-            seen: Seen::default(),
-        });
+        let mut pass = self.pass.take().unwrap_or_else(|| Pass::begin(tables, began));
         let forgotten = pass.slice(tables, &judge, began)?;
         let finished = pass.v4.is_none() && pass.v6.is_none();
         if finished {
+            tables.known.finish();
             let started = pass.started;
             self.last = Some(pass.seen);
             self.rest_until = Some(Instant::now() + REST);
@@ -172,15 +169,25 @@ impl Collector {
 }
 
 impl Pass {
+    fn begin(tables: &Tables, now: Instant) -> Self {
+        tables.known.begin();
+        Self {
+            started: now,
+            v4: Some(tables.v4.flows.walk()),
+            v6: Some(tables.v6.flows.walk()),
+            seen: Seen::default(),
+        }
+    }
+
     fn slice(&mut self, tables: &Tables, judge: &Judge, began: Instant) -> Result<u64, MapError> {
         let mut forgotten = 0;
         while began.elapsed() < SLICE {
             if let Some(walk) = &mut self.v4 {
-                if !judge.batch(&tables.v4.flows, walk, 0, &mut self.seen, &mut forgotten)? {
+                if !judge.batch(&tables.v4.flows, &tables.known, walk, 0, &mut self.seen, &mut forgotten)? {
                     self.v4 = None;
                 }
             } else if let Some(walk) = &mut self.v6 {
-                if !judge.batch(&tables.v6.flows, walk, 1, &mut self.seen, &mut forgotten)? {
+                if !judge.batch(&tables.v6.flows, &tables.known, walk, 1, &mut self.seen, &mut forgotten)? {
                     self.v6 = None;
                 }
             } else {
@@ -203,6 +210,7 @@ impl Judge {
     fn batch<A: Address>(
         &self,
         table: &Table<FlowKey<A>, Flow<A>>,
+        known: &KnownFlows,
         walk: &mut Walk<FlowKey<A>, Flow<A>>,
         family: usize,
         seen: &mut Seen,
@@ -215,6 +223,7 @@ impl Judge {
         let mut suspects = Vec::new();
         let more = walk.step(table, |key, flow| {
             seen.entries[family] += 1;
+            known.enter(&key);
             if flow.rewrite.kind != FlowKind::NatReturn as u8 {
                 *seen.flows.entry(flow.rewrite.backend).or_default() += 1;
                 if flow.rewrite.kind == FlowKind::NatForward as u8 {

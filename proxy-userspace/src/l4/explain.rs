@@ -217,6 +217,7 @@ where
     let Some(slot) = tables.young.get(&index)? else { return Ok(None) };
     let mut young = Young::default();
     young.decode(|word| slot.words[word]);
+    young.take_guarded(slot.guard);
     // Odd: a CPU is writing it now.
     Ok((slot.guard & 1 == 0).then_some((young, (slot.guard >> 32) as u32)))
 }

@@ -118,7 +118,7 @@ impl Place {
     }
 
     fn pins(&self) -> Vec<String> {
-        pins::entries(&self.config().pin_dir.join("v1"))
+        pins::entries(&self.config().pin_dir.join(format!("v{}", proxy_common::ABI_VERSION)))
     }
 }
 
@@ -234,6 +234,42 @@ fn idle_flows_are_forgotten_and_others_counted() {
         assert_eq!(forgotten, 1000);
         assert_eq!(kernel.tables.v4.flows.entries().unwrap().len(), 2000);
         assert_eq!(kernel.lock().collector.last.as_ref().unwrap().flows[&1], 3000);
+    });
+}
+
+#[test]
+fn every_walk_makes_the_set_of_known_flows_anew() {
+    in_a_place(|place| {
+        let kernel = Kernel::open(&place.config()).unwrap();
+        kernel.apply(&place.desired(&BACKENDS)).unwrap();
+        let key = |port| FlowKey {
+            source: std::net::Ipv4Addr::new(10, 9, 0, 1).into(),
+            source_port: proxy_common::addr::Be16::new(port),
+            protocol: 6,
+            ..FlowKey::default()
+        };
+        let enter = |port| {
+            let now = kernel.clock.now().unwrap();
+            let flow = proxy_common::flow::Flow { activity: u64::from(now) << 32, ..Default::default() };
+            kernel.tables.v4.flows.put(&key(port), &flow).unwrap();
+        };
+        let walk = || {
+            kernel.lock().collector.rest_until = None;
+            while !kernel.collect().unwrap().finished {}
+        };
+        let known = |port| kernel.tables.known.may_have(&key(port));
+        (0..2000).for_each(enter);
+        assert!(!known(7), "what a walk has not found, and no packet has made, is not known");
+        walk();
+        assert!((0..2000).all(known));
+        kernel.tables.v4.flows.remove(&key(7)).unwrap();
+        assert!(known(7), "until the next walk");
+        walk();
+        assert!(!known(7));
+        assert!((8..2000).all(known));
+        (2000..2100).for_each(enter);
+        walk();
+        assert!((8..2100).all(known), "both copies take their turn");
     });
 }
 
@@ -402,7 +438,11 @@ fn the_link_of_another_version_is_taken_over_and_its_tables_go() {
         drop(first);
         std::fs::create_dir(root.join("v0")).unwrap();
         for pin in place.pins() {
-            std::fs::rename(root.join("v1").join(&pin), root.join("v0").join(&pin)).unwrap();
+            std::fs::rename(
+                root.join(format!("v{}", proxy_common::ABI_VERSION)).join(&pin),
+                root.join("v0").join(&pin),
+            )
+            .unwrap();
         }
         let second = Kernel::open(&place.config()).unwrap();
         assert!(matches!(second.notes(), [OpenNote::OtherVersion(_)]), "{:?}", second.notes());

@@ -3,11 +3,12 @@
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::AtomicU64;
 
 use proxy_common::maglev::Ring;
 use proxy_common::pod::Pod;
 
-use super::sys::{RawMap, bytes_of, from_bytes, map_by_id};
+use super::sys::{RawMap, SharedArray, bytes_of, from_bytes, map_by_id};
 
 /// A map refused a request.
 #[derive(Debug, thiserror::Error)]
@@ -176,6 +177,29 @@ impl<V: Pod> PerCpu<V> {
         let Self(table) = self;
         let zero = vec![0; table.raw.stride()];
         table.raw.update(bytes_of(&index), &zero).map_err(table.failed(Action::Write))
+    }
+}
+
+/// An array of words in this process's memory: the kernel's programs read and write it at the same time.
+#[derive(Debug)]
+pub(super) struct SharedWords(SharedArray);
+
+impl SharedWords {
+    /// Maps an array of words.
+    pub(super) fn new(name: &'static str, fd: OwnedFd) -> Result<Self, MapError> {
+        let open = |fd| {
+            let map = RawMap::new(fd, 1)?;
+            if map.info().value_size as usize != size_of::<u64>() {
+                return Err(wrong_shape());
+            }
+            SharedArray::map(&map)
+        };
+        open(fd).map(Self).map_err(|cause| MapError { map: name, action: Action::Open, cause })
+    }
+
+    /// All of them.
+    pub(super) fn words(&self) -> &[AtomicU64] {
+        self.0.words()
     }
 }
 

@@ -23,6 +23,8 @@ mod follow;
 mod kernel;
 #[cfg(test)]
 mod kernel_tests;
+/// Which flows may be in the tables.
+mod known;
 /// Loads the programs, and takes over what is pinned.
 mod load;
 /// Maps as typed tables.

@@ -149,7 +149,10 @@ mod tests {
     #[test]
     fn a_layout_has_its_own_folder() {
         let pins = Pins::under(Path::new("/sys/fs/bpf/proxy-now"));
-        assert_eq!(pins.link("eth0.7"), Path::new("/sys/fs/bpf/proxy-now/v1/link-eth0%2e7"));
+        assert_eq!(
+            pins.link("eth0.7"),
+            Path::new(&format!("/sys/fs/bpf/proxy-now/v{ABI_VERSION}/link-eth0%2e7"))
+        );
         assert_eq!(Pins::in_folder(Path::new("/x/v0"), &pins.link("eth0")), Path::new("/x/v0/link-eth0"));
     }
 }

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 
 use proxy_common::pod::Pod;
 
@@ -283,6 +284,56 @@ pub(super) mod map_type {
     pub(in super::super) const PERCPU_ARRAY: u32 = 6;
     pub(in super::super) const LRU_HASH: u32 = 9;
     pub(in super::super) const ARRAY_OF_MAPS: u32 = 12;
+}
+
+/// An array of words, mapped into this process's memory (`BPF_F_MMAPABLE`).
+#[derive(Debug)]
+pub(super) struct SharedArray {
+    start: std::ptr::NonNull<AtomicU64>,
+    count: usize,
+}
+
+// SAFETY: the memory is the process's, whoever holds this, and is only reached by atomic operations.
+unsafe impl Send for SharedArray {}
+// SAFETY: as above.
+unsafe impl Sync for SharedArray {}
+
+impl SharedArray {
+    /// Maps all words of an array whose values are words.
+    pub(super) fn map(map: &RawMap) -> io::Result<Self> {
+        let count = map.info.max_entries as usize;
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping, at a place that the kernel chooses; it refuses one that is longer than the map.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                count * size_of::<u64>(),
+                protection,
+                libc::MAP_SHARED,
+                map.fd.as_raw_fd(),
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = std::ptr::NonNull::new(start.cast()).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Self { start, count })
+    }
+
+    /// The words.
+    pub(super) fn words(&self) -> &[AtomicU64] {
+        // SAFETY: mapped for as long as this lives, page-aligned, `count` words long; everybody else who writes them
+        // does so by whole words.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
+    }
+}
+
+impl Drop for SharedArray {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this one's own, and nobody has it any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.count * size_of::<u64>()) };
+    }
 }
 
 /// What came of a batch.

@@ -9,13 +9,15 @@ use proxy_common::counters::Traffic;
 use proxy_common::drop_reason::{DropReason, Notice};
 use proxy_common::flow::{Flow, FlowKey, FragmentKey, YoungSlot};
 use proxy_common::hop::{Hop, VlanDevice};
+use proxy_common::known;
 use proxy_common::limits;
 use proxy_common::listener::{DestinationFilter, Listener, ListenerKey, Name};
 use proxy_common::names;
 use proxy_common::pod::Pod;
 use proxy_common::settings::Settings;
 
-use super::maps::{Action, MapError, PerCpu, Rings, Table};
+use super::known::KnownFlows;
+use super::maps::{Action, MapError, PerCpu, Rings, SharedWords, Table};
 use super::sys::{MapInfo, map_type};
 
 /// The shape of a map, as this version of the daemon and its BPF object have it.
@@ -74,8 +76,9 @@ pub(super) fn shapes(flows: u32) -> Vec<Shape> {
         Shape::array::<DestinationFilter>(names::FILTER, 1),
         Shape::hash::<FlowKey<Ip4>, Flow<Ip4>>(names::FLOWS4, flows),
         Shape::hash::<FlowKey<Ip6>, Flow<Ip6>>(names::FLOWS6, flows_v6(flows)),
-        Shape::array::<YoungSlot<4>>(names::YOUNG4, YOUNG),
-        Shape::array::<YoungSlot<7>>(names::YOUNG6, YOUNG),
+        Shape::array::<u64>(names::KNOWN, known::ENTRIES),
+        Shape::array::<YoungSlot<3>>(names::YOUNG4, YOUNG),
+        Shape::array::<YoungSlot<6>>(names::YOUNG6, YOUNG),
         Shape::array::<u64>(names::YOUNG_REVERSE4, YOUNG),
         Shape::array::<u64>(names::YOUNG_REVERSE6, YOUNG),
         Shape::lru::<FragmentKey<Ip4>, FlowKey<Ip4>>(names::FRAGMENTS4, FRAGMENTS),
@@ -116,8 +119,9 @@ pub(super) struct FamilyTables<A, Slot> {
 pub(super) struct Tables {
     pub(super) settings: Table<u32, Settings>,
     pub(super) filter: Table<u32, DestinationFilter>,
-    pub(super) v4: FamilyTables<Ip4, YoungSlot<4>>,
-    pub(super) v6: FamilyTables<Ip6, YoungSlot<7>>,
+    pub(super) known: KnownFlows,
+    pub(super) v4: FamilyTables<Ip4, YoungSlot<3>>,
+    pub(super) v6: FamilyTables<Ip6, YoungSlot<6>>,
     pub(super) listener_names: Table<u32, Name>,
     pub(super) rings: Rings,
     pub(super) vlan_devices: Table<u32, VlanDevice>,
@@ -134,6 +138,7 @@ impl Tables {
         Ok(Self {
             settings: Table::new(names::SETTINGS, fd(names::SETTINGS)?)?,
             filter: Table::new(names::FILTER, fd(names::FILTER)?)?,
+            known: KnownFlows::new(SharedWords::new(names::KNOWN, fd(names::KNOWN)?)?),
             v4: FamilyTables {
                 flows: Table::new(names::FLOWS4, fd(names::FLOWS4)?)?,
                 young: Table::new(names::YOUNG4, fd(names::YOUNG4)?)?,
