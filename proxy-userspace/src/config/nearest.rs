@@ -17,6 +17,16 @@ pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
+/// What to do about a name that no table of a kind has: `kinds` says which there are, in the plural.
+pub(super) fn instead(kind: &str, kinds: &str, wrong: &str, known: &[String]) -> String {
+    let names = || known.iter().map(String::as_str);
+    match nearest(wrong, names()) {
+        Some(name) => format!("did you mean {name:?}?"),
+        None if known.is_empty() => format!("add a [{kind}.{wrong}]"),
+        None => format!("add a [{kind}.{wrong}]; {kinds}: {}", list(names())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

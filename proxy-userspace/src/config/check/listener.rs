@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::config::diagnostic::Fact;
 use crate::config::file::{FileListener, FileWebListener};
 use crate::config::model::{Forward, ListenerConfig, Protocol};
-use crate::config::nearest::{list, nearest};
+use crate::config::nearest::instead;
 use crate::config::report::{At, Report, Reported};
 use crate::config::web::{WebBind, WebListenerConfig};
 
@@ -170,12 +170,7 @@ impl fmt::Display for NoSuchPool<'_> {
 
 impl Fact for NoSuchPool<'_> {
     fn help(&self) -> Option<String> {
-        let known = || self.pools.iter().map(String::as_str);
-        Some(match nearest(self.pool, known()) {
-            Some(name) => format!("did you mean {name:?}?"),
-            None if self.pools.is_empty() => format!("add a [pool.{}]", self.pool),
-            None => format!("add a [pool.{}]; pools are: {}", self.pool, list(known())),
-        })
+        Some(instead("pool", "pools are", self.pool, self.pools))
     }
 }
 

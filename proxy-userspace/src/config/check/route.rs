@@ -6,7 +6,7 @@ use std::fmt;
 use crate::config::diagnostic::Fact;
 use crate::config::file::{File, FileListener, FileMiddleware, FileRoute, Parts};
 use crate::config::name::ListenerName;
-use crate::config::nearest::{list, nearest};
+use crate::config::nearest::instead;
 use crate::config::report::{At, Report, Reported};
 use crate::config::web::{MiddlewareConfig, RouteConfig};
 
@@ -139,12 +139,7 @@ impl fmt::Display for NoSuchListener<'_> {
 
 impl Fact for NoSuchListener<'_> {
     fn help(&self) -> Option<String> {
-        let known = || self.known.iter().map(String::as_str);
-        Some(match nearest(self.name, known()) {
-            Some(name) => format!("did you mean {name:?}?"),
-            None if self.known.is_empty() => format!("add a [listener.{}]", self.name),
-            None => format!("add a [listener.{}]; listeners are: {}", self.name, list(known())),
-        })
+        Some(instead("listener", "listeners are", self.name, self.known))
     }
 }
 
@@ -173,12 +168,7 @@ impl fmt::Display for NoSuchPool<'_> {
 
 impl Fact for NoSuchPool<'_> {
     fn help(&self) -> Option<String> {
-        let known = || self.pools.iter().map(String::as_str);
-        Some(match nearest(self.pool, known()) {
-            Some(name) => format!("did you mean {name:?}?"),
-            None if self.pools.is_empty() => format!("add a [pool.{}]", self.pool),
-            None => format!("add a [pool.{}]; pools are: {}", self.pool, list(known())),
-        })
+        Some(instead("pool", "pools are", self.pool, self.pools))
     }
 }
 
@@ -195,12 +185,7 @@ impl fmt::Display for NoSuchMiddleware<'_> {
 
 impl Fact for NoSuchMiddleware<'_> {
     fn help(&self) -> Option<String> {
-        let known = || self.known.iter().map(String::as_str);
-        Some(match nearest(self.name, known()) {
-            Some(name) => format!("did you mean {name:?}?"),
-            None if self.known.is_empty() => format!("add a [middleware.{}]", self.name),
-            None => format!("add a [middleware.{}]; there are: {}", self.name, list(known())),
-        })
+        Some(instead("middleware", "there are", self.name, self.known))
     }
 }
 
