@@ -48,6 +48,8 @@ struct Shared {
     suspect: Cell<bool>,
     /// Since when there is none.
     idle: Cell<Instant>,
+    /// The peer has said how many there may be, or is gone.
+    settled: Notify,
     streams: Weak<Streams>,
 }
 
@@ -101,17 +103,24 @@ impl Streams {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BUFFER)
-            .max_header_list_size(HEADER_LIST);
+            .max_header_list_size(HEADER_LIST)
+            // None before the peer's SETTINGS: streams above its limit would be refused (RFC 9113 §5.1.2).
+            .initial_max_send_streams(0);
         let (sender, connection) = client.handshake(io).await.map_err(|_| Unconnected::NoHttp2)?;
         let shared = Rc::new(Shared {
             sender,
             busy: Cell::new(0),
-            most: Cell::new(STREAMS),
+            most: Cell::new(0),
             suspect: Cell::new(false),
             idle: Cell::new(Instant::now()),
+            settled: Notify::new(),
             streams: Rc::downgrade(self),
         });
         tokio::task::spawn_local(drive(connection, Rc::downgrade(&shared), slot, keepalive));
+        shared.settled.notified().await;
+        if shared.most.get() == 0 {
+            return Err(Unconnected::NoHttp2);
+        }
         self.connections.borrow_mut().push(shared);
         Ok(())
     }
@@ -143,7 +152,7 @@ async fn drive<T>(
         let ended = connection.as_mut().poll(context);
         if let (Poll::Pending, Some(shared)) = (&ended, shared.upgrade()) {
             let most = u32::try_from(connection.current_max_send_streams()).unwrap_or(STREAMS);
-            shared.most.set(most.min(STREAMS));
+            shared.allow(most.min(STREAMS));
         }
         ended
     })
@@ -153,10 +162,22 @@ async fn drive<T>(
     }
     if let Some(shared) = shared.upgrade() {
         shared.leave();
+        shared.settled.notify_one();
     }
 }
 
 impl Shared {
+    /// So many streams there may be. Who waits for one is told if these are more than before.
+    fn allow(&self, most: u32) {
+        let before = self.most.replace(most);
+        if before == 0 && most > 0 {
+            self.settled.notify_one();
+        }
+        if let Some(streams) = self.streams.upgrade().filter(|_| before < most) {
+            streams.freed.notify_waiters();
+        }
+    }
+
     /// It gets no new streams.
     fn leave(self: &Rc<Self>) {
         if let Some(streams) = self.streams.upgrade() {
