@@ -1,6 +1,6 @@
 //! The daemon and command line of proxy-now, in layers: a module uses lower ones only.
 //!
-//! 5 `cli` · 4 `control` · 3 `l4`, `l7`, `admin` · 2 `route`, `upstream` · 1 `config` · 0 `net`, `telemetry`
+//! 5 `cli` · 4 `control` · 3 `l4`, `l7`, `admin` · 2 `route`, `upstream`, `tls` · 1 `config` · 0 `net`, `telemetry`
 
 /// Layer 3: the admin socket: how people and programs ask the daemon.
 pub mod admin;
@@ -20,5 +20,7 @@ pub mod net;
 pub mod route;
 /// Layer 0: what the daemon says: its log, and text for Prometheus.
 pub mod telemetry;
+/// Layer 2: certificates, and what handshakes go by.
+pub mod tls;
 /// Layer 2: backends: which of them a slot belongs to, and whether they answer.
 pub mod upstream;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::diagnostic::Fact;
-use super::web::HostPattern;
+use super::host_pattern::HostPattern;
 
 /// Why a text is no host of a route.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

@@ -4,6 +4,8 @@
 //! Every mistake of a file is found in one go, and each is a [`Diagnostic`] with its line, the value and what would
 //! be right. A file goes through [`toml`], `file` (each value by itself) and `check` (values against each other).
 
+/// What a configuration says of certificates that come by themselves.
+mod acme;
 /// Where a backend is, as people write it.
 mod address;
 /// From what the file says to what it means.
@@ -14,6 +16,8 @@ mod diagnostic;
 mod file;
 /// Hosts of routes.
 mod host;
+/// A host, or all below one.
+mod host_pattern;
 /// Every key, once.
 mod keys;
 /// The kinds of values.
@@ -42,6 +46,8 @@ mod report;
 mod table;
 /// Texts with variables in braces.
 mod template;
+/// What a configuration says of TLS.
+mod tls;
 /// Durations, as people write them.
 mod unit;
 /// What a configuration says of HTTP.
@@ -49,12 +55,15 @@ mod web;
 /// How a pool's backends are chosen and spoken to by HTTP.
 mod web_pool;
 
+pub use acme::*;
 pub use address::{BackendAddr, Endpoint, NotAnAddress};
 pub use diagnostic::{ConfigErrors, Diagnostic, Diagnostics, Fact, Severity};
+pub use host_pattern::HostPattern;
 pub use model::*;
 pub use name::{ListenerName, PoolName};
 pub use parse::{load, parse};
 pub use reference::{json_schema, markdown};
+pub use tls::*;
 pub use unit::{NotADuration, format_duration, parse_duration};
 pub use web::*;
 pub use web_pool::*;

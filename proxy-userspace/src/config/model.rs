@@ -10,9 +10,11 @@ use std::time::Duration;
 pub use proxy_common::listener::Forward;
 use serde::Serialize;
 
+use super::acme::AcmeConfig;
 use super::address::Endpoint;
 use super::diagnostic::Diagnostic;
 use super::name::{ListenerName, PoolName};
+use super::tls::TlsConfig;
 use super::web::{RouteConfig, ServerConfig, WebListenerConfig};
 use super::web_pool::WebPoolConfig;
 
@@ -33,6 +35,10 @@ pub struct Config {
     pub server: ServerConfig,
     /// In file order.
     pub pools: Vec<PoolConfig>,
+    /// Certificates.
+    pub tls: TlsConfig,
+    /// Certificates that come by themselves.
+    pub acme: AcmeConfig,
     /// What is allowed, and probably not meant.
     pub warnings: Vec<Diagnostic>,
 }

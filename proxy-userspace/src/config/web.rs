@@ -10,9 +10,11 @@ use std::time::Duration;
 use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 
+use super::host_pattern::HostPattern;
 use super::name::{ListenerName, PoolName};
+use super::tls::ListenerTlsConfig;
 
-/// An `http` listener: connections end here and requests are routed.
+/// An `http` or `https` listener: connections end here and requests are routed.
 #[derive(Clone, PartialEq, Debug)]
 pub struct WebListenerConfig {
     /// Its name.
@@ -30,6 +32,19 @@ pub struct WebListenerConfig {
     pub limits: WebLimits,
     /// Requests are written down.
     pub access_log: bool,
+    /// What TLS is like; none: protocol `http`.
+    pub tls: Option<ListenerTlsConfig>,
+    /// Requests for what an `https` listener of the same address serves are sent there; none: they are not.
+    pub redirect_https: Option<RedirectHttps>,
+}
+
+/// Where requests go that came without TLS.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RedirectHttps {
+    /// The listener that serves them.
+    pub listener: ListenerName,
+    /// Its port, as clients see it.
+    pub port: u16,
 }
 
 /// Where an `http` listener waits.
@@ -159,15 +174,6 @@ pub struct RouteConfig {
     pub request_timeout: Option<Duration>,
     /// The route's line in the file, from 1.
     pub line: usize,
-}
-
-/// A host of a route.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub enum HostPattern {
-    /// This name or address.
-    Exact(Box<str>),
-    /// `*.example.com`: one or more labels before `example.com`, which stands here without `*.`.
-    Wildcard(Box<str>),
 }
 
 /// A path of a route. Compared with the canonical path.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::tls::PoolTlsConfig;
 use http::{HeaderName, HeaderValue, Method};
 
 /// How a pool's backends are spoken to by HTTP, and chosen.
@@ -35,6 +36,8 @@ pub struct WebPoolConfig {
     pub retry: RetryConfig,
     /// When a backend that fails is left alone for a while; none: never.
     pub eject: Option<EjectConfig>,
+    /// TLS to its backends; none: without. With it HTTP/2 is spoken with those that choose it (ALPN).
+    pub tls: Option<PoolTlsConfig>,
     /// The Host that is sent; none: the client's.
     pub host: Option<HeaderValue>,
 }
@@ -140,6 +143,7 @@ impl Default for WebPoolConfig {
             send_proxy_protocol: None,
             retry: RetryConfig::default(),
             eject: Some(EjectConfig::default()),
+            tls: None,
             host: None,
         }
     }

@@ -42,6 +42,8 @@ pub(super) fn from(client: &str, trusted: &[&str], path: &str) -> Request {
         trusted_proxies,
         limits: WebLimits::default(),
         access_log: false,
+        tls: None,
+        redirect_https: None,
     };
     Request {
         method: Method::GET,

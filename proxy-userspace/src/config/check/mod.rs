@@ -11,11 +11,13 @@ mod route;
 /// Sizes of the kernel's tables.
 mod size;
 
+use super::acme::AcmeConfig;
 use super::diagnostic::Fact;
 use super::file::File;
 use super::model::{AdminConfig, Config};
 use super::name::ListenerName;
 use super::report::{Report, Reported};
+use super::tls::TlsConfig;
 use super::web::WebListenerConfig;
 
 /// Compares everything with everything, and gives the meaning if nothing was wrong. Warnings stay in the report.
@@ -52,6 +54,8 @@ pub(super) fn resolve(file: File, report: &mut Report<'_>) -> Result<Config, Rep
         web_listeners,
         routes: route::resolve(file.routes, file.middleware, &names)?,
         server: file.server?,
+        tls: TlsConfig::default(),
+        acme: AcmeConfig::default(),
         pools: pools.into_iter().collect::<Result<_, _>>()?,
         warnings: Vec::new(),
     })

@@ -39,14 +39,14 @@ pub(in crate::config) struct FileWebListener {
 #[derive(Debug)]
 pub(super) enum AnyListener {
     Kernel(FileListener),
-    Web(FileWebListener),
+    Web(Box<FileWebListener>),
 }
 
 impl AnyListener {
     /// Reads everything. A listener whose protocol cannot be read is read as one of the kernel.
     pub(super) fn read(name: At<Box<str>>, entries: &Entries, report: &mut Report<'_>) -> Self {
         match entries.get(&PROTOCOL, report).map(|protocol| protocol.value) {
-            Ok(Spoken::Http) => Self::Web(FileWebListener::read(name, entries, report)),
+            Ok(Spoken::Http) => Self::Web(Box::new(FileWebListener::read(name, entries, report))),
             Ok(Spoken::Kernel(protocol)) => {
                 refuse_of_http(entries, report);
                 Self::Kernel(FileListener::read(name, Ok(protocol), entries, report))
@@ -123,6 +123,8 @@ fn read_rest(name: &str, entries: &Entries, report: &mut Report<'_>) -> Result<W
         trusted_proxies: trusted_proxies.into_iter().map(|network| network.value).collect(),
         limits: limits?,
         access_log: access_log?.value,
+        tls: None,
+        redirect_https: None,
     })
 }
 

@@ -64,7 +64,7 @@ impl File {
         for (name, entries) in named(root, "listener", &LISTENER, report) {
             match AnyListener::read(name, &entries, report) {
                 AnyListener::Kernel(listener) => listeners.push(listener),
-                AnyListener::Web(listener) => web_listeners.push(listener),
+                AnyListener::Web(listener) => web_listeners.push(*listener),
             }
         }
         let pools = named(root, "pool", &POOL, report);

@@ -6,6 +6,7 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 
 use super::middleware;
+use crate::config::host_pattern::HostPattern;
 use crate::config::kind::{
     FIELD_NAME, HOST_PATTERN, LOCATION, Lasting, List, METHOD, Map, NETWORK, Name, Number, OneOrMore, PATH,
     Parsed, PlainText, REGEX, Status, TEXT, TextOrFlag,
@@ -13,7 +14,7 @@ use crate::config::kind::{
 use crate::config::nested::ShortOr;
 use crate::config::table::Presence::{Default, Optional, Required};
 use crate::config::table::{Key, Section};
-use crate::config::web::{HostPattern, Template};
+use crate::config::web::Template;
 
 pub(in crate::config) static ROUTE: Section = Section {
     title: "[[route]]",

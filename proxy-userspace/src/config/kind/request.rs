@@ -10,9 +10,10 @@ use regex::RegexBuilder;
 use super::parsed::{Parsed, bad};
 use crate::config::diagnostic::Fact;
 use crate::config::host::parse_host;
+use crate::config::host_pattern::HostPattern;
 use crate::config::path::check_path;
 use crate::config::template::{is_token, parse_template};
-use crate::config::web::{HostPattern, Template, TemplatePart};
+use crate::config::web::{Template, TemplatePart};
 
 /// The most memory that one compiled expression may take, in bytes.
 const REGEX_BYTES: usize = 1 << 20;

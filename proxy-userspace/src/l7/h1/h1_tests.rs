@@ -50,6 +50,8 @@ fn connection(limits: WebLimits) -> Rc<Connection> {
             trusted_proxies: Vec::new(),
             limits,
             access_log: false,
+            tls: None,
+            redirect_https: None,
         }),
         client: "127.0.0.1:1".parse().unwrap(),
         local: "127.0.0.1:2".parse().unwrap(),

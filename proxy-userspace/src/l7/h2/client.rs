@@ -207,6 +207,8 @@ where
             trusted_proxies: Vec::new(),
             limits,
             access_log: false,
+            tls: None,
+            redirect_https: None,
         };
         let connection = Rc::new(Connection {
             listener: Arc::new(listener),
