@@ -8,6 +8,7 @@ use crate::config::{Config, ConfigErrors, Diagnostic, Diagnostics, Fact, Severit
 use crate::route::{CompileError, Unreachable, unreachable};
 use crate::upstream::Registry;
 
+use super::certs::Certs;
 use super::serve::{self, ServeError};
 
 /// Warnings about a configuration that was read from `path`, in the order of the file.
@@ -16,7 +17,7 @@ use super::serve::{self, ServeError};
 /// It cannot be served.
 pub fn judge(path: &Path, config: &Arc<Config>) -> Result<Vec<Diagnostic>, ConfigErrors> {
     let found = unreachable(&config.routes).unwrap_or_default();
-    let served = serve::compile(config, 0, &Registry::new(1));
+    let served = serve::compile(config, 0, &Registry::new(1), &Certs::default());
     if found.is_empty() && served.is_ok() {
         return Ok(Vec::new());
     }

@@ -1,6 +1,8 @@
 //! The supervisor: compiles the configuration, applies it, keeps it applied, and answers the admin socket. It alone
 //! brings the kernel part, the checks and the admin socket together.
 
+/// Certificates, and what keeps them as the configuration wants.
+mod certs;
 /// What the supervisor asks of the kernel part.
 mod dataplane;
 /// What is different between two configurations.

@@ -56,7 +56,7 @@ impl Supervisor {
         drained.retain(&config);
 
         let admin = self.another_admin(&config.admin).map_err(|error| failed("the admin socket", &error))?;
-        let snapshot = serve::compile(&config, self.generation + 1, self.web.registry())
+        let snapshot = serve::compile(&config, self.generation + 1, self.web.registry(), &self.certs)
             .map_err(|error| failed("the routes", &error))?;
         serve::tell_pools(&snapshot, &findings, &drained);
         let web = self.web.prepare(Arc::new(snapshot)).map_err(|error| failed("a listener", &error))?;

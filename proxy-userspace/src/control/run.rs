@@ -14,6 +14,7 @@ use crate::telemetry::log;
 use crate::upstream::discovery::Lookups;
 use crate::upstream::health::Checkers;
 
+use super::certs::Certs;
 use super::dataplane::DataplaneError;
 use super::drain::Drained;
 use super::handover::{Estate, Heir};
@@ -141,6 +142,7 @@ pub(super) fn start(
         reloads_refused: 0,
         refused: None,
         web: Web::new(&config.server),
+        certs: Certs::default(),
         leaving: None,
         handed_over: false,
         generation: 1,
@@ -150,8 +152,8 @@ pub(super) fn start(
     supervisor.remember(&estate.backends);
     supervisor.web.inherit(estate.sockets);
     refuse_occupied(&supervisor.config, &supervisor.adopted_addresses())?;
-    let snapshot = serve::compile(&supervisor.config, supervisor.generation, supervisor.web.registry())
-        .map_err(WebError::from)?;
+    let Supervisor { config, generation, web, certs, .. } = &supervisor;
+    let snapshot = serve::compile(config, *generation, web.registry(), certs).map_err(WebError::from)?;
     serve::tell_pools(&snapshot, &supervisor.findings, &supervisor.drained);
     let prepared = supervisor.web.prepare(Arc::new(snapshot))?;
     if let Some(desired) = compile(&supervisor.config, &supervisor.findings, &supervisor.drained) {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use super::certs::Certs;
 use super::drain::Drained;
 use super::health::Findings;
 use crate::config::{Config, Endpoint, PoolName, RouteAction, RouteConfig};
@@ -39,6 +40,7 @@ pub(super) fn compile(
     config: &Arc<Config>,
     generation: u64,
     registry: &Registry,
+    certs: &Certs,
 ) -> Result<Snapshot, ServeError> {
     let router = Router::compile(&config.routes)?;
     let mut pools = Vec::new();
@@ -57,6 +59,8 @@ pub(super) fn compile(
         listeners: config.web_listeners.iter().cloned().map(Arc::new).collect(),
         router,
         routes,
+        certificates: certs.store.clone(),
+        challenges: certs.challenges.clone(),
         // Last: nothing fails any more.
         pools: pools.into_iter().map(|pool| registry.pool(pool)).collect(),
     })

@@ -21,6 +21,7 @@ use crate::route::Question;
 use crate::upstream::discovery::{Lookups, Resolved};
 use crate::upstream::health::{CheckKey, Checkers, Failure, Health, Report};
 
+use super::certs::Certs;
 use super::dataplane::{Dataplane, DataplaneError, Observed, Place};
 use super::drain::{Drained, keys, meant};
 use super::handover::Remembered;
@@ -56,6 +57,8 @@ pub(super) struct Supervisor {
     pub(super) config: Arc<Config>,
     /// The part that serves HTTP.
     pub(super) web: Web,
+    /// Certificates.
+    pub(super) certs: Certs,
     /// It is about to end.
     pub(super) leaving: Option<Leaving>,
     /// Another daemon has everything.

@@ -7,6 +7,7 @@ use super::answer::Answer;
 use super::middleware::Stack;
 use crate::config::{Config, WebListenerConfig};
 use crate::route::Router;
+use crate::tls::{Challenges, Store};
 use crate::upstream::Pool;
 
 /// Everything that a request's way depends on.
@@ -21,6 +22,10 @@ pub struct Snapshot {
     pub router: Router,
     /// Routes, in the configuration's order.
     pub routes: Vec<Route>,
+    /// Certificates that may be served.
+    pub certificates: Arc<Store>,
+    /// Names that are being proved to CAs.
+    pub challenges: Arc<Challenges>,
     /// Pools that routes lead to.
     pub pools: Vec<Arc<Pool>>,
 }
