@@ -1,7 +1,9 @@
 //! The daemon and command line of proxy-now, in layers: a module uses lower ones only.
 //!
-//! 5 `cli` · 4 `control` · 3 `l4`, `l7`, `admin` · 2 `route`, `upstream`, `tls` · 1 `config` · 0 `net`, `telemetry`
+//! 5 `cli` · 4 `control` · 3 `l4`, `l7`, `acme`, `admin` · 2 `route`, `upstream`, `tls` · 1 `config` · 0 `net`, `telemetry`
 
+/// Layer 3: certificates that come by themselves.
+pub mod acme;
 /// Layer 3: the admin socket: how people and programs ask the daemon.
 pub mod admin;
 /// Layer 5: the command line.
