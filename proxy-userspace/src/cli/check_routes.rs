@@ -16,7 +16,18 @@ pub(super) fn listener_row(config: &Config, listener: &WebListenerConfig) -> [St
     let routes = config.routes.iter().filter(|route| route.listeners.contains(&listener.name)).count();
     let bind: Vec<_> = listener.bind.iter().map(ToString::to_string).collect();
     let routes = if routes == 1 { "1 route".to_owned() } else { format!("{routes} routes") };
-    [listener.name.to_string(), bind.join(", "), "http".to_owned(), "-".to_owned(), routes, "-".to_owned()]
+    [
+        listener.name.to_string(),
+        bind.join(", "),
+        protocol(listener).to_owned(),
+        "-".to_owned(),
+        routes,
+        "-".to_owned(),
+    ]
+}
+
+fn protocol(listener: &WebListenerConfig) -> &'static str {
+    if listener.tls.is_some() { "https" } else { "http" }
 }
 
 /// The table of routes, and how many are not in it.
@@ -42,9 +53,10 @@ pub(super) fn listener_json(listener: &WebListenerConfig) -> Json {
     json!({
         "name": listener.name,
         "bind": listener.bind.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "protocol": "http",
+        "protocol": protocol(listener),
         "http2": listener.http2,
         "proxy_protocol": listener.proxy_protocol,
+        "redirect_https": listener.redirect_https.as_ref().map(|redirect| &redirect.listener),
     })
 }
 
@@ -66,11 +78,7 @@ fn or_any(words: &[String]) -> String {
 }
 
 fn hosts(route: &RouteConfig) -> Vec<String> {
-    let host = |host: &HostPattern| match host {
-        HostPattern::Exact(name) => name.to_string(),
-        HostPattern::Wildcard(name) => format!("*.{name}"),
-    };
-    route.hosts.iter().map(host).collect()
+    route.hosts.iter().map(HostPattern::to_string).collect()
 }
 
 fn path(route: &RouteConfig) -> String {

@@ -11,6 +11,7 @@ use super::keys::middleware::MIDDLEWARE;
 use super::keys::pool::POOL;
 use super::keys::route::ROUTE;
 use super::keys::server::{ACCESS_LOG, SERVER};
+use super::keys::tls::TLS;
 use super::nested::section_schema;
 use super::table::{Presence, Section};
 
@@ -33,6 +34,7 @@ pub fn json_schema() -> Json {
             "route": { "type": "array", "items": section_schema(&ROUTE) },
             "middleware": names(&MIDDLEWARE),
             "pool": names(&POOL),
+            "tls": section_schema(&TLS),
             "server": section_schema(&SERVER),
             "access_log": section_schema(&ACCESS_LOG),
             "admin": section_schema(&ADMIN),

@@ -18,7 +18,8 @@ pub struct TlsConfig {
     /// `[tls] tickets`.
     pub tickets: TicketsConfig,
     /// Names that https listeners serve, and where their certificates come from. What no entry covers gets the
-    /// listener's default certificate, or is refused. In the order of names.
+    /// listener's default certificate, or is refused. In the order of names. `HostPattern::every` stands for a route
+    /// without a host whose certificates are made on demand.
     pub hosts: BTreeMap<HostPattern, HostTlsConfig>,
 }
 
@@ -53,7 +54,7 @@ pub struct TicketsConfig {
 }
 
 /// What TLS is like at one `https` listener.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct ListenerTlsConfig {
     /// Versions, ciphers and groups.
     pub policy: TlsPolicy,
@@ -139,6 +140,25 @@ pub struct PoolTlsConfig {
     pub sni: Option<Box<str>>,
     /// What we show.
     pub client: Option<CertificateFiles>,
+}
+
+impl CertificateFrom {
+    /// As the file says it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Acme => "acme",
+            Self::Internal => "internal",
+            Self::Files => "files",
+            Self::OnDemand => "on-demand",
+        }
+    }
+}
+
+impl Default for HstsConfig {
+    fn default() -> Self {
+        Self { max_age: Duration::from_secs(365 * 86_400), include_subdomains: false, preload: false }
+    }
 }
 
 impl Default for TicketsConfig {

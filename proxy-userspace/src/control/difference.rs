@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::admin::api::Change;
-use crate::config::{BackendConfig, Config, ListenerConfig, PoolConfig, RouteConfig, WebListenerConfig};
+use crate::config::{
+    BackendConfig, Config, HostTlsConfig, ListenerConfig, PoolConfig, RouteConfig, TlsConfig,
+    WebListenerConfig,
+};
 
 /// Changes of one kind that are named one by one; of more it is said how many there are.
 const NAMED: usize = 50;
@@ -15,6 +18,8 @@ pub(super) fn difference(old: &Config, new: &Config) -> Vec<Change> {
     for (name, same) in [
         ("kernel", old.kernel == new.kernel),
         ("admin", old.admin == new.admin),
+        ("tls", same_files(&old.tls, &new.tls)),
+        ("acme", old.acme == new.acme),
         ("server", without_log(old) == without_log(new)),
         ("access_log", old.server.access_log == new.server.access_log),
     ] {
@@ -28,6 +33,7 @@ pub(super) fn difference(old: &Config, new: &Config) -> Vec<Change> {
     let of = |config| web_listeners(config);
     changes.extend(compare("listener", &of(old), &of(new), |old, new| changed(old == new)));
     changes.extend(compare("route", &routes(old), &routes(new), route_change));
+    changes.extend(compare("certificate", &hosts(old), &hosts(new), host_change));
     changes.extend(compare("pool", &pools(old), &pools(new), pool_change));
     changes.extend(compare("backend", &backends(old), &backends(new), backend_change));
     changes
@@ -48,6 +54,10 @@ fn routes(config: &Config) -> ByName<'_, RouteConfig> {
     config.routes.iter().map(|route| ((&*route.name).into(), route)).collect()
 }
 
+fn hosts(config: &Config) -> ByName<'_, HostTlsConfig> {
+    config.tls.hosts.iter().map(|(host, tls)| (host.to_string().into(), tls)).collect()
+}
+
 fn pools(config: &Config) -> ByName<'_, PoolConfig> {
     config.pools.iter().map(|pool| (pool.name.as_str().into(), pool)).collect()
 }
@@ -58,6 +68,12 @@ fn backends(config: &Config) -> ByName<'_, BackendConfig> {
     let named =
         config.pools.iter().flat_map(|pool| pool.backends.iter().map(move |backend| (of(pool), backend)));
     named.map(|(pool, backend)| (format!("{pool}/{}", backend.endpoint).into(), backend)).collect()
+}
+
+/// Everything but the hosts, of which each is told.
+fn same_files(old: &TlsConfig, new: &TlsConfig) -> bool {
+    let files = |tls: &TlsConfig| (tls.certificates.clone(), tls.directories.clone(), tls.tickets.clone());
+    files(old) == files(new)
 }
 
 fn without_log(config: &Config) -> impl PartialEq {
@@ -81,6 +97,14 @@ fn route_change(old: &RouteConfig, new: &RouteConfig) -> Option<String> {
     ];
     let different: Vec<_> = parts.iter().filter(|(_, same)| !same).map(|(part, _)| *part).collect();
     (!different.is_empty()).then(|| format!("{} changed", different.join(", ")))
+}
+
+/// What is different in how a host gets its certificate; its listeners are told of by routes.
+fn host_change(old: &HostTlsConfig, new: &HostTlsConfig) -> Option<String> {
+    let from = (old.from != new.from).then(|| format!("from {} -> {}", old.from.word(), new.from.word()));
+    let auth = (old.client_auth != new.client_auth).then(|| "client_auth changed".to_owned());
+    let how: Vec<_> = from.into_iter().chain(auth).collect();
+    (!how.is_empty()).then(|| how.join(", "))
 }
 
 /// What is different in a pool, but for its backends.

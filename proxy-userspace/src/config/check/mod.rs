@@ -6,10 +6,14 @@ mod kernel;
 mod listener;
 /// Pools against the listeners that use them.
 mod pool;
+/// Where `http` listeners send those who could have come by TLS.
+mod redirect;
 /// Routes against listeners, pools and each other.
 mod route;
 /// Sizes of the kernel's tables.
 mod size;
+/// Hosts of `https` listeners.
+mod tls;
 
 use super::acme::AcmeConfig;
 use super::diagnostic::Fact;
@@ -21,7 +25,7 @@ use super::tls::TlsConfig;
 use super::web::WebListenerConfig;
 
 /// Compares everything with everything, and gives the meaning if nothing was wrong. Warnings stay in the report.
-pub(super) fn resolve(file: File, report: &mut Report<'_>) -> Result<Config, Reported> {
+pub(super) fn resolve(mut file: File, report: &mut Report<'_>) -> Result<Config, Reported> {
     if let Ok(Some(kernel)) = &file.kernel {
         kernel::check(kernel, report);
     }
@@ -40,6 +44,8 @@ pub(super) fn resolve(file: File, report: &mut Report<'_>) -> Result<Config, Rep
     route::check(&file, report);
     pool::check(&file, report);
     size::check(&file, report);
+    redirect::resolve(&mut file.web_listeners, report);
+    let hosts = tls::hosts(&file, report);
 
     let listeners = file.listeners.into_iter().map(listener::resolve).collect::<Vec<_>>();
     let web_listeners = file.web_listeners.into_iter().map(listener::resolve_web);
@@ -54,7 +60,7 @@ pub(super) fn resolve(file: File, report: &mut Report<'_>) -> Result<Config, Rep
         web_listeners,
         routes: route::resolve(file.routes, file.middleware, &names)?,
         server: file.server?,
-        tls: TlsConfig::default(),
+        tls: TlsConfig { hosts, ..file.tls? },
         acme: AcmeConfig::default(),
         pools: pools.into_iter().collect::<Result<_, _>>()?,
         warnings: Vec::new(),

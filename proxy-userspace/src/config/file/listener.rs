@@ -4,15 +4,18 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::limits::read_limits;
+use super::tls::read_listener_tls;
 use crate::config::diagnostic::Fact;
 use crate::config::keys::listener::{
     BIND, FORWARD, HTTP2, KERNEL_BIND, LISTENER_LIMITS, LISTENER_POOL, LOGGED, PROTOCOL, PROXY_PROTOCOL,
     Spoken, TRUSTED_PROXIES,
 };
+use crate::config::keys::tls::{HSTS, LISTENER_TLS, REDIRECT_HTTPS};
 use crate::config::model::{Forward, Protocol};
 use crate::config::reader::Entries;
 use crate::config::report::{At, Report, Reported};
 use crate::config::table::{Key, Kind};
+use crate::config::tls::ListenerTlsConfig;
 use crate::config::web::{WebBind, WebLimits, WebListenerConfig};
 
 /// What the table of a listener that is balanced in the kernel says. Each value stands for itself: one that is wrong
@@ -26,12 +29,14 @@ pub(in crate::config) struct FileListener {
     pub(in crate::config) forward: Result<Forward, Reported>,
 }
 
-/// What the table of an `http` listener says.
+/// What the table of an `http` or `https` listener says.
 #[derive(Debug)]
 pub(in crate::config) struct FileWebListener {
     pub(in crate::config) name: At<Box<str>>,
     pub(in crate::config) bind: Result<Vec<At<WebBind>>, Reported>,
-    /// All of it, but for what it is bound to.
+    /// As it is said, if it is.
+    pub(in crate::config) redirect_https: Result<Option<At<bool>>, Reported>,
+    /// All of it, but for what it is bound to and where it redirects to.
     pub(in crate::config) rest: Result<WebListenerConfig, Reported>,
 }
 
@@ -46,7 +51,8 @@ impl AnyListener {
     /// Reads everything. A listener whose protocol cannot be read is read as one of the kernel.
     pub(super) fn read(name: At<Box<str>>, entries: &Entries, report: &mut Report<'_>) -> Self {
         match entries.get(&PROTOCOL, report).map(|protocol| protocol.value) {
-            Ok(Spoken::Http) => Self::Web(Box::new(FileWebListener::read(name, entries, report))),
+            Ok(Spoken::Http) => Self::Web(Box::new(FileWebListener::read(name, false, entries, report))),
+            Ok(Spoken::Https) => Self::Web(Box::new(FileWebListener::read(name, true, entries, report))),
             Ok(Spoken::Kernel(protocol)) => {
                 refuse_of_http(entries, report);
                 Self::Kernel(FileListener::read(name, Ok(protocol), entries, report))
@@ -86,11 +92,31 @@ impl FileListener {
 }
 
 impl FileWebListener {
-    fn read(name: At<Box<str>>, entries: &Entries, report: &mut Report<'_>) -> Self {
+    fn read(name: At<Box<str>>, secure: bool, entries: &Entries, report: &mut Report<'_>) -> Self {
         let bind = entries.get(&BIND, report).map(|bind| bind.value);
-        let rest = read_rest(&name.value, entries, report);
-        Self { name, bind, rest }
+        let redirect_https = entries.find(&REDIRECT_HTTPS, report);
+        if secure {
+            refuse_of_one(entries, &REDIRECT_HTTPS, "http", report);
+        }
+        let tls = read_tls(secure, entries, report);
+        let rest = read_rest(&name.value, entries, report)
+            .and_then(|rest| Ok(WebListenerConfig { tls: tls?, ..rest }));
+        Self { name, bind, redirect_https, rest }
     }
+}
+
+/// What TLS is like, where there is any.
+fn read_tls(
+    secure: bool,
+    entries: &Entries,
+    report: &mut Report<'_>,
+) -> Result<Option<ListenerTlsConfig>, Reported> {
+    if secure {
+        return read_listener_tls(entries, report).map(Some);
+    }
+    refuse_of_one(entries, &LISTENER_TLS, "https", report);
+    refuse_of_one(entries, &HSTS, "https", report);
+    Ok(None)
 }
 
 /// The address; always there where [`KERNEL_BIND`] was read.
@@ -128,17 +154,28 @@ fn read_rest(name: &str, entries: &Entries, report: &mut Report<'_>) -> Result<W
     })
 }
 
-/// Reports keys that only `http` listeners have.
+/// Reports keys that only `http` and `https` listeners have.
 fn refuse_of_http(entries: &Entries, report: &mut Report<'_>) {
-    fn one<K: Kind>(entries: &Entries, key: &'static Key<K>, report: &mut Report<'_>) {
-        // Its mistake was reported, and nothing depends on it.
-        let _ = refuse(entries, key, &OnlyForHttp { key: key.name }, report);
-    }
-    one(entries, &HTTP2, report);
-    one(entries, &PROXY_PROTOCOL, report);
-    one(entries, &TRUSTED_PROXIES, report);
-    one(entries, &LOGGED, report);
-    one(entries, &LISTENER_LIMITS, report);
+    const BOTH: &str = "http and https";
+    refuse_of_one(entries, &HTTP2, BOTH, report);
+    refuse_of_one(entries, &PROXY_PROTOCOL, BOTH, report);
+    refuse_of_one(entries, &TRUSTED_PROXIES, BOTH, report);
+    refuse_of_one(entries, &LOGGED, BOTH, report);
+    refuse_of_one(entries, &LISTENER_LIMITS, BOTH, report);
+    refuse_of_one(entries, &LISTENER_TLS, "https", report);
+    refuse_of_one(entries, &HSTS, "https", report);
+    refuse_of_one(entries, &REDIRECT_HTTPS, "http", report);
+}
+
+/// Reports a key that only listeners of another protocol have.
+fn refuse_of_one<K: Kind>(
+    entries: &Entries,
+    key: &'static Key<K>,
+    protocol: &'static str,
+    report: &mut Report<'_>,
+) {
+    // Its mistake was reported, and nothing depends on it.
+    let _ = refuse(entries, key, &OnlyFor { key: key.name, protocol }, report);
 }
 
 /// Reports a key that is there and has nothing to say.
@@ -168,17 +205,18 @@ impl Fact for NotForHttp {
     }
 }
 
-struct OnlyForHttp {
+struct OnlyFor {
     key: &'static str,
+    protocol: &'static str,
 }
 
-impl fmt::Display for OnlyForHttp {
+impl fmt::Display for OnlyFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} has a meaning for http listeners only", self.key)
+        write!(f, "{} has a meaning for {} listeners only", self.key, self.protocol)
     }
 }
 
-impl Fact for OnlyForHttp {
+impl Fact for OnlyFor {
     fn help(&self) -> Option<String> {
         Some(format!("remove {}", self.key))
     }

@@ -20,6 +20,8 @@ mod root;
 mod route;
 /// `[server]` and `[access_log]`.
 mod server;
+/// `[tls]`, and what listeners and routes say of TLS.
+mod tls;
 /// `basic_auth = { … }`: users of the table and of a file.
 mod users;
 
@@ -29,3 +31,4 @@ pub(super) use middleware::{FileMiddleware, Parts};
 pub(super) use pool::{FileBackend, FilePool};
 pub(super) use root::File;
 pub(super) use route::FileRoute;
+pub(super) use tls::FileRouteTls;

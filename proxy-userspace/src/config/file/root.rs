@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::listener::AnyListener;
 use super::server::{read_access_log, read_server};
+use super::tls::read_tls;
 use super::{FileAdmin, FileKernel, FileListener, FileMiddleware, FilePool, FileRoute, FileWebListener};
 use crate::config::diagnostic::Fact;
 use crate::config::keys::SECTIONS_ELSEWHERE;
@@ -14,17 +15,19 @@ use crate::config::keys::middleware::MIDDLEWARE;
 use crate::config::keys::pool::POOL;
 use crate::config::keys::route::ROUTE;
 use crate::config::keys::server::{ACCESS_LOG, SERVER};
+use crate::config::keys::tls::TLS;
 use crate::config::kind::{WrongKind, check_name};
 use crate::config::nearest::nearest;
 use crate::config::node::{Node, Table, Value};
 use crate::config::reader::Entries;
 use crate::config::report::{At, Report, Reported};
 use crate::config::table::Section;
+use crate::config::tls::TlsConfig;
 use crate::config::web::ServerConfig;
 
 /// The names of the outermost tables.
-const TABLES: [&str; 8] =
-    ["kernel", "listener", "route", "middleware", "pool", "server", "access_log", "admin"];
+const TABLES: [&str; 9] =
+    ["kernel", "listener", "route", "middleware", "pool", "tls", "server", "access_log", "admin"];
 
 /// The whole file. What could not be read is an `Err`, and was reported.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub(in crate::config) struct File {
     /// The names of all middleware, that which could not be read too.
     pub(in crate::config) middleware_names: Vec<String>,
     pub(in crate::config) server: Result<ServerConfig, Reported>,
+    /// All of it, but for the hosts.
+    pub(in crate::config) tls: Result<TlsConfig, Reported>,
     pub(in crate::config) pools: Vec<FilePool>,
     /// The names of all pools, those that could not be read too.
     pub(in crate::config) pool_names: Vec<String>,
@@ -60,6 +65,7 @@ impl File {
         let access_log =
             access_log.map(|entries| entries.and_then(|entries| read_access_log(&entries, report)));
         let server = server.and_then(|entries| read_server(&entries, report));
+        let tls = section(root, "tls", &TLS, report).unwrap_or_else(|| Ok(Entries::absent("[tls]")));
         let (mut listeners, mut web_listeners) = (Vec::new(), Vec::new());
         for (name, entries) in named(root, "listener", &LISTENER, report) {
             match AnyListener::read(name, &entries, report) {
@@ -82,6 +88,7 @@ impl File {
                 .collect(),
             middleware_names: names(root, "middleware"),
             server: access_log.transpose().and_then(|access_log| Ok(ServerConfig { access_log, ..server? })),
+            tls: tls.and_then(|entries| read_tls(&entries, report)),
             pools: pools.into_iter().map(|(name, entries)| FilePool::read(name, &entries, report)).collect(),
             pool_names: names(root, "pool"),
         }
@@ -189,7 +196,7 @@ impl fmt::Display for UnknownTable<'_> {
 
 impl Fact for UnknownTable<'_> {
     fn help(&self) -> Option<String> {
-        let tables = "[kernel], [listener.NAME], [[route]], [middleware.NAME], [pool.NAME], [server], [access_log], [admin]";
+        let tables = "[kernel], [listener.NAME], [[route]], [middleware.NAME], [pool.NAME], [tls], [server], [access_log], [admin]";
         Some(match nearest(self.name, TABLES) {
             Some(name) => format!("did you mean {name:?}? Tables are: {tables}"),
             None => format!("tables are: {tables}"),

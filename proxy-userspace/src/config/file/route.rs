@@ -6,6 +6,7 @@ use std::hash::Hash;
 use std::ops::Range;
 
 use super::middleware::Parts;
+use super::tls::{FileRouteTls, read_route_tls};
 use http::{HeaderName, StatusCode};
 
 use crate::config::diagnostic::Fact;
@@ -26,13 +27,15 @@ use crate::config::web::{
 pub(in crate::config) struct FileRoute {
     pub(in crate::config) span: Range<usize>,
     pub(in crate::config) name: Result<Option<At<Box<str>>>, Reported>,
-    /// None: every `http` listener.
+    /// None: every `http` and `https` listener.
     pub(in crate::config) listeners: Result<Option<Vec<At<Box<str>>>>, Reported>,
     pub(in crate::config) pool: Result<Option<At<Box<str>>>, Reported>,
     /// Names of `[middleware.NAME]`.
     pub(in crate::config) uses: Result<Vec<At<Box<str>>>, Reported>,
     /// Middleware of its own.
     pub(in crate::config) parts: Result<Option<Box<Parts>>, Reported>,
+    /// TLS of its hosts.
+    pub(in crate::config) tls: Result<Option<Box<At<FileRouteTls>>>, Reported>,
     /// All of it, but for its name, listeners and middleware.
     /// There are many routes, and they are moved about: boxed, what is large stays where it is.
     pub(in crate::config) rest: Result<Box<RouteConfig>, Reported>,
@@ -48,6 +51,7 @@ impl FileRoute {
             pool: entries.find(&keys::POOL, report),
             uses: distinct(entries, &USE, report).map(Option::unwrap_or_default),
             parts: Parts::read(entries, report).map(|parts| parts.is_some().then(|| Box::new(parts))),
+            tls: read_route_tls(entries, report),
             rest: read_rest(entries, line, report).map(Box::new),
         }
     }

@@ -1,6 +1,7 @@
 //! `[listener.NAME]`.
 
 use super::limits::LIMITS;
+use super::tls::{HSTS, LISTENER_TLS, REDIRECT_HTTPS};
 use crate::config::kind::{Bind, Flag, List, NETWORK, Name, OneOrMore, Parsed, Word, Words};
 use crate::config::model::{Forward, Protocol};
 use crate::config::nested::Nested;
@@ -15,14 +16,16 @@ pub(in crate::config) enum Spoken {
     Kernel(Protocol),
     /// Requests are routed.
     Http,
+    /// The same, by TLS.
+    Https,
 }
 
 pub(in crate::config) static LISTENER: Section = Section {
     title: "[listener.NAME]",
     meaning: "What clients connect to. `tcp` and `udp` listeners are balanced in the kernel and name their pool; one \
               that is bound to addresses of both families is shown as two, `NAME.v4` and `NAME.v6`: IPv4 clients go \
-              to the pool's IPv4 backends, IPv6 clients to its IPv6 backends. Requests of `http` listeners go where \
-              a `[[route]]` says.",
+              to the pool's IPv4 backends, IPv6 clients to its IPv6 backends. Requests of `http` and `https` \
+              listeners go where a `[[route]]` says.",
     keys: &[
         &BIND,
         &PROTOCOL,
@@ -33,6 +36,9 @@ pub(in crate::config) static LISTENER: Section = Section {
         &TRUSTED_PROXIES,
         &LOGGED,
         &LISTENER_LIMITS,
+        &LISTENER_TLS,
+        &HSTS,
+        &REDIRECT_HTTPS,
     ],
     elsewhere: &[],
 };
@@ -43,7 +49,7 @@ pub(in crate::config) static BIND: Key<OneOrMore<Bind>> = Key {
     presence: Required,
     meaning: "The addresses and ports that clients connect to. `tcp` and `udp`: no wildcards; they need not be \
               configured on an interface of this machine, but clients' packets must be routed to it; `dsr` wants one \
-              and the same port. `http`: addresses of this machine, wildcards (`\"0.0.0.0:80\"`, `\"[::]:80\"`, each \
+              and the same port. `http` and `https`: addresses of this machine, wildcards (`\"0.0.0.0:80\"`, `\"[::]:80\"`, each \
               for its family), and Unix sockets (`\"unix:/run/web.sock\"`).",
     example: "[\"203.0.113.10:443\", \"[2001:db8::10]:443\"]",
 };
@@ -59,11 +65,16 @@ pub(in crate::config) static PROTOCOL: Key<Words<Spoken>> = Key {
             Word("tcp", Spoken::Kernel(Protocol::Tcp)),
             Word("udp", Spoken::Kernel(Protocol::Udp)),
             Word("http", Spoken::Http),
+            Word("https", Spoken::Https),
         ],
-        elsewhere: (&["tls", "https"], "this build has no TLS yet"),
+        elsewhere: (
+            &["tls"],
+            "this build decrypts connections, by https, or balances them in the kernel, by tcp",
+        ),
     },
     presence: Required,
-    meaning: "`tcp` connections or `udp` datagrams, balanced in the kernel; or `http` requests.",
+    meaning: "`tcp` connections or `udp` datagrams, balanced in the kernel; or requests: `http`, or `https`, \
+              which is the same by TLS.",
     example: "\"http\"",
 };
 
@@ -92,7 +103,8 @@ pub(in crate::config) static HTTP2: Key<Flag> = Key {
     name: "http2",
     kind: Flag,
     presence: Default("true"),
-    meaning: "`http`: HTTP/2 is spoken with clients that begin with its preface (prior knowledge).",
+    meaning: "`http`: HTTP/2 is spoken with clients that begin with its preface (prior knowledge). `https`: with those \
+              that choose it in the handshake (ALPN).",
     example: "false",
 };
 
@@ -100,7 +112,7 @@ pub(in crate::config) static PROXY_PROTOCOL: Key<Flag> = Key {
     name: "proxy_protocol",
     kind: Flag,
     presence: Default("false"),
-    meaning: "`http`: every connection begins with a PROXY protocol header, version 1 or 2, or it is closed. What it \
+    meaning: "`http`, `https`: every connection begins with a PROXY protocol header, version 1 or 2, or it is closed. What it \
               says of the client is believed if the peer is in `trusted_proxies`.",
     example: "true",
 };
@@ -109,7 +121,7 @@ pub(in crate::config) static TRUSTED_PROXIES: Key<OneOrMore<Parsed<IpNet>>> = Ke
     name: "trusted_proxies",
     kind: OneOrMore(List { of: NETWORK, example: "\"10.0.0.0/8\"" }),
     presence: Optional("nobody is believed"),
-    meaning: "`http`: proxies before this one, by address or network. What they say of the client, in `Forwarded`, \
+    meaning: "`http`, `https`: proxies before this one, by address or network. What they say of the client, in `Forwarded`, \
               `X-Forwarded-*` and the PROXY protocol, is believed; from others it is removed. Who comes by a Unix socket \
               counts as 127.0.0.1.",
     example: "[\"10.0.0.0/8\", \"2001:db8::1\"]",
@@ -119,7 +131,7 @@ pub(in crate::config) static LOGGED: Key<Flag> = Key {
     name: "access_log",
     kind: Flag,
     presence: Default("true"),
-    meaning: "`http`: its requests are written down, if there is an `[access_log]`.",
+    meaning: "`http`, `https`: its requests are written down, if there is an `[access_log]`.",
     example: "false",
 };
 
@@ -127,6 +139,6 @@ pub(in crate::config) static LISTENER_LIMITS: Key<Nested> = Key {
     name: "limits",
     kind: Nested(&LIMITS),
     presence: Optional("safe ones (below)"),
-    meaning: "`http`: what a client may ask for.",
+    meaning: "`http`, `https`: what a client may ask for.",
     example: "{ header_timeout = \"2s\", body_bytes = \"10MiB\" }",
 };

@@ -18,16 +18,19 @@ pub(super) mod pool_web;
 pub(super) mod route;
 /// `[server]` and `[access_log]`.
 pub(super) mod server;
+/// `[tls]`, and what listeners, routes and pools say of TLS.
+pub(super) mod tls;
 
 use super::table::Section;
 
 /// The tables of the file, in the order of the reference.
-pub(super) static SECTIONS: [&Section; 8] = [
+pub(super) static SECTIONS: [&Section; 9] = [
     &kernel::KERNEL,
     &listener::LISTENER,
     &route::ROUTE,
     &middleware::MIDDLEWARE,
     &pool::POOL,
+    &tls::TLS,
     &server::SERVER,
     &server::ACCESS_LOG,
     &kernel::ADMIN,
@@ -35,4 +38,4 @@ pub(super) static SECTIONS: [&Section; 8] = [
 
 /// Tables that later versions have, and this one says so.
 pub(super) const SECTIONS_ELSEWHERE: [(&str, &str); 2] =
-    [("acme", "certificates are for protocol \"https\""), ("limit", "limits are not enforced yet")];
+    [("acme", "certificates are files yet"), ("limit", "limits are not enforced yet")];

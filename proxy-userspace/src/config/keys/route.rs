@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
-use super::middleware;
+use super::{middleware, tls};
 use crate::config::host_pattern::HostPattern;
 use crate::config::kind::{
     FIELD_NAME, HOST_PATTERN, LOCATION, Lasting, List, METHOD, Map, NETWORK, Name, Number, OneOrMore, PATH,
@@ -18,7 +18,7 @@ use crate::config::web::Template;
 
 pub(in crate::config) static ROUTE: Section = Section {
     title: "[[route]]",
-    meaning: "Which requests of `http` listeners go where. All conditions of a route must hold. Of the routes that \
+    meaning: "Which requests of `http` and `https` listeners go where. All conditions of a route must hold. Of the routes that \
               match, the most specific one is taken: an exact host before a wildcard of more labels, before one of \
               fewer, before none; then an exact path before a longer prefix, before a shorter one, before a regular \
               expression, before none; then more further conditions before fewer; then the one that stands first in \
@@ -39,6 +39,7 @@ pub(in crate::config) static ROUTE: Section = Section {
         &REDIRECT,
         &RESPOND,
         &TIMEOUT,
+        &tls::ROUTE_TLS,
         &middleware::USE,
         &middleware::ALLOW,
         &middleware::DENY,
@@ -55,8 +56,10 @@ pub(in crate::config) static ROUTE: Section = Section {
 };
 
 /// Keys of a route that later versions have, and why this one has not.
-const ELSEWHERE: [(&str, &str); 2] =
-    [("passthrough", "this build has no TLS yet"), ("client_hello", "this build has no TLS yet")];
+const ELSEWHERE: [(&str, &str); 2] = [
+    ("passthrough", "this build decrypts all connections of its https listeners"),
+    ("client_hello", "this build does not route by the ClientHello yet"),
+];
 
 pub(in crate::config) static NAME: Key<Name> = Key {
     name: "name",
@@ -69,7 +72,7 @@ pub(in crate::config) static NAME: Key<Name> = Key {
 pub(in crate::config) static LISTENERS: Key<OneOrMore<Name>> = Key {
     name: "listener",
     kind: OneOrMore(List { of: Name, example: "\"web\"" }),
-    presence: Optional("every `http` listener"),
+    presence: Optional("every `http` and `https` listener"),
     meaning: "The listeners whose requests it is for.",
     example: "[\"web\", \"internal\"]",
 };

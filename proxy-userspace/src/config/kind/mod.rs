@@ -20,6 +20,8 @@ mod request;
 mod size;
 /// Texts: paths, names, file modes.
 mod text;
+/// What certificates are told.
+mod tls;
 /// Words from a fixed set.
 mod words;
 /// A value that is not what is wanted.
@@ -39,5 +41,6 @@ pub(super) use request::{
 };
 pub(super) use size::Size;
 pub(super) use text::{FileMode, HostName, HttpPath, Interface, Name, Path, SocketPath, check_name};
+pub(super) use tls::Ocsp;
 pub(super) use words::{Word, Words};
 pub(super) use wrong::WrongKind;
