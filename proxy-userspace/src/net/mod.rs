@@ -30,3 +30,5 @@ pub mod stream;
 pub mod sysctl;
 /// BPF programs as filters of the clsact qdisc.
 pub mod tc;
+/// Connections by TLS.
+pub mod tls;

@@ -28,6 +28,12 @@ pub trait Stream: fmt::Debug + 'static {
     /// Ends our side; the peer's stays.
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// Tells the peer that our side ends, where there is a word for it: before a connection is closed of which it has
+    /// got all it was to get. A socket has none.
+    fn poll_farewell(&mut self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
     /// Whether a connection that nobody uses may still be used: it was neither closed nor sent anything, as far as
     /// is known without a system call.
     fn is_quiet(&mut self) -> bool;

@@ -416,7 +416,8 @@ where
             self.clock.writing.count(written);
             moved = true;
         }
-        if moved && self.stream.poll_flush(context)?.is_ready() && self.machine.out.len() < OUT_BYTES / 2 {
+        let waits = moved || !self.blocked.is_empty();
+        if waits && self.stream.poll_flush(context)?.is_ready() && self.machine.out.len() < OUT_BYTES / 2 {
             self.blocked.drain(..).for_each(|key| self.ready.set(key));
         }
         Ok(moved)
