@@ -1,0 +1,210 @@
+//! The one HTTP client of this module: for CAs, DNS providers, permission endpoints, OCSP responders. Whoever answers is not
+//! trusted with our memory or time: an answer is bounded in both.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+/// An answer's body is no longer.
+pub const MOST_BYTES: usize = 1024 * 1024;
+/// A connection is made within this.
+const CONNECT: Duration = Duration::from_secs(10);
+/// An answer is here, whole, within this after the request.
+const ANSWER: Duration = Duration::from_secs(60);
+/// A connection that nobody needs is closed after this.
+const IDLE: Duration = Duration::from_secs(15);
+/// And no more than so many of them a host.
+const MOST_IDLE: usize = 2;
+/// An answer's head is no longer.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// Asks by HTTP and HTTPS. Follows no redirect. Cheap to clone: connections are shared.
+#[derive(Clone)]
+pub struct Client {
+    inner: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// An answer is here within this.
+    answer: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// No connection, or it ended early; TLS too.
+    #[error("{host} cannot be asked: {}", Causes(.source.as_ref()))]
+    Failed {
+        /// Who.
+        host: Box<str>,
+        /// Of what.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// It took too long.
+    #[error("{host} did not answer within {}s", .after.as_secs())]
+    Timeout {
+        /// Who.
+        host: Box<str>,
+        /// How long it was given.
+        after: Duration,
+    },
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// A bundle of roots cannot be read.
+    #[error("{path}: cannot be read as certificates: {source}")]
+    Unreadable {
+        /// Which.
+        path: Box<str>,
+        /// Why.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// There is no root in it.
+    #[error("{0}: there is no certificate in it that could be a root")]
+    NoRoot(Box<str>),
+    /// rustls has no version in common with us.
+    #[error("TLS cannot be configured: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+impl Client {
+    /// Trusts the system's roots, and those of this file (PEM).
+    pub fn new(extra: Option<&Path>) -> Result<Self, TrustError> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if let Some(path) = extra {
+            add(&mut roots, path)?;
+        }
+        Self::trusting(roots)
+    }
+
+    /// Trusts these.
+    pub fn trusting(roots: RootCertStore) -> Result<Self, TrustError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut tcp = HttpConnector::new();
+        tcp.set_connect_timeout(Some(CONNECT));
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let inner = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(MOST_IDLE)
+            .http1_max_buf_size(HEAD_BYTES)
+            .build(connector);
+        Ok(Self { inner, answer: ANSWER })
+    }
+
+    /// The same, with less patience.
+    #[must_use]
+    pub fn within(mut self, answer: Duration) -> Self {
+        self.answer = answer;
+        self
+    }
+
+    /// Asks. The answer's body is whole.
+    pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let host = host(request.uri());
+        let asked = async {
+            let (head, body) = self.inner.request(request.map(Full::new)).await?.into_parts();
+            let body = Limited::new(body, MOST_BYTES).collect().await?.to_bytes();
+            Ok(Response::from_parts(head, body))
+        };
+        match tokio::time::timeout(self.answer, asked).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(source)) => Err(HttpError::Failed { host, source }),
+            Err(_) => Err(HttpError::Timeout { host, after: self.answer }),
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+impl instant_acme::HttpClient for Client {
+    fn request(
+        &self,
+        request: Request<instant_acme::BodyWrapper<Bytes>>,
+    ) -> Pin<Box<dyn Future<Output = Result<instant_acme::BytesResponse, instant_acme::Error>> + Send>> {
+        let client = self.clone();
+        Box::pin(async move {
+            let (head, body) = request.into_parts();
+            let body = match body.collect().await {
+                Ok(body) => body.to_bytes(),
+                Err(never) => match never {},
+            };
+            let answer = client
+                .send(Request::from_parts(head, body))
+                .await
+                .map_err(|error| instant_acme::Error::Other(Box::new(error)))?;
+            let (parts, body) = answer.into_parts();
+            Ok(instant_acme::BytesResponse { parts, body: Box::new(body) })
+        })
+    }
+}
+
+fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), TrustError> {
+    let shown = || path.display().to_string().into_boxed_str();
+    let unreadable = |source| TrustError::Unreadable { path: shown(), source };
+    let found: Vec<_> = CertificateDer::pem_file_iter(path)
+        .map_err(unreadable)?
+        .collect::<Result<_, _>>()
+        .map_err(unreadable)?;
+    match roots.add_parsable_certificates(found) {
+        (0, _) => Err(TrustError::NoRoot(shown())),
+        _ => Ok(()),
+    }
+}
+
+/// Host and port, for people.
+fn host(uri: &Uri) -> Box<str> {
+    uri.authority().map_or_else(|| uri.to_string().into(), |authority| authority.as_str().into())
+}
+
+/// An error with all its causes: those of clients say little by themselves.
+struct Causes<'a>(&'a (dyn Error + Send + Sync));
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut said = self.0.to_string();
+        f.write_str(&said)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            let says = error.to_string();
+            // Some repeat what they are caused by.
+            if !said.ends_with(&says) {
+                write!(f, ": {says}")?;
+            }
+            said = says;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
