@@ -97,6 +97,24 @@ fn a_wrong_word_is_a_usage_error() {
 }
 
 #[test]
+fn a_request_that_is_none_is_a_usage_error_with_and_without_a_configuration() {
+    for config in [example("full.toml"), "/nowhere/proxy.toml".to_owned()] {
+        for arguments in [
+            &["ftp://a.test/"][..],
+            &["http://"],
+            &["http://a.test/../x"],
+            &["http://a.test/", "--method", "G T"],
+            &["http://a.test/", "--header", "x"],
+        ] {
+            let output = proxy_now(&[&["explain", "--config", &config], arguments].concat());
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        }
+    }
+    let unread = proxy_now(&["explain", "--config", "/nowhere/proxy.toml", "http://a.test/"]);
+    assert_eq!(unread.status.code(), Some(1), "{unread:?}");
+}
+
+#[test]
 fn schema_knows_every_table_and_its_defaults() {
     let schema = json(&proxy_now(&["schema"]));
     let properties = &schema["properties"];

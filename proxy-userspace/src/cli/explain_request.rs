@@ -9,6 +9,7 @@ use crate::route::{Explanation, Question, Verdict};
 
 /// Asks the daemon; without one, the configuration on disk.
 pub(super) fn run(context: &Context, question: &Question) -> Outcome {
+    question.check().map_err(|error| Failure::Usage(Box::new(error)))?;
     let said = match try_ask(context, async |daemon| daemon.explain_request(question).await)? {
         Ok(said) => said,
         Err(ClientError::NoDaemon(_)) => from_file(context, question)?,

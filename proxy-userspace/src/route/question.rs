@@ -68,12 +68,38 @@ pub enum BadQuestion {
     Compile(#[from] CompileError),
 }
 
+/// What a question says of the request.
+struct Asked {
+    port: u16,
+    host: Host,
+    target: RequestTarget,
+    method: Method,
+    headers: HeaderMap,
+}
+
 impl Question {
+    /// Whether this is a request at all, whatever the configuration.
+    ///
+    /// # Errors
+    /// It makes no sense.
+    pub fn check(&self) -> Result<(), BadQuestion> {
+        self.read().map(drop)
+    }
+
     /// Explains how the request would be routed.
     ///
     /// # Errors
     /// It makes no sense, or no listener is meant.
     pub fn explain(&self, config: &Config) -> Result<Explanation, BadQuestion> {
+        let Asked { port, host, target, method, headers } = self.read()?;
+        let client = self.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let listener = self.listener(config, port)?;
+        let query =
+            Query { listener, host: &host.name, target: &target, method: &method, headers: &headers, client };
+        Ok(explain(&config.routes, &query)?)
+    }
+
+    fn read(&self) -> Result<Asked, BadQuestion> {
         let (scheme, authority, rest) = self.split()?;
         let mut headers = HeaderMap::new();
         let mut host = Host::parse(authority.as_bytes())?;
@@ -91,11 +117,7 @@ impl Question {
         let bad_method = || BadQuestion::Method(method.to_owned());
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| bad_method())?;
         let target = RequestTarget::parse(Bytes::copy_from_slice(rest.as_bytes()))?;
-        let client = self.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let listener = self.listener(config, port)?;
-        let query =
-            Query { listener, host: &host.name, target: &target, method: &method, headers: &headers, client };
-        Ok(explain(&config.routes, &query)?)
+        Ok(Asked { port, host, target, method, headers })
     }
 
     /// Scheme, authority, and the target with its slash.
