@@ -75,12 +75,14 @@ pub enum HashKey {
 pub enum UpstreamProtocol {
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2 with prior knowledge (`h2c`).
+    /// HTTP/2: with prior knowledge (`h2c`), or with TLS as the only one that is offered.
     H2c,
+    /// With TLS, what the backend chooses of both (ALPN): HTTP/1.1 if it chooses nothing.
+    Auto,
 }
 
 /// A version of the PROXY protocol.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ProxyProtocolVersion {
     /// The line of text.
     V1,

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::{BackendAddr, BackendConfig, Config, Endpoint, HealthConfig, Probe};
+use crate::config::{BackendAddr, BackendConfig, Config, Endpoint, HealthConfig, Probe, ProbeTls};
 use crate::net::stream::Target;
+use crate::upstream::Pool;
 use crate::upstream::health::{Check, CheckKey, Health, Report};
 
 /// What the checks have found, by backend.
@@ -68,33 +70,54 @@ fn log(report: &Report) {
     }
 }
 
-/// The checks that a configuration wants: of a name, one for each of the addresses that are known of it.
-pub(super) fn checks(config: &Config, addresses: impl Fn(&str) -> Vec<IpAddr>) -> HashMap<CheckKey, Check> {
+/// The checks that a configuration wants: of a name, one for each of the addresses that are known of it. `pools`: as the
+/// configuration has them, for their TLS.
+pub(super) fn checks(
+    config: &Config,
+    addresses: impl Fn(&str) -> Vec<IpAddr>,
+    pools: &[Arc<Pool>],
+) -> HashMap<CheckKey, Check> {
     let mut checks = HashMap::new();
     for pool in &config.pools {
         let Some(health) = &pool.health else { continue };
-        let mut add = |backend: Endpoint, target: Target| {
+        let tls = pools.iter().find(|known| *known.name() == pool.name).and_then(|known| known.tls());
+        let tls = tls.filter(|_| by_tls(health));
+        let mut add = |backend: Endpoint, target: Target, name: &Endpoint| {
+            let tls = tls.and_then(|tls| tls.check(name).ok()).map(Arc::new);
             let key = CheckKey { pool: pool.name.clone(), backend };
-            checks.insert(key, Check { target, config: health.clone() });
+            checks.insert(key, Check { target, config: health.clone(), tls });
         };
         for backend in &pool.backends {
             match health.target(backend) {
                 Endpoint::Ip(BackendAddr { ip, port: Some(port) }) => {
-                    add(backend.endpoint.clone(), SocketAddr::new(ip, port).into());
+                    add(backend.endpoint.clone(), SocketAddr::new(ip, port).into(), &backend.endpoint);
                 }
                 // Such a configuration is refused.
                 Endpoint::Ip(BackendAddr { port: None, .. }) => {}
-                Endpoint::Unix(path) => add(backend.endpoint.clone(), Target::Unix(path)),
+                Endpoint::Unix(path) => add(backend.endpoint.clone(), Target::Unix(path), &backend.endpoint),
                 Endpoint::Name { host, port } => {
                     let own = backend.endpoint.port().unwrap_or(port);
                     for ip in addresses(&host) {
-                        add(SocketAddr::new(ip, own).into(), SocketAddr::new(ip, port).into());
+                        let key = SocketAddr::new(ip, own).into();
+                        add(key, SocketAddr::new(ip, port).into(), &backend.endpoint);
                     }
                 }
             }
         }
     }
     checks
+}
+
+/// Whether a pool's TLS is meant: where requests go, and by `https` on another port; unless nothing is to be verified.
+fn by_tls(health: &HealthConfig) -> bool {
+    match &health.probe {
+        Probe::Tcp => false,
+        Probe::Http(http) => match http.tls {
+            Some(ProbeTls::Verify) => true,
+            Some(ProbeTls::Trust) => false,
+            None => health.port.is_none(),
+        },
+    }
 }
 
 /// The names that must be resolved.

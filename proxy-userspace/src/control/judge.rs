@@ -25,15 +25,20 @@ pub fn judge(path: &Path, config: &Arc<Config>) -> Result<Vec<Diagnostic>, Confi
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
     let name = path.display().to_string();
     if let Err(error) = served {
-        let at = Diagnostic::at_line(Severity::Error, &name, &text, line(&error), &Unserved(error));
+        let at = Diagnostic::at_line(Severity::Error, &name, &text, line(&error, &text), &Unserved(error));
         return Err(ConfigErrors::Wrong(Diagnostics(vec![at])));
     }
     let warn = |route: &Unreachable| Diagnostic::at_line(Severity::Warning, &name, &text, route.line, route);
     Ok(found.iter().map(warn).collect())
 }
 
-fn line(error: &ServeError) -> usize {
+/// Where in the file's text it stands.
+fn line(error: &ServeError, text: &str) -> usize {
     match error {
+        ServeError::Pool { pool, .. } => {
+            let table = format!("[pool.{pool}]");
+            text.lines().position(|line| line.trim() == table).map_or(1, |before| before + 1)
+        }
         ServeError::Routes(CompileError { line, .. }) | ServeError::Stack { line, .. } => *line,
     }
 }

@@ -49,7 +49,7 @@ impl Supervisor {
         let served = addresses(&self.config).map(|(_, address, protocol)| (address, protocol)).collect();
         refuse_occupied(&config, &served).map_err(|error| failed("a listener", &error))?;
 
-        let wanted = checks(&config, |host| self.web.registry().addresses(host));
+        let wanted = checks(&config, |host| self.web.registry().addresses(host), &[]);
         let mut findings = self.findings.clone();
         findings.retain(&wanted);
         let mut drained = self.drained.clone();
@@ -71,8 +71,8 @@ impl Supervisor {
         }
         (self.config, self.findings, self.drained) = (config, findings, drained);
         self.generation += 1;
-        self.set_checks();
         self.web.put(web);
+        self.set_checks();
         Ok(Reload { changes, warnings })
     }
 
@@ -145,7 +145,8 @@ impl Supervisor {
         let findings = &self.findings;
         let known = |key: &CheckKey| findings.of(key).map(|f| f.health.clone()).unwrap_or_default();
         let registry = self.web.registry();
-        self.checkers.set(checks(&self.config, |host| registry.addresses(host)), known);
+        let pools = self.web.snapshot().map_or(&[][..], |snapshot| &snapshot.pools);
+        self.checkers.set(checks(&self.config, |host| registry.addresses(host), pools), known);
         self.lookups.set(names(&self.config));
     }
 

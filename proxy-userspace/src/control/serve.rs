@@ -7,15 +7,15 @@ use std::sync::Arc;
 use super::certs::Certs;
 use super::drain::Drained;
 use super::health::Findings;
-use crate::config::{Config, Endpoint, PoolName, RouteAction, RouteConfig};
+use crate::config::{Config, Endpoint, PoolConfig, PoolName, RouteAction, RouteConfig};
 use crate::l7::Snapshot;
 use crate::l7::answer::Answer;
 use crate::l7::middleware::{Stack, StackError};
 use crate::l7::snapshot::{Action, Route};
 use crate::net::stream::Target;
 use crate::route::{CompileError, Router};
-use crate::upstream::Registry;
 use crate::upstream::health::CheckKey;
+use crate::upstream::{Registry, TlsError};
 
 /// Why a configuration cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,14 @@ pub enum ServeError {
     /// Routes do not compile.
     #[error(transparent)]
     Routes(#[from] CompileError),
+    /// A pool's backends cannot be spoken to by TLS as configured.
+    #[error("pool \"{pool}\": {error}")]
+    Pool {
+        /// The pool.
+        pool: PoolName,
+        /// What is wrong.
+        error: Box<TlsError>,
+    },
     /// A route's middleware does not.
     #[error("route \"{route}\" (line {line}): {error}")]
     Stack {
@@ -53,6 +61,12 @@ pub(super) fn compile(
     }
     let routes =
         config.routes.iter().map(|route| compile_route(route, &numbers)).collect::<Result<_, _>>()?;
+    let pool = |pool: &PoolConfig| {
+        registry
+            .pool(pool)
+            .map_err(|error| ServeError::Pool { pool: pool.name.clone(), error: Box::new(error) })
+    };
+    let pools = pools.into_iter().map(pool).collect::<Result<_, _>>()?;
     Ok(Snapshot {
         generation,
         config: config.clone(),
@@ -61,8 +75,7 @@ pub(super) fn compile(
         routes,
         certificates: certs.store.clone(),
         challenges: certs.challenges.clone(),
-        // Last: nothing fails any more.
-        pools: pools.into_iter().map(|pool| registry.pool(pool)).collect(),
+        pools,
     })
 }
 

@@ -137,7 +137,7 @@ impl Supervisor {
             pool.set_addresses(&resolved.host, &resolved.addresses);
         }
         self.set_checks();
-        let wanted = checks(&self.config, |host| self.web.registry().addresses(host));
+        let wanted = checks(&self.config, |host| self.web.registry().addresses(host), &[]);
         self.findings.retain(&wanted);
         self.tell_pools();
     }

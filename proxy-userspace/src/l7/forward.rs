@@ -121,7 +121,7 @@ impl Sending<'_> {
     async fn send(&mut self, permit: Permit) -> Result<Response, Trouble> {
         match self.web.protocol {
             UpstreamProtocol::Http1 => self.send_h1(permit).await,
-            UpstreamProtocol::H2c => Box::pin(self.send_h2(permit)).await,
+            UpstreamProtocol::H2c | UpstreamProtocol::Auto => Box::pin(self.send_h2(permit)).await,
         }
     }
 

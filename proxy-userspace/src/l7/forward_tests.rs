@@ -99,7 +99,7 @@ impl Proxy {
     fn new(backends: &[SocketAddr], web: WebPoolConfig) -> Self {
         let config = pool_config(backends, web);
         let registry = Registry::new(2);
-        let pool = registry.pool(&config);
+        let pool = registry.pool(&config).unwrap();
         Self { registry, pool, workers: (0..2).map(|n| Rc::new(Origins::new(n, Epoll))).collect() }
     }
 
@@ -364,7 +364,7 @@ fn many_threads_never_have_more_connections_than_configured_and_lose_nobody() {
     let web = WebPoolConfig { max_connections: 3, max_queue: 1_000, ..WebPoolConfig::default() };
     let config = pool_config(&[address], web);
     let registry = Registry::new(THREADS);
-    let pool = registry.pool(&config);
+    let pool = registry.pool(&config).unwrap();
     let threads: Vec<_> = (0..THREADS)
         .map(|worker| {
             let pool = pool.clone();

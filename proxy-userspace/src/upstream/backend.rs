@@ -1,7 +1,7 @@
 //! One backend of a pool: what is known of it, its connections, and the right to send it a request. Outlives reloads.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,8 @@ use super::eject::Ejection;
 use super::latency::{FAILURE, Latency};
 use super::queue::Queue;
 use super::shelf::Shelf;
-use crate::config::PoolName;
+use super::tls::{BackendTls, Identity};
+use crate::config::{PoolName, ProxyProtocolVersion};
 use crate::net::deadline::Deadline;
 use crate::net::epoll::EpollStream;
 use crate::net::stream::{Stream, Target};
@@ -36,7 +37,7 @@ pub(super) struct Group {
     pub(super) turn: AtomicU32,
     /// Rises whenever somebody can serve, or cannot any more.
     pub(super) changes: AtomicU32,
-    backends: Mutex<HashMap<Target, Weak<Backend>>>,
+    backends: Mutex<HashMap<Way, Weak<Backend>>>,
     workers: usize,
     epoch: Instant,
     /// Seconds since the epoch, moved on by [`Group::expire`]: idle connections are timed without a look at the clock.
@@ -60,14 +61,20 @@ impl Group {
     }
 
     /// The backend there: the one that is known, or a new one.
-    pub(super) fn backend(self: &Arc<Self>, target: &Target) -> Arc<Backend> {
+    pub(super) fn backend(
+        self: &Arc<Self>,
+        target: &Target,
+        introduced: Option<ProxyProtocolVersion>,
+        tls: Option<&BackendTls>,
+    ) -> Arc<Backend> {
+        let way = Way { target: target.clone(), introduced, tls: tls.map(BackendTls::identity).cloned() };
         let mut backends = self.backends.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(backend) = backends.get(target).and_then(Weak::upgrade) {
+        if let Some(backend) = backends.get(&way).and_then(Weak::upgrade) {
             return backend;
         }
         backends.retain(|_, backend| backend.strong_count() > 0);
-        let backend = Arc::new(Backend::new(target.clone(), self));
-        backends.insert(target.clone(), Arc::downgrade(&backend));
+        let backend = Arc::new(Backend::new(target.clone(), tls.cloned(), self));
+        backends.insert(way, Arc::downgrade(&backend));
         backend
     }
 
@@ -96,11 +103,32 @@ impl Group {
     }
 }
 
+/// How a backend is reached. Connections of one way are none of another: who changes one begins anew with it.
+#[derive(PartialEq, Eq, Hash, Debug)]
+struct Way {
+    target: Target,
+    introduced: Option<ProxyProtocolVersion>,
+    tls: Option<Identity>,
+}
+
+/// What a backend speaks of what it is offered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Spoken {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
 /// One backend.
 #[derive(Debug)]
 pub struct Backend {
     /// Where it is.
     pub target: Target,
+    /// Connections begin with it.
+    pub tls: Option<BackendTls>,
+    /// What the last connection that had the choice agreed on: 0 if there was none, else 1 or 2.
+    spoken: AtomicU8,
     /// No other has the same, now or later.
     pub(super) id: u64,
     pub(super) group: Arc<Group>,
@@ -116,10 +144,12 @@ pub struct Backend {
 }
 
 impl Backend {
-    fn new(target: Target, group: &Arc<Group>) -> Self {
+    fn new(target: Target, tls: Option<BackendTls>, group: &Arc<Group>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
             target,
+            tls,
+            spoken: AtomicU8::new(0),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             busy: AtomicU32::new(0),
             open: AtomicU32::new(0),
@@ -149,6 +179,24 @@ impl Backend {
     /// No other backend has the same, now or later.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// What the last connection that had the choice agreed on.
+    pub fn spoken(&self) -> Option<Spoken> {
+        match self.spoken.load(Ordering::Relaxed) {
+            1 => Some(Spoken::Http1),
+            2 => Some(Spoken::Http2),
+            _ => None,
+        }
+    }
+
+    /// A connection has agreed on this.
+    pub fn speaks(&self, spoken: Spoken) {
+        let number = match spoken {
+            Spoken::Http1 => 1,
+            Spoken::Http2 => 2,
+        };
+        self.spoken.store(number, Ordering::Relaxed);
     }
 
     /// The right to one more connection that is no single request's: if there are fewer than `most`, or

@@ -1,5 +1,7 @@
 //! Backends: who gets which share, and who answers. Knows no listener and no map.
 
+/// `verify = false`.
+mod anything;
 /// One backend: what is known of it, its connections, and the right to send it a request.
 mod backend;
 /// Who gets the next request: arithmetic.
@@ -26,9 +28,15 @@ mod registry;
 mod selection;
 /// Connections that nobody uses just now.
 mod shelf;
+/// A CA for tests.
+#[cfg(test)]
+pub(crate) mod test_ca;
+/// TLS to backends.
+mod tls;
 
-pub use backend::{Backend, Permit, Slot, Wire};
+pub use backend::{Backend, Permit, Slot, Spoken, Wire};
 pub use balance::ring::key;
 pub use pool::{BackendView, NoPlace, Pool, STREAMS};
 pub use registry::Registry;
 pub use selection::Ask;
+pub use tls::{BackendTls, PoolTls, TlsError};

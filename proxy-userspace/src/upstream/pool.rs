@@ -9,9 +9,10 @@ use arc_swap::ArcSwap;
 use proxy_common::backend::BackendId;
 use proxy_common::maglev::{NO_BACKEND, Ring};
 
-use super::backend::{Backend, Group, Permit};
+use super::backend::{Backend, Group, Permit, Spoken};
 use super::maglev::{self, Candidate};
 use super::selection::{Ask, Choice, Selection};
+use super::tls::{BackendTls, PoolTls, TlsError};
 use crate::config::{Balance, Endpoint, PoolConfig, PoolName, UpstreamProtocol, WebPoolConfig};
 use crate::net::stream::Target;
 
@@ -22,6 +23,7 @@ pub const STREAMS: u32 = 100;
 #[derive(Debug)]
 pub struct Pool {
     config: Arc<PoolConfig>,
+    tls: Option<PoolTls>,
     group: Arc<Group>,
     members: Mutex<Members>,
     selection: ArcSwap<Selection>,
@@ -44,6 +46,7 @@ struct Place {
     drained: bool,
     /// A name that has not been resolved yet.
     pending: bool,
+    tls: Option<BackendTls>,
     backends: Vec<Arc<Backend>>,
 }
 
@@ -91,28 +94,35 @@ impl Pool {
     pub(super) fn new(
         config: &PoolConfig,
         group: Arc<Group>,
+        tls: Option<PoolTls>,
         addresses: impl Fn(&str) -> Option<Vec<IpAddr>>,
-    ) -> Self {
-        let places = config.backends.iter().map(|backend| Place {
-            pending: matches!(&backend.endpoint, Endpoint::Name { host, .. } if addresses(host).is_none()),
-            backends: targets(&backend.endpoint, |host| addresses(host).unwrap_or_default())
-                .iter()
-                .map(|target| group.backend(target))
-                .collect(),
-            endpoint: backend.endpoint.clone(),
-            weight: backend.weight,
-            drained: backend.drain,
-        });
-        let members = Members { places: places.collect(), ring: None };
+    ) -> Result<Self, TlsError> {
+        let mut places = Vec::with_capacity(config.backends.len());
+        for backend in &config.backends {
+            let endpoint = &backend.endpoint;
+            let tls = tls.as_ref().map(|tls| tls.backend(endpoint)).transpose()?;
+            let targets = targets(endpoint, |host| addresses(host).unwrap_or_default());
+            let one = |target| group.backend(target, config.web.send_proxy_protocol, tls.as_ref());
+            places.push(Place {
+                pending: matches!(endpoint, Endpoint::Name { host, .. } if addresses(host).is_none()),
+                backends: targets.iter().map(one).collect(),
+                tls,
+                endpoint: endpoint.clone(),
+                weight: backend.weight,
+                drained: backend.drain,
+            });
+        }
+        let members = Members { places, ring: None };
         let empty = Selection::new(Vec::new(), &Balance::RoundRobin, None, 0, None);
         let pool = Self {
             config: Arc::new(config.clone()),
+            tls,
             group,
             members: Mutex::new(members),
             selection: ArcSwap::from_pointee(empty),
         };
         pool.members_changed(&mut pool.members(), Instant::now());
-        pool
+        Ok(pool)
     }
 
     /// Its name.
@@ -123,6 +133,11 @@ impl Pool {
     /// Its configuration.
     pub fn config(&self) -> &Arc<PoolConfig> {
         &self.config
+    }
+
+    /// TLS to its backends.
+    pub fn tls(&self) -> Option<&PoolTls> {
+        self.tls.as_ref()
     }
 
     /// How its backends are spoken to.
@@ -150,18 +165,17 @@ impl Pool {
         ask: &Ask,
         tried: &[Arc<Backend>],
     ) -> Result<Option<Permit>, NoPlace> {
-        let most = self.most();
         let untried = |backend: &Backend| tried.iter().all(|other| other.id != backend.id);
         let first = selection.choose(ask, untried).or_else(|| selection.choose(ask, |_| true));
         let first = first.ok_or(NoPlace::NoBackend)?;
-        if let Some(permit) = first.backend.enter(most) {
+        if let Some(permit) = first.backend.enter(self.most(&first.backend)) {
             return Ok(Some(permit));
         }
         if selection.is_sticky() {
             return Ok(None);
         }
-        let free = |backend: &Backend| untried(backend) && backend.busy() < most;
-        Ok(selection.choose(ask, free).and_then(|choice| choice.backend.enter(most)))
+        let free = |backend: &Backend| untried(backend) && backend.busy() < self.most(backend);
+        Ok(selection.choose(ask, free).and_then(|choice| choice.backend.enter(self.most(&choice.backend))))
     }
 
     /// A place, waited for as long as the pool's configuration says.
@@ -193,10 +207,10 @@ impl Pool {
         let ask = Ask { now, key: 0 };
         for wish in self.group.queue.wishes() {
             let permit = match wish {
-                None => selection.choose(&ask, |backend| backend.busy() < self.most()),
+                None => selection.choose(&ask, |backend| backend.busy() < self.most(backend)),
                 Some(id) => selection.choices().iter().find(|choice| choice.backend.id == id),
             }
-            .and_then(|choice| choice.backend.enter(self.most()));
+            .and_then(|choice| choice.backend.enter(self.most(&choice.backend)));
             if let Some(permit) = permit {
                 let id = permit.backend().id;
                 drop(self.group.queue.give(id, permit));
@@ -270,7 +284,9 @@ impl Pool {
             for place in &mut members.places {
                 if matches!(&place.endpoint, Endpoint::Name { host: name, .. } if **name == *host) {
                     let targets = targets(&place.endpoint, |_| addresses.to_vec());
-                    place.backends = targets.iter().map(|target| self.group.backend(target)).collect();
+                    let (introduced, tls) = (self.web().send_proxy_protocol, place.tls.as_ref());
+                    place.backends =
+                        targets.iter().map(|target| self.group.backend(target, introduced, tls)).collect();
                     place.pending = false;
                 }
             }
@@ -311,11 +327,13 @@ impl Pool {
     }
 
     /// Requests in flight at one backend.
-    fn most(&self) -> u32 {
-        match self.web().protocol {
-            UpstreamProtocol::Http1 => self.web().max_connections,
-            UpstreamProtocol::H2c => self.web().max_connections.saturating_mul(STREAMS),
-        }
+    fn most(&self, backend: &Backend) -> u32 {
+        let many = match self.web().protocol {
+            UpstreamProtocol::Http1 => false,
+            UpstreamProtocol::H2c => true,
+            UpstreamProtocol::Auto => backend.spoken() == Some(Spoken::Http2),
+        };
+        self.web().max_connections.saturating_mul(if many { STREAMS } else { 1 })
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {

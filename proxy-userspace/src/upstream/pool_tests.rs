@@ -26,7 +26,7 @@ fn config(weights: &[u32], web: WebPoolConfig) -> PoolConfig {
 
 fn pool(weights: &[u32], balance: Balance) -> Arc<Pool> {
     let web = WebPoolConfig { balance, ..WebPoolConfig::default() };
-    Registry::new(1).pool(&config(weights, web))
+    Registry::new(1).pool(&config(weights, web)).unwrap()
 }
 
 fn ask() -> Ask {
@@ -153,7 +153,7 @@ fn a_retry_goes_elsewhere_if_there_is_an_elsewhere() {
 fn who_fails_in_a_row_is_left_alone_for_a_while_but_not_all_are() {
     let eject = EjectConfig { failures: 3, duration: 10 * SECOND, max_share: 0.5 };
     let web = WebPoolConfig { eject: Some(eject), ..WebPoolConfig::default() };
-    let pool = Registry::new(1).pool(&config(&[1, 1, 1], web));
+    let pool = Registry::new(1).pool(&config(&[1, 1, 1], web)).unwrap();
     let now = Instant::now();
     let backends: Vec<_> = pool.members().backends().cloned().collect();
     for backend in &backends[..2] {
@@ -192,7 +192,7 @@ fn small(most: u32, queue: u32) -> WebPoolConfig {
 
 #[tokio::test]
 async fn who_finds_all_full_waits_in_line_and_is_handed_the_next_place() {
-    let pool = Registry::new(1).pool(&config(&[1, 1], small(1, 2)));
+    let pool = Registry::new(1).pool(&config(&[1, 1], small(1, 2))).unwrap();
     let permits = [enter(&pool), enter(&pool)];
     assert!(pool.enter(&ask(), &[]).unwrap().is_none());
     let (first, second) = (ask(), ask());
@@ -211,7 +211,7 @@ async fn who_finds_all_full_waits_in_line_and_is_handed_the_next_place() {
 
 #[tokio::test]
 async fn who_waits_too_long_is_told_so_and_takes_no_place() {
-    let pool = Registry::new(1).pool(&config(&[1], small(1, 2)));
+    let pool = Registry::new(1).pool(&config(&[1], small(1, 2))).unwrap();
     let permit = enter(&pool);
     assert_eq!(pool.wait(&ask()).await.unwrap_err(), NoPlace::QueueTimeout);
     drop(permit);
@@ -222,7 +222,7 @@ async fn who_waits_too_long_is_told_so_and_takes_no_place() {
 
 #[tokio::test]
 async fn a_backend_that_comes_up_serves_those_who_wait() {
-    let pool = Registry::new(1).pool(&config(&[1, 1], small(1, 2)));
+    let pool = Registry::new(1).pool(&config(&[1, 1], small(1, 2))).unwrap();
     let second = Target::Tcp(([127, 0, 0, 1], 2).into());
     pool.set_up(&second, false);
     let _permit = enter(&pool);
@@ -240,11 +240,11 @@ async fn futures_pending<F: Future>(future: &mut std::pin::Pin<Box<F>>) -> bool 
 #[test]
 fn a_reload_loses_nothing_of_what_is_known() {
     let registry = Registry::new(1);
-    let old = registry.pool(&config(&[1, 1], WebPoolConfig::default()));
+    let old = registry.pool(&config(&[1, 1], WebPoolConfig::default())).unwrap();
     let target = Target::Tcp(([127, 0, 0, 1], 1).into());
     old.set_up(&target, false);
     let permit = enter(&old);
-    let new = registry.pool(&config(&[5, 5, 5], small(1, 1)));
+    let new = registry.pool(&config(&[5, 5, 5], small(1, 1))).unwrap();
     let view = new.view(Instant::now());
     assert_eq!((view[0].up, view[1].busy, view[2].busy), (false, 1, 0));
     // What the new one learns, the old one's requests obey too.
@@ -259,7 +259,7 @@ async fn requests_wait_for_a_name_that_is_being_resolved() {
     let mut named = config(&[], small(1, 2));
     let endpoint = Endpoint::Name { host: "app.test".into(), port: 80 };
     named.backends = vec![BackendConfig { endpoint, weight: 1, drain: false }];
-    let pool = Registry::new(1).pool(&named);
+    let pool = Registry::new(1).pool(&named).unwrap();
     let ask = ask();
     let mut waiting = Box::pin(pool.wait(&ask));
     assert!(futures_pending(&mut waiting).await);
@@ -273,7 +273,7 @@ fn a_name_has_the_addresses_that_were_resolved_last() {
     let endpoint = Endpoint::Name { host: "app.test".into(), port: 80 };
     named.backends = vec![BackendConfig { endpoint, weight: 1, drain: false }];
     let registry = Registry::new(1);
-    let pool = registry.pool(&named);
+    let pool = registry.pool(&named).unwrap();
     // Not known yet is not unknown.
     assert!(pool.enter(&ask(), &[]).unwrap().is_none());
     pool.set_addresses("app.test", &[]);
@@ -281,7 +281,7 @@ fn a_name_has_the_addresses_that_were_resolved_last() {
     let addresses: Vec<IpAddr> = ["10.0.0.1", "2001:db8::1"].map(|ip| ip.parse().unwrap()).into();
     registry.set_addresses("app.test", &addresses);
     pool.set_addresses("app.test", &addresses);
-    let reloaded = registry.pool(&named);
+    let reloaded = registry.pool(&named).unwrap();
     for pool in [&pool, &reloaded] {
         let targets: Vec<_> = pool.view(Instant::now()).iter().map(|b| b.target.to_string()).collect();
         assert_eq!(targets, ["10.0.0.1:80", "[2001:db8::1]:80"]);

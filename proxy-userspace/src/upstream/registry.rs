@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::backend::Group;
 use super::pool::Pool;
+use super::tls::{PoolTls, TlsError};
 use crate::config::{PoolConfig, PoolName};
 
 /// What is known of pools and their backends. One for each process.
@@ -24,7 +25,12 @@ impl Registry {
     }
 
     /// The pool of this configuration. What is known of backends with the same name and place goes on.
-    pub fn pool(&self, config: &PoolConfig) -> Arc<Pool> {
+    ///
+    /// # Errors
+    /// Its backends cannot be spoken to by TLS as configured.
+    pub fn pool(&self, config: &PoolConfig) -> Result<Arc<Pool>, TlsError> {
+        let web = &config.web;
+        let tls = web.tls.as_ref().map(|tls| PoolTls::load(tls, web.protocol)).transpose()?;
         let group = {
             let mut groups = lock(&self.groups);
             let known = groups.get(&config.name).and_then(Weak::upgrade);
@@ -36,7 +42,7 @@ impl Registry {
             })
         };
         let names = lock(&self.names).clone();
-        Arc::new(Pool::new(config, group, |host| names.get(host).cloned()))
+        Pool::new(config, group, tls, |host| names.get(host).cloned()).map(Arc::new)
     }
 
     /// Remembers the addresses of a name: pools made from now on begin with them.

@@ -77,12 +77,14 @@ impl<I: Iterator + Unpin> futures_core::Stream for Frames<I> {
 }
 
 fn proxy(backend: SocketAddr, web: WebPoolConfig) -> (Rc<Origins>, Arc<Pool>) {
-    let pool = Registry::new(1).pool(&PoolConfig {
-        name: PoolName::from("test"),
-        backends: vec![BackendConfig { endpoint: backend.into(), weight: 1, drain: false }],
-        health: None,
-        web: WebPoolConfig { protocol: UpstreamProtocol::H2c, ..web },
-    });
+    let pool = Registry::new(1)
+        .pool(&PoolConfig {
+            name: PoolName::from("test"),
+            backends: vec![BackendConfig { endpoint: backend.into(), weight: 1, drain: false }],
+            health: None,
+            web: WebPoolConfig { protocol: UpstreamProtocol::H2c, ..web },
+        })
+        .unwrap();
     (Rc::new(Origins::new(0, Epoll)), pool)
 }
 

@@ -8,33 +8,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
+use super::check::{Check, CheckKey};
+use super::failure::Failure;
 use super::probe::probe;
-use super::{Failure, Health, Tracker};
-use crate::config::{Endpoint, HealthConfig, PoolName};
-use crate::net::stream::Target;
+use super::tracker::{Health, Tracker};
 
 /// Checks under way at once: bounds the sockets that are open for them.
 const AT_ONCE: usize = 1024;
 /// First checks are spread over this long, so that a start is no stampede.
 const FIRST_WITHIN: Duration = Duration::from_millis(100);
-
-/// Whose health it is.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct CheckKey {
-    /// The pool.
-    pub pool: PoolName,
-    /// The backend, as the configuration has it; of a name, one of its addresses.
-    pub backend: Endpoint,
-}
-
-/// A check that is wanted.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Check {
-    /// Where to ask.
-    pub target: Target,
-    /// What, and how often.
-    pub config: HealthConfig,
-}
 
 /// What a check found.
 #[derive(Clone, Debug)]
@@ -122,7 +104,7 @@ impl Task {
             tokio::time::sleep_until(next.into()).await;
             let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
             let started = Instant::now();
-            let result = probe(&self.check.target, &config).await;
+            let result = probe(&self.check).await;
             drop(permit);
             if !self.report(result, started.elapsed()) {
                 return;

@@ -95,6 +95,10 @@ fn check(probe: Probe) -> HealthConfig {
     }
 }
 
+async fn asked_once(target: &Target, config: &HealthConfig) -> Result<(), Failure> {
+    probe(&Check { target: target.clone(), config: config.clone(), tls: None }).await
+}
+
 fn http(tls: Option<ProbeTls>, status: std::ops::RangeInclusive<u16>) -> HealthConfig {
     let host = Some("backend.test".to_owned());
     check(Probe::Http(HttpProbe { tls, path: "/healthz?deep=1".into(), host, status: vec![status] }))
@@ -108,7 +112,7 @@ fn a_path_that_no_request_can_have_fails_the_check() {
         if let Probe::Http(probe) = &mut config.probe {
             probe.path = "/a b".into();
         }
-        let result = probe(&listener.local_addr().unwrap().into(), &config).await;
+        let result = asked_once(&listener.local_addr().unwrap().into(), &config).await;
         assert!(matches!(result, Err(Failure::Request(_))), "{result:?}");
     });
 }
@@ -132,7 +136,7 @@ async fn asked(config: &HealthConfig, with: &'static [u8]) -> (Result<(), Failur
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = listener.local_addr().unwrap().into();
     let server = tokio::spawn(async move { answer(listener.accept().await.unwrap().0, with).await });
-    let result = probe(&target, config).await;
+    let result = asked_once(&target, config).await;
     (result, server.await.unwrap())
 }
 
@@ -144,8 +148,8 @@ async fn free_address() -> SocketAddr {
 fn a_tcp_check_wants_a_connection_and_no_more() {
     in_tokio(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        probe(&listener.local_addr().unwrap().into(), &check(Probe::Tcp)).await.unwrap();
-        let error = probe(&free_address().await.into(), &check(Probe::Tcp)).await.unwrap_err();
+        asked_once(&listener.local_addr().unwrap().into(), &check(Probe::Tcp)).await.unwrap();
+        let error = asked_once(&free_address().await.into(), &check(Probe::Tcp)).await.unwrap_err();
         assert!(error.to_string().starts_with("no connection: Connection refused"), "{error}");
     });
 }
@@ -163,10 +167,10 @@ fn a_unix_socket_is_checked_as_an_address_is() {
         if let Probe::Http(probe) = &mut config.probe {
             probe.host = None;
         }
-        probe(&target, &config).await.unwrap();
+        asked_once(&target, &config).await.unwrap();
         assert!(server.await.unwrap().contains("host: localhost\r\n"));
         std::fs::remove_file(&path).unwrap();
-        assert!(matches!(probe(&target, &check(Probe::Tcp)).await, Err(Failure::Connect(_))));
+        assert!(matches!(asked_once(&target, &check(Probe::Tcp)).await, Err(Failure::Connect(_))));
     });
 }
 
@@ -203,7 +207,7 @@ fn an_endless_head_is_cut_and_a_silent_server_times_out() {
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let started = Instant::now();
-        let silent = probe(&listener.local_addr().unwrap().into(), &http(None, 100..=599)).await;
+        let silent = asked_once(&listener.local_addr().unwrap().into(), &http(None, 100..=599)).await;
         assert_eq!(silent.unwrap_err().to_string(), "no answer within 500 ms");
         assert!(started.elapsed() < Duration::from_secs(3));
     });
@@ -227,7 +231,7 @@ async fn asked_by_tls(trust: ProbeTls) -> Result<(), Failure> {
             answer(stream, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
         }
     });
-    probe(&target.into(), &http(Some(trust), 200..=399)).await
+    asked_once(&target.into(), &http(Some(trust), 200..=399)).await
 }
 
 #[test]
@@ -258,7 +262,10 @@ fn a_backend_that_dies_is_reported_within_a_cycle_and_again_when_it_is_back() {
         let config = check(Probe::Tcp);
         let (mut checkers, mut reports) = Checkers::new();
         checkers.set(
-            HashMap::from([(key.clone(), Check { target: target.into(), config: config.clone() })]),
+            HashMap::from([(
+                key.clone(),
+                Check { target: target.into(), config: config.clone(), tls: None },
+            )]),
             |_| Health::Unknown,
         );
         assert_eq!(until(&mut reports, "up").await.key, key);
@@ -281,8 +288,10 @@ fn a_check_that_is_no_longer_wanted_ends_and_one_that_stays_is_not_disturbed() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let target = listener.local_addr().unwrap();
         let key = CheckKey { pool: "app".into(), backend: target.into() };
-        let wanted =
-            HashMap::from([(key.clone(), Check { target: target.into(), config: check(Probe::Tcp) })]);
+        let wanted = HashMap::from([(
+            key.clone(),
+            Check { target: target.into(), config: check(Probe::Tcp), tls: None },
+        )]);
         let (mut checkers, mut reports) = Checkers::new();
         let asked = AtomicBool::new(false);
         checkers.set(wanted.clone(), |_| Health::Unknown);

@@ -3,6 +3,8 @@
 //!
 //! A backend is taken to be well until its first check has ended: a start never begins with nobody to serve.
 
+/// A check that is wanted.
+mod check;
 /// What runs: one task a check.
 mod checkers;
 /// What went wrong with a check.
@@ -14,7 +16,8 @@ mod tls;
 /// What a row of results amounts to.
 mod tracker;
 
-pub use checkers::{Check, CheckKey, Checkers, Report};
+pub use check::{Check, CheckKey};
+pub use checkers::{Checkers, Report};
 pub use failure::Failure;
 pub use tracker::{Health, Tracker};
 

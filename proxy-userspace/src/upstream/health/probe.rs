@@ -11,9 +11,10 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::Failure;
+use super::check::Check;
+use super::failure::Failure;
 use super::tls::connector;
-use crate::config::{HealthConfig, HttpProbe, Probe};
+use crate::config::{HttpProbe, Probe};
 use crate::net::stream::Target;
 
 /// An answer's head may be this long and have this many fields; the body is not read.
@@ -23,16 +24,16 @@ const HEAD_FIELDS: usize = 100;
 const LOCAL: &str = "localhost";
 
 /// Asks once. Ends within the check's timeout.
-pub(super) async fn probe(target: &Target, check: &HealthConfig) -> Result<(), Failure> {
-    within(check.timeout, async {
-        match target {
+pub(super) async fn probe(check: &Check) -> Result<(), Failure> {
+    within(check.config.timeout, async {
+        match &check.target {
             Target::Tcp(address) => {
                 let stream = TcpStream::connect(address).await.map_err(Failure::Connect)?;
-                go_on(stream, target, &check.probe).await
+                go_on(stream, check).await
             }
             Target::Unix(path) => {
                 let stream = UnixStream::connect(path).await.map_err(Failure::Connect)?;
-                go_on(stream, target, &check.probe).await
+                go_on(stream, check).await
             }
         }
     })
@@ -40,13 +41,13 @@ pub(super) async fn probe(target: &Target, check: &HealthConfig) -> Result<(), F
 }
 
 /// What a check wants of a connection.
-async fn go_on<S>(stream: S, target: &Target, probe: &Probe) -> Result<(), Failure>
+async fn go_on<S>(stream: S, check: &Check) -> Result<(), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    match probe {
+    match &check.config.probe {
         Probe::Tcp => Ok(()),
-        Probe::Http(http) => ask(stream, target, http).await,
+        Probe::Http(http) => ask(stream, check, http).await,
     }
 }
 
@@ -55,21 +56,27 @@ async fn within(timeout: Duration, check: impl Future<Output = Result<(), Failur
 }
 
 /// HTTP, under TLS if that is wanted.
-async fn ask<S>(stream: S, target: &Target, probe: &HttpProbe) -> Result<(), Failure>
+async fn ask<S>(stream: S, check: &Check, probe: &HttpProbe) -> Result<(), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let host = match (&probe.host, target) {
+    let host = match (&probe.host, &check.target) {
         (Some(host), _) => host.clone(),
         (None, Target::Tcp(address)) => address.to_string(),
         (None, Target::Unix(_)) => LOCAL.to_owned(),
     };
-    let status = match probe.tls {
+    let tls = match (&check.tls, probe.tls) {
+        (Some(tls), _) => Some((tls.config().clone().into(), tls.name().clone())),
+        (None, Some(trust)) => {
+            let name = server_name(probe.host.as_deref(), &check.target)?;
+            Some((connector(trust).ok_or(Failure::NoRoots)?, name))
+        }
+        (None, None) => None,
+    };
+    let status = match tls {
         None => get(stream, &probe.path, &host).await?,
-        Some(trust) => {
-            let name = server_name(probe.host.as_deref(), target)?;
-            let tls = connector(trust).ok_or(Failure::NoRoots)?;
-            let stream = tls.connect(name, stream).await.map_err(Failure::Tls)?;
+        Some((connector, name)) => {
+            let stream = connector.connect(name, stream).await.map_err(Failure::Tls)?;
             get(stream, &probe.path, &host).await?
         }
     };
