@@ -14,13 +14,13 @@ const BY: &str = "http-01";
 
 /// Puts answers where `l7` finds them.
 #[derive(Clone, Debug)]
-pub struct Http01 {
+pub(super) struct Http01 {
     challenges: Arc<Challenges>,
 }
 
 impl Http01 {
     /// Answers go here.
-    pub fn new(challenges: Arc<Challenges>) -> Self {
+    pub(super) fn new(challenges: Arc<Challenges>) -> Self {
         Self { challenges }
     }
 }

@@ -19,13 +19,13 @@ const BY: &str = "tls-alpn-01";
 
 /// Puts certificates where handshakes find them.
 #[derive(Clone, Debug)]
-pub struct TlsAlpn01 {
+pub(super) struct TlsAlpn01 {
     challenges: Arc<Challenges>,
 }
 
 impl TlsAlpn01 {
     /// Certificates go here.
-    pub fn new(challenges: Arc<Challenges>) -> Self {
+    pub(super) fn new(challenges: Arc<Challenges>) -> Self {
         Self { challenges }
     }
 }
