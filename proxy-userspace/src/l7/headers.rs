@@ -40,6 +40,10 @@ pub fn arrive(request: &mut Request) -> Result<(), Cause> {
     let trusted = request.connection.trusted;
     let record = &request.record;
     record.https.set(request.connection.https);
+    if !trusted && request.headers.says_no_way() {
+        *record.id.borrow_mut() = Some(Id::make());
+        return Ok(());
+    }
     if trusted {
         let said = said(&request.headers, &request.connection.listener.trusted_proxies);
         record.client.set(said.client);
@@ -66,7 +70,7 @@ pub fn present(request: &mut Request, as_text: bool) {
     let host = &request.authority.written;
     let port = request.authority.port.unwrap_or(if https { 443 } else { 80 });
     let headers = &mut request.headers;
-    if as_text && !request.connection.trusted && !headers.contains_key(VIA) {
+    if as_text && !request.connection.trusted && !headers.has_via() {
         // Set once: a request is presented once.
         let _ = request.record.presented.set(presented::lines(client, https, host, port, request.version));
         return;
@@ -89,13 +93,17 @@ pub fn present(request: &mut Request, as_text: bool) {
 
 /// Completes the answer of a backend, whose version it has.
 pub fn pass_on(response: &mut Response) {
-    let via = via(response.version());
-    append(response.headers_mut(), VIA, via);
+    let version = response.version();
+    if !response.headers_mut().say_via(presented::via(version)) {
+        append(response.headers_mut(), VIA, via(version));
+    }
 }
 
 /// RFC 9110 §6.6.1: what has no date gets ours.
 pub fn date(response: &mut Response) {
-    response.headers_mut().entry(DATE).or_insert_with(date::now);
+    if !response.headers().has_date() {
+        response.headers_mut().insert(DATE, date::now());
+    }
 }
 
 /// Fields of one connection (RFC 9110 §7.6.1), but for those that Connection names.

@@ -181,7 +181,7 @@ fn lines_say_the_same_as_fields() {
             present(&mut quick, true);
         }
         assert!(quick.headers.is_empty());
-        assert_eq!(fields(quick.record.presented.get().unwrap()), plain.headers);
+        assert_eq!(fields(quick.record.presented.get().unwrap()), *plain.headers);
     }
 }
 

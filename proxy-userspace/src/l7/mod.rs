@@ -19,6 +19,8 @@ pub mod crowd;
 pub mod cut;
 /// The Date of answers.
 mod date;
+/// The end-to-end fields of a head.
+pub mod field_block;
 /// What is written down of a request that is over.
 mod finish;
 /// A request on its way to a pool.
@@ -55,6 +57,8 @@ mod replay;
 pub mod request;
 /// Answers of the proxy itself.
 pub mod respond;
+/// An answer, whatever version of HTTP it came in.
+pub mod response;
 /// What is tried again.
 mod retry;
 /// What the access log says of a request that is gone.

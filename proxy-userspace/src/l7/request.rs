@@ -13,16 +13,14 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use super::body::Body;
 use super::crowd::InFlight;
+use super::field_block::FieldBlock;
 use super::id::Id;
+pub use super::response::{Parts, Response};
 use super::seen::Seen;
 use crate::config::WebListenerConfig;
 use crate::net::stream::Target;
 use crate::route::RequestTarget;
 use crate::telemetry::requests::Counts;
-
-/// An answer. `headers` holds end-to-end fields only; Content-Length stands in the body's size hint (but in an answer
-/// to HEAD, and in a 304, where the field says what the body would be). The body may be a tunnel.
-pub type Response = http::Response<Body>;
 
 /// A request. `headers` holds end-to-end fields only (RFC 9110 §7.6.1): what serves the client has taken Connection
 /// and what it names, Keep-Alive, Proxy-Connection, TE (see `trailers`), Transfer-Encoding, Upgrade, Expect, and Host
@@ -38,7 +36,7 @@ pub struct Request {
     /// How the client spoke.
     pub version: Version,
     /// End-to-end fields.
-    pub headers: HeaderMap,
+    pub headers: FieldBlock,
     /// The body. Its size hint is exact where the client gave a length, and 0 where there is none.
     pub body: Body,
     /// The client takes trailers (TE: trailers).
@@ -63,7 +61,7 @@ impl Request {
 
     /// Keeps what the access log says of it. Before anything changes it.
     pub fn keep_seen(&self) {
-        let field = |name: HeaderName| self.headers.get(name).cloned();
+        let field = |name: HeaderName| self.headers.value(&name);
         let seen = Seen {
             method: self.method.clone(),
             uri: self.target.as_bytes().clone(),

@@ -54,7 +54,7 @@ pub(super) fn from(client: &str, trusted: &[&str], path: &str) -> Request {
         },
         target: RequestTarget::parse(Bytes::copy_from_slice(path.as_bytes())).unwrap(),
         version: Version::HTTP_11,
-        headers: HeaderMap::new(),
+        headers: HeaderMap::new().into(),
         body: Body::empty(),
         trailers: false,
         expects_continue: false,

@@ -18,14 +18,17 @@ pub(super) async fn whole(
     due: Instant,
     answer: impl Future<Output = Result<Response, Cause>>,
 ) -> Result<Response, Cause> {
-    let answer = tokio::time::timeout_at(due.into(), answer).await.map_err(|_| Cause::RequestTimeout)??;
+    let mut answer =
+        tokio::time::timeout_at(due.into(), answer).await.map_err(|_| Cause::RequestTimeout)??;
     let is_there = answer.body().is_tunnel() || answer.body().as_full().is_some();
     if is_there {
         return Ok(answer);
     }
     let mut deadline = Deadline::default();
     deadline.set(due);
-    Ok(answer.map(|body| Body::stream(Limited { body, deadline })))
+    let body = std::mem::replace(answer.body_mut(), Body::empty());
+    *answer.body_mut() = Body::stream(Limited { body, deadline });
+    Ok(answer)
 }
 
 /// A body that is cut when its time is over.

@@ -65,7 +65,7 @@ impl Conditions {
             return Some(Refusal::Client);
         }
         let header = self.headers.iter().position(|(name, rule)| {
-            !rule.holds(|value| request.headers.get_all(name).iter().any(|line| value(line.as_bytes())))
+            !rule.holds(|value| request.headers.map().get_all(name).iter().any(|line| value(line.as_bytes())))
         });
         if let Some(index) = header {
             return Some(Refusal::Header(index));

@@ -45,7 +45,7 @@ pub use canonical::BadTarget;
 pub use compiled::CompileError;
 pub use explain::{Considered, Explanation, Verdict, explain};
 pub use host::{BadHost, Host};
-pub use query::Query;
+pub use query::{Fields, Query};
 pub use question::{BadQuestion, Question};
 pub use router::{Match, Router};
 pub use target::RequestTarget;

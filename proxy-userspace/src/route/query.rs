@@ -1,6 +1,7 @@
 //! What is asked of the router.
 
 use std::borrow::Cow;
+use std::fmt::Debug;
 use std::net::IpAddr;
 
 use http::{HeaderMap, Method};
@@ -19,9 +20,21 @@ pub struct Query<'a> {
     /// Its method.
     pub method: &'a Method,
     /// Its end-to-end fields.
-    pub headers: &'a HeaderMap,
+    pub headers: &'a dyn Fields,
     /// The client, as trusted proxies say.
     pub client: IpAddr,
+}
+
+/// The fields of a request. Most routes ask for none, so they are taken apart only for those that do.
+pub trait Fields: Debug {
+    /// By name.
+    fn map(&self) -> &HeaderMap;
+}
+
+impl Fields for HeaderMap {
+    fn map(&self) -> &HeaderMap {
+        self
+    }
 }
 
 /// The parameters of a query, in order: names and values decoded (application/x-www-form-urlencoded).

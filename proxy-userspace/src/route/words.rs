@@ -43,7 +43,7 @@ pub(super) fn refusal(refusal: Refusal, route: &RouteConfig, request: &Query<'_>
         Refusal::Client => format!("the client {} is not of {}", request.client, one_of(&route.client_ip)),
         Refusal::Header(index) => route.headers.get(index).map_or_else(String::new, |condition| {
             let name = &condition.name;
-            value(&format!("header {name}"), &condition.value, &lines(request.headers, name))
+            value(&format!("header {name}"), &condition.value, &lines(request.headers.map(), name))
         }),
         Refusal::Query(index) => route.query.get(index).map_or_else(String::new, |condition| {
             let query = request.target.query().unwrap_or_default();

@@ -1,16 +1,17 @@
 //! An answer's head, as a backend sends it (RFC 9112 §4, §6).
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use bytes::BytesMut;
+use http::{HeaderValue, Method, StatusCode, header};
 
 use super::fault::Fault;
 use super::fields::{Fields, From};
+use crate::l7::field_block::FieldBlock;
 
 /// An answer's head.
 #[derive(Debug)]
 pub(super) struct AnswerHead {
     pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
+    pub(super) headers: FieldBlock,
     pub(super) length: AnswerLength,
     /// The protocol of a 101.
     pub(super) upgrade: Option<HeaderValue>,
@@ -31,10 +32,10 @@ pub(super) enum AnswerLength {
 
 impl AnswerHead {
     /// Reads a head, as [`super::scan`] found it. `method` is the request's.
-    pub(super) fn parse(head: &Bytes, method: &Method) -> Result<Self, Fault> {
-        let end = memchr::memchr(b'\n', head).ok_or(Fault::FirstLine)?;
+    pub(super) fn parse(head: BytesMut, method: &Method) -> Result<Self, Fault> {
+        let end = memchr::memchr(b'\n', &head).ok_or(Fault::FirstLine)?;
         let (status, old) = first_line(&head[..end.saturating_sub(1)])?;
-        let mut fields = Fields::parse(head, end + 1, From::Backend)?;
+        let (_, mut fields) = Fields::parse(head, end + 1, From::Backend)?;
         if old && fields.chunked {
             return Err(Fault::Encoding);
         }
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str, method: &Method) -> Result<AnswerHead, Fault> {
-        AnswerHead::parse(&Bytes::copy_from_slice(text.as_bytes()), method)
+        AnswerHead::parse(BytesMut::from(text), method)
     }
 
     fn length(fields: &str) -> (AnswerLength, bool) {

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BytesMut};
 
 use super::fault::Fault;
 use super::scan::{HeadLimits, Scan};
@@ -32,7 +32,7 @@ pub(super) struct AwaitHead {
 #[derive(Debug)]
 pub(super) enum Next {
     /// With a head, whose first byte was there at this time.
-    Head(Bytes, Instant),
+    Head(BytesMut, Instant),
     /// With the connection's end.
     Closed,
     /// With something that is no head.
@@ -74,7 +74,7 @@ impl AwaitHead {
         &mut self,
         wire: &mut Wire<S>,
         limits: HeadLimits,
-    ) -> Result<Option<(Bytes, Instant)>, Fault> {
+    ) -> Result<Option<(BytesMut, Instant)>, Fault> {
         if wire.buffer.is_empty() {
             return Ok(None);
         }
@@ -88,7 +88,7 @@ impl AwaitHead {
             self.scan = Scan::default();
         }
         let end = self.scan.end(&wire.buffer, limits)?;
-        Ok(end.map(|end| (wire.buffer.split_to(end).freeze(), started)))
+        Ok(end.map(|end| (wire.buffer.split_to(end), started)))
     }
 
     /// A head that has begun must end in time, in total; until then the connection may be idle for a while.

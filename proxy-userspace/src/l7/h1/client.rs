@@ -147,8 +147,8 @@ impl<S: Stream> Exchange<S> {
         loop {
             if let Some(end) = self.scan.end(&self.buffer, LIMITS).map_err(SendError::Answer)? {
                 self.scan = Scan::default();
-                let head = self.buffer.split_to(end).freeze();
-                return Poll::Ready(AnswerHead::parse(&head, method).map_err(SendError::Answer));
+                let head = self.buffer.split_to(end);
+                return Poll::Ready(AnswerHead::parse(head, method).map_err(SendError::Answer));
             }
             match ready!(self.link.poll_fill(&mut self.buffer, false, context)) {
                 Ok(0) => {
@@ -258,6 +258,6 @@ fn framing(request: &Request) -> Framing {
 
 fn interim(to: Option<&Rc<Interim>>, head: AnswerHead) {
     if let Some(to) = to {
-        to.send(head.status, head.headers);
+        to.send(head.status, head.headers.into_map());
     }
 }

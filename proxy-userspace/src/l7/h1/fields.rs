@@ -1,14 +1,13 @@
 //! The fields of a head: those that are for the connection apart from those that go on.
 
-use bytes::Bytes;
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use super::fault::Fault;
-
-/// Fields that most heads do not have more of, with those that are added on the way: a map of more is a larger piece
-/// of memory.
-const EXPECTED: usize = 12;
+use crate::l7::field_block::{FieldBlock, Marks, Runs};
 
 /// Whose fields they are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,7 +22,7 @@ pub(super) enum From {
 #[derive(Default, Debug)]
 pub(super) struct Fields {
     /// Those that go on.
-    pub(super) headers: HeaderMap,
+    pub(super) headers: FieldBlock,
     /// Host.
     pub(super) host: Option<HeaderValue>,
     /// Content-Length.
@@ -43,8 +42,17 @@ pub(super) struct Fields {
     /// Expect: 100-continue.
     pub(super) expects_continue: bool,
     /// What Connection names.
-    named: SmallVec<[HeaderName; 2]>,
+    named: SmallVec<[HeaderName; 1]>,
     hosts: usize,
+}
+
+/// Where the lines that go on stand.
+#[derive(Default)]
+struct Kept {
+    runs: Runs,
+    marks: Marks,
+    /// There is one that is not written as we would.
+    odd: bool,
 }
 
 /// What a field is for.
@@ -81,36 +89,65 @@ impl Kind {
 }
 
 impl Fields {
-    /// Reads the lines of `head` from `start` to the empty one that ends it.
-    pub(super) fn parse(head: &Bytes, start: usize, from: From) -> Result<Self, Fault> {
-        let mut fields = Self { headers: HeaderMap::with_capacity(EXPECTED), ..Self::default() };
-        for_each_line(head, start, from, |name, value| fields.take(name, value))?;
-        for name in &fields.named {
-            fields.headers.remove(name);
+    /// Reads the lines of `head` from `start` to the empty one that ends it. Their names become lower case.
+    pub(super) fn parse(mut head: BytesMut, start: usize, from: From) -> Result<(Bytes, Self), Fault> {
+        let mut fields = Self::default();
+        let mut kept = Kept::default();
+        let (mut host, mut upgrade) = (None, None);
+        let mut at = start;
+        while let Some(line) = Line::read(&mut head, at, from)? {
+            let (name, value) = (&head[line.name.clone()], &head[line.value.clone()]);
+            match Kind::of(name) {
+                Kind::Other => kept.take(&line, name),
+                Kind::Host => {
+                    fields.hosts += 1;
+                    host = Some(line.value);
+                }
+                Kind::Upgrade => {
+                    upgrade.get_or_insert(line.value);
+                }
+                kind => fields.take(&kind, value)?,
+            }
+            at = line.end;
         }
+        let head = head.freeze();
+        let shared = |at: Option<Range<usize>>| at.map(|at| HeaderValue::from_maybe_shared(head.slice(at)));
+        fields.host = shared(host).transpose().map_err(|_| Fault::Host)?;
+        fields.upgrade = shared(upgrade).transpose().map_err(|_| Fault::Field)?;
+        fields.headers = if kept.odd || !fields.named.is_empty() {
+            fields.map(&head, start, from)?.into()
+        } else {
+            FieldBlock::of_lines(head.clone(), kept.runs, kept.marks)
+        };
         if fields.chunked && fields.length.is_some() {
             return Err(Fault::LengthAndEncoding);
         }
-        if fields.hosts > 1 { Err(Fault::Host) } else { Ok(fields) }
+        if fields.hosts > 1 { Err(Fault::Host) } else { Ok((head, fields)) }
     }
 
-    fn take(&mut self, name: &[u8], value: Bytes) -> Result<(), Fault> {
-        match Kind::of(name) {
-            Kind::Other => {
-                let name = HeaderName::from_bytes(name).map_err(|_| Fault::Field)?;
-                let value = HeaderValue::from_maybe_shared(value).map_err(|_| Fault::Field)?;
-                self.headers.try_append(name, value).map_err(|_| Fault::TooMany)?;
+    /// Those that go on, taken apart.
+    fn map(&self, head: &Bytes, start: usize, from: From) -> Result<HeaderMap, Fault> {
+        let mut map = HeaderMap::new();
+        for_each_line(head, start, from, |name, value| {
+            if matches!(Kind::of(name), Kind::Other) {
+                append(&mut map, name, value)?;
             }
-            Kind::Host => {
-                self.hosts += 1;
-                self.host = Some(HeaderValue::from_maybe_shared(value).map_err(|_| Fault::Host)?);
-            }
+            Ok(())
+        })?;
+        for name in &self.named {
+            map.remove(name);
+        }
+        Ok(map)
+    }
+
+    fn take(&mut self, kind: &Kind, value: &[u8]) -> Result<(), Fault> {
+        match kind {
             Kind::Length => {
                 // RFC 9112 §6.3: a list, even of the same number, may be read in two ways.
                 if self.length.is_some() {
                     return Err(Fault::Length);
                 }
-                self.length = Some(number(&value).ok_or(Fault::Length)?);
+                self.length = Some(number(value).ok_or(Fault::Length)?);
             }
             Kind::Encoding => {
                 if self.chunked {
@@ -121,15 +158,11 @@ impl Fields {
                 }
                 self.chunked = true;
             }
-            Kind::Connection => self.connection(&value)?,
-            Kind::Upgrade => {
-                let value = HeaderValue::from_maybe_shared(value).map_err(|_| Fault::Field)?;
-                self.upgrade.get_or_insert(value);
-            }
-            Kind::Te => self.trailers |= tokens(&value).any(|word| word.eq_ignore_ascii_case(b"trailers")),
+            Kind::Connection => self.connection(value)?,
+            Kind::Te => self.trailers |= tokens(value).any(|word| word.eq_ignore_ascii_case(b"trailers")),
             Kind::Expect if value.eq_ignore_ascii_case(b"100-continue") => self.expects_continue = true,
             Kind::Expect => return Err(Fault::Expectation),
-            Kind::Dropped => {}
+            Kind::Dropped | Kind::Host | Kind::Upgrade | Kind::Other => {}
         }
         Ok(())
     }
@@ -149,6 +182,97 @@ impl Fields {
         }
         Ok(())
     }
+}
+
+impl Kept {
+    fn take(&mut self, line: &Line, name: &[u8]) {
+        self.marks.see(name);
+        self.odd |= line.odd;
+        let (from, to) = (line.name.start as u32, line.end as u32);
+        match self.runs.last_mut() {
+            Some(last) if last.1 == from => last.1 = to,
+            _ => self.runs.push((from, to)),
+        }
+    }
+}
+
+/// A line of a head: a field.
+struct Line {
+    name: Range<usize>,
+    /// Without the white space around it.
+    value: Range<usize>,
+    /// Behind its LF.
+    end: usize,
+    /// It is not `name: value`.
+    odd: bool,
+}
+
+impl Line {
+    /// Reads the line at `at`; its name becomes lower case. None: it is empty.
+    fn read(head: &mut [u8], at: usize, from: From) -> Result<Option<Self>, Fault> {
+        // The head ends with an empty line, so there is one.
+        let Some(length) = memchr::memchr(b'\n', &head[at..]) else { return Ok(None) };
+        let line = head[at..at + length].strip_suffix(b"\r").ok_or(Fault::BareLf)?;
+        match line.first() {
+            None => return Ok(None),
+            Some(b' ' | b'\t') => return Err(Fault::Folded),
+            Some(_) => {}
+        }
+        let full = line.len();
+        // Names are short: a byte at a time, all that is to be known of each at once.
+        let mut colon = 0;
+        for byte in &mut head[at..at + full] {
+            match LOWER[*byte as usize] {
+                0 => break,
+                lower => *byte = lower,
+            }
+            colon += 1;
+        }
+        let mut rest = colon;
+        if from == From::Backend {
+            rest +=
+                head[at + colon..at + full].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        }
+        if colon == 0 || rest == full || head[at + rest] != b':' {
+            return Err(Fault::Field);
+        }
+        let whole = &head[at + rest + 1..at + full];
+        let value = trim(whole);
+        // Neither control characters nor DEL (RFC 9110 §5.5). All of them are looked at: that is faster.
+        let bad =
+            value.iter().fold(false, |bad, &byte| bad | ((byte < b' ') & (byte != b'\t')) | (byte == 0x7f));
+        if bad {
+            return Err(Fault::Field);
+        }
+        let begin = at + rest + 1 + offset(whole, value);
+        let odd = begin != at + colon + 2 || begin + value.len() != at + full || head[begin - 1] != b' ';
+        Ok(Some(Self { name: at..at + colon, value: begin..begin + value.len(), end: at + length + 1, odd }))
+    }
+}
+
+/// What a byte is in the lower case of a name (RFC 9110 §5.6.2); 0: in none.
+const LOWER: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let letter = byte as u8;
+        let special = matches!(
+            letter,
+            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        );
+        if letter.is_ascii_alphanumeric() || special {
+            table[byte] = letter.to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    table
+};
+
+fn append(map: &mut HeaderMap, name: &[u8], value: Bytes) -> Result<(), Fault> {
+    let name = HeaderName::from_bytes(name).map_err(|_| Fault::Field)?;
+    let value = HeaderValue::from_maybe_shared(value).map_err(|_| Fault::Field)?;
+    map.try_append(name, value).map_err(|_| Fault::TooMany)?;
+    Ok(())
 }
 
 /// Reads trailers. Those that would change how the message is read, routed or believed are left out (RFC 9110
@@ -248,7 +372,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &'static str) -> Result<Fields, Fault> {
-        Fields::parse(&Bytes::from_static(text.as_bytes()), 0, From::Client)
+        Fields::parse(BytesMut::from(text), 0, From::Client).map(|(_, fields)| fields)
     }
 
     #[test]
@@ -272,21 +396,22 @@ mod tests {
 
     #[test]
     fn a_length_is_digits_and_stands_once() {
-        for bad in ["", "+5", "-5", "0x5", "5, 5", "5 5", "99999999999999999999", "\u{b}5"] {
+        for bad in ["", "+5", "-5", "0x5", "5, 5", "5 5", "99999999999999999999"] {
             let text: &'static str = format!("Content-Length: {bad}\r\n\r\n").leak();
             assert_eq!(parse(text).unwrap_err(), Fault::Length, "{bad:?}");
         }
+        assert_eq!(parse("Content-Length: \u{b}5\r\n\r\n").unwrap_err(), Fault::Field);
         assert_eq!(parse("Content-Length: 5\r\nContent-Length: 5\r\n\r\n").unwrap_err(), Fault::Length);
         assert_eq!(parse("content-length: 005\r\n\r\n").unwrap().length, Some(5));
     }
 
     #[test]
     fn chunked_is_the_only_coding_and_stands_once_and_alone() {
-        for bad in ["xchunked", "chunked, identity", "chunked, chunked", "", "\u{b}chunked", "gzip, chunked"]
-        {
+        for bad in ["xchunked", "chunked, identity", "chunked, chunked", "", "gzip, chunked"] {
             let text: &'static str = format!("Transfer-Encoding: {bad}\r\n\r\n").leak();
             assert_eq!(parse(text).unwrap_err(), Fault::EncodingUnknown, "{bad:?}");
         }
+        assert_eq!(parse("Transfer-Encoding: \u{b}chunked\r\n\r\n").unwrap_err(), Fault::Field);
         let twice = "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n";
         assert_eq!(parse(twice).unwrap_err(), Fault::Encoding);
         let both = "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n";
@@ -306,8 +431,12 @@ mod tests {
 
     #[test]
     fn a_backend_may_put_a_space_before_the_colon() {
-        let head = Bytes::from_static(b"X : y\r\n\r\n");
-        assert_eq!(Fields::parse(&head, 0, From::Backend).unwrap().headers["x"], "y");
+        let head = BytesMut::from("X : y\r\nA: b\r\n\r\n");
+        let (_, fields) = Fields::parse(head, 0, From::Backend).unwrap();
+        assert_eq!(
+            (&fields.headers["x"], &fields.headers["a"]),
+            (&"y".parse().unwrap(), &"b".parse().unwrap())
+        );
     }
 
     #[test]

@@ -325,7 +325,7 @@ fn request(method: Method, body: Body) -> Request {
         },
         target: crate::route::RequestTarget::parse("/x".into()).unwrap(),
         version: Version::HTTP_11,
-        headers: http::HeaderMap::new(),
+        headers: http::HeaderMap::new().into(),
         body,
         trailers: false,
         expects_continue: false,

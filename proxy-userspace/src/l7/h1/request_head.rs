@@ -1,10 +1,13 @@
 //! A request's head: read strictly (RFC 9112 §3, §5, §6), so that nobody behind us can read it in another way.
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Version};
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Method, Version};
 
 use super::fault::Fault;
 use super::fields::{Fields, From, tokens};
+use crate::l7::field_block::FieldBlock;
 use crate::l7::request::Authority;
 use crate::route::{Host, RequestTarget};
 
@@ -18,7 +21,7 @@ pub(super) struct RequestHead {
     pub(super) authority: Authority,
     pub(super) target: RequestTarget,
     pub(super) version: Version,
-    pub(super) headers: HeaderMap,
+    pub(super) headers: FieldBlock,
     pub(super) length: Length,
     pub(super) trailers: bool,
     pub(super) expects_continue: bool,
@@ -48,10 +51,11 @@ enum Form {
 
 impl RequestHead {
     /// Reads a head, as [`super::scan`] found it.
-    pub(super) fn parse(head: &Bytes, target_limit: usize) -> Result<Self, Fault> {
-        let end = memchr::memchr(b'\n', head).ok_or(Fault::FirstLine)?;
-        let (method, form, version) = first_line(head, end.saturating_sub(1), target_limit)?;
-        let mut fields = Fields::parse(head, end + 1, From::Client)?;
+    pub(super) fn parse(head: BytesMut, target_limit: usize) -> Result<Self, Fault> {
+        let end = memchr::memchr(b'\n', &head).ok_or(Fault::FirstLine)?;
+        let (method, target, version) = first_line(&head[..end.saturating_sub(1)], target_limit)?;
+        let (head, mut fields) = Fields::parse(head, end + 1, From::Client)?;
+        let form = form(head.slice(target), &method)?;
         let old = version == Version::HTTP_10;
         if old && fields.chunked {
             return Err(Fault::Encoding);
@@ -75,8 +79,7 @@ impl RequestHead {
 }
 
 /// RFC 9112 §3: exactly one space between its parts.
-fn first_line(head: &Bytes, end: usize, target_limit: usize) -> Result<(Method, Form, Version), Fault> {
-    let line = &head[..end];
+fn first_line(line: &[u8], target_limit: usize) -> Result<(Method, Range<usize>, Version), Fault> {
     let space = memchr::memchr(b' ', line).ok_or(Fault::FirstLine)?;
     let second = space + 1 + memchr::memchr(b' ', &line[space + 1..]).ok_or(Fault::FirstLine)?;
     let version = version(&line[second + 1..])?;
@@ -90,8 +93,7 @@ fn first_line(head: &Bytes, end: usize, target_limit: usize) -> Result<(Method, 
     if second - space - 1 > target_limit {
         return Err(Fault::TargetTooLong);
     }
-    let form = form(head.slice(space + 1..second), &method)?;
-    Ok((method, form, version))
+    Ok((method, space + 1..second, version))
 }
 
 fn version(text: &[u8]) -> Result<Version, Fault> {
@@ -191,7 +193,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<RequestHead, Fault> {
-        RequestHead::parse(&Bytes::copy_from_slice(text.as_bytes()), 100)
+        RequestHead::parse(BytesMut::from(text), 100)
     }
 
     fn line(line: &str) -> Result<RequestHead, Fault> {

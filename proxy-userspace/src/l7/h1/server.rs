@@ -52,11 +52,10 @@ pub async fn serve<S: Stream, H: Handler>(
             Next::Closed => break End::Now,
             Next::Fault(fault) => break refuse(&wire, &handler, fault).await,
         };
-        let (request, turn) = match begin(&wire, &head, started) {
+        let (request, turn) = match begin(&wire, head, started) {
             Ok(begun) => begun,
             Err(fault) => break refuse(&wire, &handler, fault).await,
         };
-        drop(head);
         // Beside the connection's own state, so that connections without a request are small.
         let mut exchange = Box::pin(handler.handle(request));
         let answer = poll_fn(|context| poll_answer(&wire, &turn, exchange.as_mut(), context)).await;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Method, Version};
 
 use super::fault::Fault;
@@ -49,7 +49,7 @@ impl Turn {
 /// Makes a request of a head, with the body that follows it on `wire`.
 pub(super) fn begin<S: Stream>(
     wire: &Rc<RefCell<Wire<S>>>,
-    head: &Bytes,
+    head: BytesMut,
     started: Instant,
 ) -> Result<(Request, Turn), Fault> {
     let parsed = RequestHead::parse(head, wire.borrow().limits().uri_bytes)?;

@@ -3,6 +3,7 @@
 use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode, Version, header};
 
+use crate::l7::field_block::FieldBlock;
 use crate::l7::request::Request;
 
 /// How a message's body is framed.
@@ -37,7 +38,7 @@ pub(super) fn request(out: &mut BytesMut, request: &Request, host: &[u8], framin
     out.put_slice(b" HTTP/1.1\r\nhost: ");
     out.put_slice(host);
     out.put_slice(b"\r\n");
-    fields(out, &request.headers);
+    block(out, &request.headers);
     if let Some(lines) = request.record.presented.get() {
         out.put_slice(lines);
         if let Some(id) = &*request.record.id.borrow() {
@@ -66,14 +67,14 @@ pub(super) fn request(out: &mut BytesMut, request: &Request, host: &[u8], framin
 pub(super) fn answer(
     out: &mut BytesMut,
     status: StatusCode,
-    headers: &HeaderMap,
+    headers: &FieldBlock,
     framing: Framing,
     persistence: Persistence,
 ) {
     status_line(out, status);
-    fields(out, headers);
+    block(out, headers);
     if framing == Framing::None {
-        if let Some(length) = headers.get(header::CONTENT_LENGTH) {
+        if let Some(length) = headers.value(&header::CONTENT_LENGTH) {
             field(out, &header::CONTENT_LENGTH, length.as_bytes());
         }
     } else {
@@ -142,6 +143,13 @@ fn framing(out: &mut BytesMut, framing: Framing) {
             out.put_slice(b"\r\n");
         }
         Framing::Chunked => out.put_slice(b"transfer-encoding: chunked\r\n"),
+    }
+}
+
+fn block(out: &mut BytesMut, headers: &FieldBlock) {
+    // Of lines those that are ours were taken when they were read.
+    if !headers.put_lines(out) {
+        fields(out, headers);
     }
 }
 
@@ -234,7 +242,7 @@ mod tests {
         }
         let write = |framing, persistence| {
             let mut out = BytesMut::new();
-            answer(&mut out, StatusCode::OK, &headers, framing, persistence);
+            answer(&mut out, StatusCode::OK, &headers.clone().into(), framing, persistence);
             String::from_utf8(out.to_vec()).unwrap()
         };
         assert_eq!(

@@ -60,7 +60,7 @@ pub(super) fn request(mut head: Head, body: Body, around: &Around) -> Result<Req
         authority: Authority { written: head.authority, host: host.name, port: host.port },
         target,
         version: Version::HTTP_2,
-        headers: head.fields,
+        headers: head.fields.into(),
         body: if upgrade.is_some() { Body::empty() } else { body },
         trailers: head.trailers,
         expects_continue: head.expects_continue,

@@ -21,7 +21,7 @@ use crate::config::WebPoolConfig;
 use crate::l7::body::Body;
 use crate::l7::cut::BodyError;
 use crate::l7::headers::remove_hop_by_hop;
-use crate::l7::request::{Request, Response};
+use crate::l7::request::{Parts, Request, Response};
 use crate::net::deadline::Deadline;
 use crate::upstream::Permit;
 
@@ -128,7 +128,7 @@ fn outgoing(request: &Request, host: Option<&HeaderValue>, upload: Upload) -> Op
     *outgoing.method_mut() = request.method.clone();
     *outgoing.uri_mut() = Uri::from_parts(uri).ok()?;
     *outgoing.version_mut() = Version::HTTP_2;
-    *outgoing.headers_mut() = request.headers.clone();
+    *outgoing.headers_mut() = http::HeaderMap::clone(&request.headers);
     if request.trailers {
         outgoing.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
     }
@@ -192,7 +192,8 @@ fn incoming(
     if *method != Method::HEAD && head.status != StatusCode::NOT_MODIFIED {
         head.headers.remove(CONTENT_LENGTH);
     }
-    Response::from_parts(head, body)
+    let parts = Parts { status: head.status, version: head.version, headers: head.headers.into() };
+    Response::from_parts(parts, body)
 }
 
 /// The body of an answer.
