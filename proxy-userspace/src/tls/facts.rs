@@ -49,6 +49,11 @@ impl Facts {
     }
 }
 
+/// Whether it is a server's or a client's, and no CA's.
+pub(super) fn is_leaf(der: &[u8]) -> bool {
+    X509Certificate::from_der(der).is_ok_and(|(_, one)| !one.is_ca())
+}
+
 /// SHA-256 of a certificate, hexadecimal.
 pub(super) fn fingerprint(der: &[u8]) -> Box<str> {
     hex(digest(&SHA256, der).as_ref()).into()

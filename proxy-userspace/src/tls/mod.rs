@@ -18,14 +18,28 @@ mod chain;
 mod challenge;
 /// Certificates that clients show.
 mod client_auth;
+/// A directory of certificates.
+mod directory;
 /// What a certificate says of itself.
 mod facts;
+/// Why handshakes fail, in few words.
+mod failure;
+/// What is wrong, or odd, about files of certificates.
+mod file_trouble;
+/// Certificates out of files.
+mod files;
 /// The names of a listener, and what each asks for.
 mod hosts;
 /// What handshakes of a listener go by.
 mod listener;
+/// Distinguished names as text.
+mod name;
 /// Certificates that are got when they are first asked for.
 mod on_demand;
+/// A certificate's files, and what was read of them.
+mod pair;
+/// What a client's certificate says.
+mod peer;
 /// Chains, keys and lists out of PEM.
 mod pem;
 /// Versions, ciphers and groups by name.
@@ -47,7 +61,11 @@ pub use certificate::Certificate;
 pub use certificate_error::{CertificateError, CertificateNote};
 pub use challenge::Challenges;
 pub use client_auth::ClientAuthError;
+pub use failure::failure;
+pub use file_trouble::{FileFault, FileServed, FileTrouble};
+pub use files::{Files, Loaded};
 pub use listener::{ListenerTls, TlsError};
 pub use on_demand::{Denied, OnDemand, Wanted};
+pub use peer::PeerCertificate;
 pub use store::{Origin, Store};
 pub use tickets::{Tickets, TicketsError};
