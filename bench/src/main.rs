@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 /// A hand-made BPF program that restores a packet and calls the program under test.
 mod harness;
-/// CPU time, latency and memory of HTTP, beside other proxies.
+/// CPU time, latency and memory of HTTP and TLS, beside other proxies.
 mod http;
 /// Nanoseconds a packet of the kernel path.
 mod kernel;
@@ -21,11 +21,13 @@ fn main() -> anyhow::Result<ExitCode> {
     let (name, rest) = words.split_first().map_or(("", &[][..]), |(name, rest)| (name.as_str(), rest));
     match name {
         "kernel" => kernel::run(rest.first().map_or("", String::as_str)),
-        "http" => http::run(rest),
+        "http" => http::run(&http::HTTP, rest),
+        "tls" => http::run(&http::TLS, rest),
         "reload" => http::reload::run(),
         "route" => route::run(),
-        // One of the peers: started by `http`.
+        // Peers: started by `http` and `tls`.
+        "bare-hyper-tls" => http::bare::run_tls(rest).map(|()| ExitCode::SUCCESS),
         "bare-hyper" => http::bare::run(rest).map(|()| ExitCode::SUCCESS),
-        other => anyhow::bail!("no bench is called {other:?}; there are: kernel http reload route"),
+        other => anyhow::bail!("no bench is called {other:?}; there are: kernel http tls reload route"),
     }
 }

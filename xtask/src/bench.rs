@@ -6,12 +6,12 @@ use anyhow::Result;
 use std::process::Command;
 
 /// Runs bench/ with these arguments: `kernel` measures the kernel path, packet by packet; `http` measures requests beside
-/// other proxies; `reload` measures how soon a changed configuration serves; `route` measures look-ups among routes.
+/// other proxies, `tls` handshakes and requests by TLS; `reload` measures how soon a changed configuration serves; `route` measures look-ups among routes.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let name = arguments.first().map_or("", String::as_str);
-    // Both have nginx for a backend.
-    setup::run(if matches!(name, "http" | "reload") { Need::Test } else { Need::Run })?;
-    if name == "http" {
+    // They have nginx for a backend.
+    setup::run(if matches!(name, "http" | "tls" | "reload") { Need::Test } else { Need::Run })?;
+    if matches!(name, "http" | "tls") {
         setup::peers()?;
     }
     ebpf::run()?;

@@ -1,6 +1,4 @@
-//! What is measured: the list is the whole policy.
-
-use super::options::Options;
+//! What is measured.
 
 /// A case.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +42,38 @@ pub(super) enum Load {
     },
     /// Connections that have asked once and then say nothing.
     Idle,
+    /// HTTP/1.1 by TLS, one request a connection.
+    Handshakes {
+        /// At a time.
+        connections: usize,
+        /// What each begins with.
+        hello: Hello,
+    },
+    /// HTTP/1.1 by TLS, on connections that stay.
+    Tls {
+        /// Connections.
+        connections: usize,
+        /// What is asked for.
+        path: &'static str,
+    },
+    /// HTTP/2 by TLS.
+    TlsH2 {
+        /// Connections.
+        connections: usize,
+        /// Requests at a time on each.
+        streams: usize,
+    },
+}
+
+/// What a client of TLS 1.3 begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hello {
+    /// A full handshake, by X25519.
+    Full,
+    /// A full handshake, by X25519MLKEM768.
+    Hybrid,
+    /// A ticket of an earlier connection, and X25519.
+    Resumed,
 }
 
 /// The body of small answers.
@@ -51,60 +81,12 @@ pub(super) const BODY: usize = 1024;
 /// Files of the backend: name, bytes.
 pub(super) const FILES: &[(&str, usize)] = &[("100k", 100_000), ("10m", 10_000_000)];
 
-/// All cases.
-const CASES: &[Case] = &[
-    Case {
-        name: "h1",
-        what: "HTTP/1.1, 64 connections that stay, answers of 1 KiB",
-        load: Load::H1 { connections: 64, path: "/" },
-        count: 60_000,
-    },
-    Case {
-        name: "h2",
-        what: "HTTP/2, 8 connections of 8 streams, answers of 1 KiB",
-        load: Load::H2 { connections: 8, streams: 8 },
-        count: 60_000,
-    },
-    Case {
-        name: "new",
-        what: "HTTP/1.1, a connection for each request, 64 at a time, answers of 1 KiB",
-        load: Load::New { connections: 64 },
-        count: 15_000,
-    },
-    Case {
-        name: "100k",
-        what: "HTTP/1.1, 64 connections that stay, answers of 100 KB",
-        load: Load::H1 { connections: 64, path: "/file/100k" },
-        count: 8_000,
-    },
-    Case {
-        name: "10m",
-        what: "HTTP/1.1, 8 connections that stay, answers of 10 MB",
-        load: Load::H1 { connections: 8, path: "/file/10m" },
-        count: 150,
-    },
-    Case {
-        name: "ws",
-        what: "WebSockets, 64 connections, messages of 1 KiB there and back",
-        load: Load::WebSocket { connections: 64 },
-        count: 60_000,
-    },
-    Case {
-        name: "idle",
-        what: "10,000 connections that have asked once and then say nothing",
-        load: Load::Idle,
-        count: 10_000,
-    },
-];
-
-/// The cases that are asked for; all, if none is.
-pub(super) fn chosen(options: &Options) -> Vec<Case> {
-    let wanted =
-        |case: &&Case| options.cases.is_empty() || options.cases.iter().any(|name| name == case.name);
-    CASES.iter().filter(wanted).copied().collect()
-}
-
-/// The names of all cases.
-pub(super) fn names() -> String {
-    CASES.iter().map(|case| case.name).collect::<Vec<_>>().join(" ")
+impl Load {
+    /// Cost is told for so many exchanges, in words and as a number: what is dear is told for fewer.
+    pub(super) const fn unit(self) -> (&'static str, f64) {
+        match self {
+            Self::Handshakes { .. } => ("CPU-s/k", 1e3),
+            _ => ("CPU-s/M", 1e6),
+        }
+    }
 }

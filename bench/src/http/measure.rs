@@ -8,7 +8,7 @@ use super::case::{Case, Load};
 use super::echo;
 use super::load::{self, Outcome};
 use super::options::Options;
-use super::peer::{self, PEERS};
+use super::peer::{self, Peer, Takes};
 use super::place::{ECHO, Place, Ports};
 use super::process::{self, LOAD_CPU, Running};
 use crate::say::say;
@@ -27,6 +27,7 @@ pub(super) struct Stand {
 pub(super) struct Standing {
     /// Its name.
     pub(super) name: &'static str,
+    program: &'static Peer,
     /// Its place in the list.
     number: usize,
     ports: Ports,
@@ -50,23 +51,26 @@ pub(super) struct Figure {
     pub(super) idle_bytes: f64,
 }
 
+/// The number of a peer's second process: no list is longer.
+const AGAIN: usize = 20;
+
 /// All measurements, by case and peer.
 #[derive(Debug, Default)]
 pub(super) struct Figures(BTreeMap<(&'static str, &'static str), Vec<Figure>>);
 
 impl Stand {
     /// Starts the backends and those peers that are wanted.
-    pub(super) fn build(options: &Options) -> Result<Self> {
+    pub(super) fn build(list: &'static [Peer], options: &Options) -> Result<Self> {
         process::pin(LOAD_CPU)?;
         process::allow_files()?;
         let place = Place::make()?;
         let backend = peer::backend(&place)?;
         place.namespace.enter(|| echo::start(ECHO))??;
         let mut peers = Vec::new();
-        for (number, peer) in PEERS.iter().enumerate().filter(|(_, peer)| options.wants(peer.name)) {
+        for (number, peer) in list.iter().enumerate().filter(|(_, peer)| options.wants(peer.name)) {
             let (name, ports) = (peer.name, Ports::of(number));
             match peer.start(&place, ports) {
-                Ok(process) => peers.push(Standing { name, number, ports, process }),
+                Ok(process) => peers.push(Standing { name, program: peer, number, ports, process }),
                 Err(why) => say(&format!("without {name}: {why:#}")),
             }
         }
@@ -93,15 +97,14 @@ pub(super) fn one(
     options: &Options,
     figures: &mut Figures,
 ) -> Result<()> {
-    let program = &PEERS[peer.number];
-    if matches!(case.load, Load::WebSocket { .. }) && !program.tunnels {
+    if matches!(case.load, Load::WebSocket { .. }) && peer.program.takes != Takes::HttpAndTunnels {
         return Ok(());
     }
     let count = options.share(case.count);
     let figure = if case.load == Load::Idle {
         // What memory was used before would hide what is used now.
-        let ports = Ports::of(PEERS.len() + peer.number);
-        let fresh = program.start(&stand.place, ports)?;
+        let ports = Ports::of(AGAIN + peer.number);
+        let fresh = peer.program.start(&stand.place, ports)?;
         stand.place.namespace.enter(|| idle(&fresh, ports, count))?
     } else {
         stand.place.namespace.enter(|| traffic(&peer.process, peer.ports, case.load, count))?
@@ -117,6 +120,9 @@ fn traffic(process: &Running, ports: Ports, load: Load, count: usize) -> Result<
         Load::New { connections } => load::new(ports.h1, connections)?,
         Load::H2 { connections, streams } => load::h2(ports.h2, connections, streams)?,
         Load::WebSocket { connections } => load::websocket(ports.ws, connections)?,
+        Load::Handshakes { connections, hello } => load::handshakes(ports.tls, connections, hello)?,
+        Load::Tls { connections, path } => load::tls(ports.tls, connections, path)?,
+        Load::TlsH2 { connections, streams } => load::tls_h2(ports.tls, connections, streams)?,
         Load::Idle => bail!("idle connections are no traffic"),
     };
     // Connections, pools, caches: there before the clock runs.

@@ -7,6 +7,8 @@
 pub(crate) mod bare;
 /// What is measured.
 mod case;
+/// The certificate that every peer serves.
+mod certificate;
 /// Backends that answer by themselves: echo for WebSockets.
 mod echo;
 /// Clients.
@@ -25,6 +27,10 @@ mod process;
 mod promise;
 /// How soon a change of the configuration serves.
 pub(crate) mod reload;
+/// What belongs together.
+mod suite;
+/// Suites: data.
+mod suites;
 /// What is printed.
 mod table;
 
@@ -35,16 +41,19 @@ use anyhow::{Result, ensure};
 use crate::say::say;
 use measure::{Figures, Stand};
 use options::Options;
+use suite::Suite;
+pub(crate) use suites::{HTTP, TLS};
 
 /// Measures and prints a table. Fails where a promised figure is missed, or ours fails or cannot be
 /// measured.
-pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
+pub(crate) fn run(suite: &Suite, words: &[String]) -> Result<ExitCode> {
     let options = Options::read(words)?;
-    let cases = case::chosen(&options);
-    ensure!(!cases.is_empty(), "no case has such a name; there are: {}", case::names());
-    let stand = Stand::build(&options)?;
+    let cases: Vec<_> = suite.cases.iter().filter(|case| options.wants_case(case.name)).collect();
+    let names = || suite.cases.iter().map(|case| case.name).collect::<Vec<_>>().join(" ");
+    ensure!(!cases.is_empty(), "no case has such a name; there are: {}", names());
+    let stand = Stand::build(suite.peers, &options)?;
     let (mut figures, mut broken) = (Figures::default(), 0);
-    for case in &cases {
+    for case in cases {
         say(&format!("{}: {}", case.name, case.what));
         // In turn, so that whatever else the machine does meanwhile meets all alike.
         for _ in 0..options.rounds {
@@ -58,6 +67,6 @@ pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
         table::print(case, &stand, &figures);
     }
     let measured = stand.has(peer::OURS) || !options.wants(peer::OURS);
-    let missed = promise::judge(&figures);
+    let missed = promise::judge(suite.promises, suite.memory, &figures);
     Ok(if measured && missed + broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

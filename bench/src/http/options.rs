@@ -16,7 +16,7 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// Reads the words after `http`.
+    /// Reads the words after the suite's name.
     pub(super) fn read(words: &[String]) -> Result<Self> {
         let mut options = Self { quick: false, rounds: 3, peers: None, cases: Vec::new() };
         let mut words = words.iter().map(String::as_str);
@@ -40,6 +40,11 @@ impl Options {
     /// Whether a peer is wanted.
     pub(super) fn wants(&self, peer: &str) -> bool {
         self.peers.as_ref().is_none_or(|names| names.iter().any(|name| name == peer))
+    }
+
+    /// Whether a case is wanted.
+    pub(super) fn wants_case(&self, case: &str) -> bool {
+        self.cases.is_empty() || self.cases.iter().any(|name| name == case)
     }
 
     /// How many, of so many.

@@ -8,6 +8,7 @@ use proxy_tests::leftovers::{self, RUN_DIR};
 use proxy_tests::netns::Namespace;
 
 use super::case::{BODY, FILES};
+use super::certificate;
 
 /// Where it all is. Gone when dropped.
 #[derive(Debug)]
@@ -32,13 +33,15 @@ pub(super) struct Ports {
     pub(super) h2: u16,
     /// WebSockets
     pub(super) ws: u16,
+    /// HTTP/1.1 and HTTP/2 by TLS
+    pub(super) tls: u16,
 }
 
 impl Ports {
     /// Of the peer with this number.
     pub(super) fn of(number: usize) -> Self {
         let base = 9000 + 10 * number as u16;
-        Self { h1: base + 1, h2: base + 2, ws: base + 3 }
+        Self { h1: base + 1, h2: base + 2, ws: base + 3, tls: base + 4 }
     }
 }
 
@@ -57,6 +60,7 @@ impl Place {
         for (name, bytes) in FILES {
             fs::write(folder.join(name), vec![b'x'; *bytes])?;
         }
+        certificate::write(&folder)?;
         Ok(Self { namespace, folder })
     }
 
@@ -75,6 +79,10 @@ impl Place {
             ("@H1@", ports.h1.to_string()),
             ("@H2@", ports.h2.to_string()),
             ("@WS@", ports.ws.to_string()),
+            ("@TLS@", ports.tls.to_string()),
+            ("@CERT@", self.folder.join(certificate::CHAIN).display().to_string()),
+            ("@KEY@", self.folder.join(certificate::KEY).display().to_string()),
+            ("@BOTH@", self.folder.join(certificate::BOTH).display().to_string()),
             ("@BACKEND@", BACKEND.to_string()),
             ("@ECHO@", ECHO.to_string()),
             ("@CONNECTIONS@", "12000".to_owned()),

@@ -5,39 +5,33 @@ use super::peer::OURS;
 use crate::say::say;
 
 /// CPU time a request, against the better of some peers in the same run.
-struct Promise {
-    case: &'static str,
-    most: f64,
-    of: &'static [&'static str],
+#[derive(Debug)]
+pub(super) struct Promise {
+    /// The case.
+    pub(super) case: &'static str,
+    /// So many times.
+    pub(super) most: f64,
+    /// The CPU time of the best of these.
+    pub(super) of: &'static [&'static str],
 }
-
-const PROMISES: &[Promise] = &[
-    Promise { case: "h1", most: 1.0, of: &["nginx", "haproxy"] },
-    Promise { case: "h1", most: 0.35, of: &["traefik"] },
-    Promise { case: "h1", most: 0.25, of: &["caddy"] },
-    Promise { case: "h2", most: 1.5, of: &["haproxy"] },
-    Promise { case: "h2", most: 0.3, of: &["traefik"] },
-];
 
 /// Memory after traffic, in MiB.
 const MOST_MIB: f64 = 30.0;
-/// The cases in which it holds.
-const MEMORY: &[&str] = &["h1", "h2", "new", "100k", "10m", "ws"];
 
 /// Says of each promise that can be judged whether it is kept; gives the number of those that are not.
-pub(super) fn judge(figures: &Figures) -> usize {
+pub(super) fn judge(promises: &[Promise], memory: &[&str], figures: &Figures) -> usize {
     let mut missed = 0;
     let mut verdict = |kept: bool, text: String| {
         missed += usize::from(!kept);
         say(&format!("{} {text}", if kept { "kept  " } else { "MISSED" }));
     };
-    for Promise { case, most, of } in PROMISES {
+    for Promise { case, most, of } in promises {
         let theirs = of.iter().filter_map(|peer| figures.cpu(case, peer)).reduce(f64::min);
         let (Some(ours), Some(theirs)) = (figures.cpu(case, OURS), theirs) else { continue };
         let ratio = ours / theirs;
         verdict(ratio <= *most, format!("{case}: CPU {ratio:.2} × {} (≤ {most})", of.join(" or ")));
     }
-    for case in MEMORY {
+    for case in memory {
         if let Some(mib) = figures.pss_mib(case, OURS) {
             verdict(mib <= MOST_MIB, format!("{case}: {mib:.1} MiB (≤ {MOST_MIB})"));
         }

@@ -7,10 +7,11 @@ use crate::say::say;
 /// Prints what every peer made of a case.
 pub(super) fn print(case: &Case, stand: &Stand, figures: &Figures) {
     let idle = case.load == Load::Idle;
+    let (unit, per) = case.load.unit();
     let last = if idle { "bytes each" } else { "" };
     say(&format!(
         "  {:<12}{:>12}{:>10}{:>10}{:>10}{:>10}  {last}",
-        "peer", "CPU-s/M", "req/s", "p50 ms", "p99 ms", "PSS MiB"
+        "peer", unit, "req/s", "p50 ms", "p99 ms", "PSS MiB"
     ));
     for peer in stand.peers() {
         let get = |of| figures.median(case.name, peer.name, of).unwrap_or(f64::NAN);
@@ -21,7 +22,7 @@ pub(super) fn print(case: &Case, stand: &Stand, figures: &Figures) {
         say(&format!(
             "  {:<12}{:>12.1}{:>10.0}{:>10.2}{:>10.2}{:>10.1}{each}",
             peer.name,
-            get(|figure| figure.cpu),
+            get(|figure| figure.cpu) / 1e6 * per,
             get(|figure| figure.rate),
             get(|figure| figure.p50) / 1e3,
             get(|figure| figure.p99) / 1e3,

@@ -32,12 +32,24 @@ pub(super) struct Engine<T> {
     buffer: Vec<u8>,
 }
 
+/// Connections to this port, ready to run.
+pub(super) fn boxed<T: Talk + 'static>(
+    port: u16,
+    connections: usize,
+    depth: usize,
+    fresh: bool,
+    talk: impl Fn() -> T + 'static,
+) -> Result<Box<dyn Load>> {
+    let to = SocketAddr::from(([127, 0, 0, 1], port));
+    Ok(Box::new(Engine::new(to, connections, depth, fresh, Box::new(talk))?))
+}
+
 /// No exchange takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl<T: Talk> Engine<T> {
     /// Opens connections with so many exchanges at a time on each. `fresh`: each exchange has a connection of its own.
-    pub(super) fn new(
+    fn new(
         to: SocketAddr,
         connections: usize,
         depth: usize,
@@ -97,7 +109,8 @@ impl<T: Talk> Engine<T> {
                 at.and_then(|at| connection.running.remove(at)).context("an answer nobody asked for")?;
             times.push((now - start).as_micros() as u32);
         }
-        Ok(())
+        // A handshake goes on by itself.
+        connection.flush()
     }
 
     /// Waits until so many exchanges have ended, and begins others as long as any are `left`.

@@ -4,6 +4,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::talk::Talk as Protocol;
 
+/// `:scheme: http` of the static table (RFC 7541, appendix A).
+pub(super) const HTTP: u8 = 0x86;
+/// `:scheme: https` of the static table.
+pub(super) const HTTPS: u8 = 0x87;
+
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
@@ -16,15 +21,16 @@ const END_STREAM: u8 = 1;
 
 /// A client of one connection.
 pub(super) struct Talk {
+    scheme: u8,
     incoming: Vec<u8>,
     settled: bool,
     begun: u64,
 }
 
 impl Talk {
-    /// A client that knows that the server speaks HTTP/2.
-    pub(super) fn new() -> Self {
-        Self { incoming: Vec::new(), settled: false, begun: 0 }
+    /// A client that knows that the server speaks HTTP/2. `scheme`: one of [`HTTP`] and [`HTTPS`].
+    pub(super) fn new(scheme: u8) -> Self {
+        Self { scheme, incoming: Vec::new(), settled: false, begun: 0 }
     }
 
     fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8], to: &mut Reply<'_>) -> Result<()> {
@@ -69,9 +75,9 @@ impl Protocol for Talk {
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {
-        // `:method: GET`, `:scheme: http`, `:path: /` of the static table; `:authority` is put into the dynamic one.
-        let first = [&[0x82, 0x86, 0x84, 0x41, 10][..], b"bench.test"].concat();
-        let block = if self.begun == 0 { &first[..] } else { &[0x82, 0x86, 0x84, 0xbe] };
+        // `:method: GET`, the scheme, `:path: /` of the static table; `:authority` is put into the dynamic one.
+        let first = [&[0x82, self.scheme, 0x84, 0x41, 10][..], b"bench.test"].concat();
+        let block = if self.begun == 0 { &first[..] } else { &[0x82, self.scheme, 0x84, 0xbe] };
         let stream = (2 * self.begun + 1) as u32;
         self.begun += 1;
         frame(out, HEADERS, END_STREAM | 4, stream, block);
