@@ -6,6 +6,8 @@
 mod debian;
 /// What a machine is needed for.
 mod need;
+/// Pebble, an ACME server.
+mod pebble;
 /// Programs that cargo builds: bpf-linker, cargo-deny.
 mod programs;
 /// What comes from the index of Python's packages.
@@ -37,6 +39,7 @@ pub(crate) fn run(need: Need) -> Result<()> {
     }
     if need >= Need::Test {
         python::clients()?;
+        pebble::fetch()?;
     }
     // The slowest last: minutes, once.
     if need >= Need::Ci {

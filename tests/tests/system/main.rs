@@ -1,5 +1,7 @@
 //! Facts about the whole system: the real daemon, real traffic, in worlds of network namespaces.
 
+/// Certificates that come by themselves.
+mod acme;
 /// What the daemon attaches to, and what it leaves behind.
 mod attach;
 /// What cannot work is said clearly.
@@ -40,6 +42,7 @@ mod web_routes;
 fn main() -> std::process::ExitCode {
     proxy_tests::runner::main(&[
         harness::FACTS,
+        acme::harness::FACTS,
         traffic::FACTS,
         frames::FACTS,
         table::ROOTLESS,
