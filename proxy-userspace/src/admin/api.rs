@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::route::Question;
 
+use super::certificates::{CertsAnswer, CertsRequest};
+
 /// What can be asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Request {
@@ -27,6 +29,8 @@ pub enum Request {
     Explain(String),
     /// `POST /explain`
     ExplainRequest(Question),
+    /// About certificates.
+    Certs(CertsRequest),
 }
 
 /// Which backend to drain.
@@ -57,6 +61,8 @@ pub enum Answer {
     Drain(Drained),
     /// To [`Request::Explain`] and [`Request::ExplainRequest`].
     Explain(serde_json::Value),
+    /// To [`Request::Certs`].
+    Certs(CertsAnswer),
 }
 
 /// Why nothing was done.

@@ -15,6 +15,7 @@ use tokio::net::UnixStream;
 use crate::route::{Explanation, Question};
 
 use super::api::{Daemon, Drain, Drained, Refusal, Reload, Status, Upgrade};
+use super::certificates::{Certificates, Exported, Named, Renewed, Revoke, Root};
 use super::route::percent_encode;
 
 /// Longer than the daemon itself allows for an answer.
@@ -111,6 +112,31 @@ impl Client {
     /// How a request would be routed.
     pub async fn explain_request(&self, question: &Question) -> Result<Explanation, ClientError> {
         self.ask(Method::POST, "/explain", serde_json::to_vec(question)?.into()).await
+    }
+
+    /// All certificates that are known.
+    pub async fn certificates(&self) -> Result<Certificates, ClientError> {
+        self.ask(Method::GET, "/certs", Bytes::new()).await
+    }
+
+    /// The root of the internal CA.
+    pub async fn root(&self) -> Result<Root, ClientError> {
+        self.ask(Method::GET, "/certs/root", Bytes::new()).await
+    }
+
+    /// Another certificate for a name, now.
+    pub async fn renew(&self, which: &Named) -> Result<Renewed, ClientError> {
+        self.ask(Method::POST, "/certs/renew", serde_json::to_vec(which)?.into()).await
+    }
+
+    /// A name's certificate is no longer to be trusted.
+    pub async fn revoke(&self, which: &Revoke) -> Result<Renewed, ClientError> {
+        self.ask(Method::POST, "/certs/revoke", serde_json::to_vec(which)?.into()).await
+    }
+
+    /// A name's certificate and key.
+    pub async fn export(&self, which: &Named) -> Result<Exported, ClientError> {
+        self.ask(Method::POST, "/certs/export", serde_json::to_vec(which)?.into()).await
     }
 
     /// Text for Prometheus.

@@ -3,9 +3,10 @@
 use hyper::header::{HOST, HeaderMap, ORIGIN};
 use hyper::{Method, Uri};
 
-use crate::route::Question;
+use serde::de::DeserializeOwned;
 
-use super::api::{Drain, Refusal, RefusalKind, Request};
+use super::api::{Refusal, RefusalKind, Request};
+use super::certificates::CertsRequest;
 
 /// What a request asks for. `body` is whole.
 pub(super) fn route(method: &Method, uri: &Uri, body: &[u8]) -> Result<Request, Refusal> {
@@ -14,15 +15,20 @@ pub(super) fn route(method: &Method, uri: &Uri, body: &[u8]) -> Result<Request, 
         (&Method::GET, "/metrics") => Ok(Request::Metrics),
         (&Method::GET, "/health") => Ok(Request::Health),
         (&Method::GET, "/explain") => tuple(uri.query().unwrap_or_default()).map(Request::Explain),
-        (&Method::POST, "/explain") => question(body).map(Request::ExplainRequest),
+        (&Method::POST, "/explain") => parsed(body).map(Request::ExplainRequest),
         (&Method::POST, "/reload") => Ok(Request::Reload),
         (&Method::POST, "/upgrade") => Ok(Request::Upgrade),
-        (&Method::POST, "/drain") => drain(body).map(Request::Drain),
-        (&Method::POST, "/undrain") => drain(body).map(Request::Undrain),
+        (&Method::POST, "/drain") => parsed(body).map(Request::Drain),
+        (&Method::POST, "/undrain") => parsed(body).map(Request::Undrain),
+        (&Method::GET, "/certs") => Ok(Request::Certs(CertsRequest::List)),
+        (&Method::GET, "/certs/root") => Ok(Request::Certs(CertsRequest::Root)),
+        (&Method::POST, "/certs/renew") => parsed(body).map(CertsRequest::Renew).map(Request::Certs),
+        (&Method::POST, "/certs/revoke") => parsed(body).map(CertsRequest::Revoke).map(Request::Certs),
+        (&Method::POST, "/certs/export") => parsed(body).map(CertsRequest::Export).map(Request::Certs),
         (method, path) => Err(Refusal::new(
             RefusalKind::NotFound,
             format!(
-                "no {method} {path}: there are GET /status, /metrics, /health, /explain and POST /reload, /upgrade, /drain, /undrain, /explain"
+                "no {method} {path}: there are GET /status, /metrics, /health, /explain, /certs, /certs/root and POST /reload, /upgrade, /drain, /undrain, /explain, /certs/renew, /certs/revoke, /certs/export"
             ),
         )),
     }
@@ -38,13 +44,7 @@ pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
     headers.contains_key(ORIGIN) || !matches!(name, "localhost" | "127.0.0.1" | "[::1]" | "proxy-now")
 }
 
-fn drain(body: &[u8]) -> Result<Drain, Refusal> {
-    serde_json::from_slice(body).map_err(|error| {
-        Refusal::new(RefusalKind::BadRequest, format!("the body is not understood: {error}"))
-    })
-}
-
-fn question(body: &[u8]) -> Result<Question, Refusal> {
+fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| {
         Refusal::new(RefusalKind::BadRequest, format!("the body is not understood: {error}"))
     })

@@ -22,6 +22,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::api::{Answer, Refusal, RefusalKind, Request};
+use super::certificates::CertsAnswer;
 use super::route::{is_foreign, route};
 use super::socket::{Bound, SocketError, make};
 
@@ -225,6 +226,10 @@ fn answered(answer: &Answer) -> Response<Full<Bytes>> {
         Answer::Upgrade(upgrade) => json(StatusCode::OK, upgrade),
         Answer::Drain(drained) => json(StatusCode::OK, drained),
         Answer::Explain(value) => json(StatusCode::OK, value),
+        Answer::Certs(CertsAnswer::List(list)) => json(StatusCode::OK, list),
+        Answer::Certs(CertsAnswer::Root(root)) => json(StatusCode::OK, root),
+        Answer::Certs(CertsAnswer::Renewed(renewed)) => json(StatusCode::OK, renewed),
+        Answer::Certs(CertsAnswer::Exported(exported)) => json(StatusCode::OK, exported),
         Answer::Metrics(text) => {
             response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text.clone().into())
         }

@@ -4,7 +4,9 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::context::{Context, Global};
 use super::outcome::Outcome;
-use super::{check, completions, detach, doctor, drain, explain, reload, run, schema, status, upgrade};
+use super::{
+    certs, check, completions, detach, doctor, drain, explain, reload, run, schema, status, upgrade,
+};
 
 /// An eBPF-accelerated load balancer for Linux
 #[derive(Debug, Parser)]
@@ -30,6 +32,8 @@ pub(super) enum Command {
     Drain(drain::Drain),
     /// Give a drained backend new flows again
     Undrain(drain::Undrain),
+    /// Show certificates, renew, revoke and export them, trust the internal CA
+    Certs(certs::Certs),
     /// Tell what becomes of a packet or a request, and why
     Explain(explain::Explain),
     /// Look for what keeps packets from flowing, and say what mends it
@@ -54,6 +58,7 @@ impl Command {
             Self::Status(status) => status.run(context),
             Self::Drain(drain) => drain.run(context),
             Self::Undrain(undrain) => undrain.run(context),
+            Self::Certs(certs) => certs.run(context),
             Self::Explain(explain) => explain.run(context),
             Self::Doctor(doctor) => doctor.run(context),
             Self::Detach(detach) => detach.run(context),

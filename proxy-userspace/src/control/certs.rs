@@ -1,14 +1,96 @@
-//! Certificates: where they are found, and what proves names to CAs. Made once: it lives through reloads.
+//! Certificates: where they are found, what proves names to CAs, and who gets them. Made once: it lives through reloads.
 
 use std::sync::Arc;
 
-use crate::tls::{Challenges, Store};
+use tokio::sync::{mpsc, watch};
+
+use crate::acme::{Clock, Handle, Manager, Settings};
+use crate::config::{Config, TicketsConfig};
+use crate::tls::{Challenges, OnDemand, Store, Tickets, TicketsError, Wanted};
+
+/// Names that handshakes ask for, until somebody looks for their certificates.
+const MOST_WANTED: usize = 256;
 
 /// What handshakes go by, whatever the configuration.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Certs {
     /// Certificates that may be served.
     pub(super) store: Arc<Store>,
     /// Names that are being proved.
     pub(super) challenges: Arc<Challenges>,
+    /// Keys of session tickets.
+    pub(super) tickets: Arc<Tickets>,
+    /// Who is asked for certificates that there are none of yet.
+    #[expect(dead_code, reason = "handshakes that ask come with their own change")]
+    pub(super) on_demand: Option<OnDemand>,
+    manager: Option<Managed>,
+    /// Where names come out that handshakes ask for, until there is a manager.
+    wanted: Option<mpsc::Receiver<Wanted>>,
+}
+
+/// The manager, which runs until this is dropped.
+#[derive(Debug)]
+struct Managed {
+    handle: Handle,
+    config: watch::Sender<Arc<Config>>,
+}
+
+impl Certs {
+    /// Without any.
+    ///
+    /// # Errors
+    /// The secret of tickets cannot be read.
+    pub(super) fn new(tickets: &TicketsConfig) -> Result<Self, TicketsError> {
+        let (on_demand, wanted) = mpsc::channel(MOST_WANTED);
+        Ok(Self {
+            store: Arc::default(),
+            challenges: Arc::default(),
+            tickets: Arc::new(Tickets::new(tickets)?),
+            on_demand: Some(on_demand),
+            manager: None,
+            wanted: Some(wanted),
+        })
+    }
+
+    /// Manages what this configuration wants. The manager is started with the first that wants any.
+    pub(super) fn put(&mut self, config: &Arc<Config>) {
+        if let Some(managed) = &self.manager {
+            // Who manages has ended if it does not listen: that was said then.
+            let _ = managed.config.send(config.clone());
+            return;
+        }
+        if config.tls.hosts.is_empty() {
+            return;
+        }
+        let Some(on_demand) = self.wanted.take() else { return };
+        let (sender, receiver) = watch::channel(config.clone());
+        let settings = Settings {
+            store: self.store.clone(),
+            challenges: self.challenges.clone(),
+            on_demand,
+            config: receiver,
+            clock: Clock::system(),
+        };
+        match Manager::start(settings) {
+            Ok((handle, _)) => self.manager = Some(Managed { handle, config: sender }),
+            Err(error) => tracing::error!("no certificate is got or renewed: {error}; restart the daemon"),
+        }
+    }
+
+    /// Who manages certificates, if any are managed.
+    pub(super) fn manager(&self) -> Option<&Handle> {
+        self.manager.as_ref().map(|managed| &managed.handle)
+    }
+
+    /// Gets and renews no more certificates: another daemon does.
+    pub(super) fn leave(&mut self) {
+        self.manager = None;
+    }
+}
+
+/// For who serves nobody.
+impl Default for Certs {
+    fn default() -> Self {
+        Self::new(&TicketsConfig::default()).expect("no file is read, and the system gives random numbers")
+    }
 }

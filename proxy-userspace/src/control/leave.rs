@@ -11,6 +11,7 @@ impl Supervisor {
         let grace = self.config.server.grace;
         let now = Instant::now();
         self.leaving = Some(Leaving { who, since: now, until: now + grace });
+        self.certs.leave();
         self.web.leave(self.handed_over);
         if self.web.workers().is_none() {
             return true;

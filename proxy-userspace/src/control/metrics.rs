@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use super::certs::Certs;
+use super::certs_list;
 use super::web::Web;
 use crate::admin::api::{Backend, Counter, Listener, Status, Traffic, Use};
 use crate::l7::worker::Shared;
@@ -9,7 +11,7 @@ use crate::telemetry::prometheus::Kind::{Counter as Counts, Gauge};
 use crate::telemetry::prometheus::Text;
 
 /// The metrics of a status, and of the part that serves HTTP.
-pub(super) fn text(status: &Status, web: &Web) -> String {
+pub(super) fn text(status: &Status, web: &Web, certs: &Certs) -> String {
     let mut text = Text::default();
     daemon(&mut text, status);
     kernel(&mut text, status);
@@ -30,6 +32,7 @@ pub(super) fn text(status: &Status, web: &Web) -> String {
         .count(&[("result", "written")], written)
         .count(&[("result", "dropped")], dropped);
     }
+    certs_list::metrics(&mut text, certs);
     text.finish()
 }
 

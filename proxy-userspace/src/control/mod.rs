@@ -3,6 +3,10 @@
 
 /// Certificates, and what keeps them as the configuration wants.
 mod certs;
+/// What is answered to those who ask about certificates.
+mod certs_calls;
+/// What is told of certificates.
+mod certs_list;
 /// What the supervisor asks of the kernel part.
 mod dataplane;
 /// What is different between two configurations.

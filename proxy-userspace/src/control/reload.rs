@@ -63,6 +63,10 @@ impl Supervisor {
         if let Some(desired) = compile(&config, &findings, &drained) {
             self.replace_kernel(desired).map_err(|error| failed("the kernel part", &error))?;
         }
+        self.certs
+            .tickets
+            .configure(&config.tls.tickets)
+            .map_err(|error| failed("session tickets", &error))?;
         // From here on nothing fails.
         if let Some(admin) = admin {
             self.admin = admin;
@@ -71,6 +75,7 @@ impl Supervisor {
         }
         (self.config, self.findings, self.drained) = (config, findings, drained);
         self.generation += 1;
+        self.certs.put(&self.config);
         self.web.put(web);
         self.set_checks();
         Ok(Reload { changes, warnings })

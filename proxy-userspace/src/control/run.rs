@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::admin::{Server, SocketError};
 use crate::config::{Config, ConfigErrors};
 use crate::telemetry::log;
+use crate::tls::TicketsError;
 use crate::upstream::discovery::Lookups;
 use crate::upstream::health::Checkers;
 
@@ -58,6 +59,9 @@ pub enum RunError {
     /// HTTP cannot be served.
     #[error(transparent)]
     Web(#[from] WebError),
+    /// There are no session tickets as configured.
+    #[error(transparent)]
+    Tickets(#[from] TicketsError),
     /// The kernel part could not be loaded, told what to do, or attached.
     #[error("{0}")]
     Kernel(#[source] DataplaneError),
@@ -120,6 +124,7 @@ pub(super) fn start(
             _ => Server::start(path, mode, calls.clone())?,
         }
     };
+    let certs = Certs::new(&config.tls.tickets)?;
     let kernel = config.kernel.as_ref().map(|kernel| (outside.open)(kernel)).transpose();
     let (checkers, reports) = Checkers::new();
     let (lookups, resolved) = Lookups::new();
@@ -142,7 +147,7 @@ pub(super) fn start(
         reloads_refused: 0,
         refused: None,
         web: Web::new(&config.server),
-        certs: Certs::default(),
+        certs,
         leaving: None,
         handed_over: false,
         generation: 1,
@@ -163,6 +168,7 @@ pub(super) fn start(
         kernel.keep();
     }
     supervisor.set_checks();
+    supervisor.certs.put(&supervisor.config);
     supervisor.web.put(prepared);
     Ok((supervisor, Events { orders, calls: called, reports, resolved }))
 }

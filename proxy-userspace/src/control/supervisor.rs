@@ -34,7 +34,7 @@ use super::outside::Outside;
 use super::snapshot::compile;
 use super::status::{Known, Rates, state, status};
 use super::web::Web;
-use super::{metrics, serve, signal};
+use super::{certs_calls, metrics, serve, signal};
 
 /// Flows that are over are collected in slices, one each time.
 const COLLECT_EVERY: Duration = Duration::from_millis(100);
@@ -205,19 +205,24 @@ impl Supervisor {
     }
 
     async fn answer(&mut self, call: Call) {
-        let answer = match &call.request {
+        let Call { request, uid, answer } = call;
+        let answered = match request {
+            Request::Certs(asked) => {
+                let io = self.io.clone();
+                return certs_calls::answer(asked, (uid, answer), &self.config, &self.certs, &io);
+            }
             Request::Status => Ok(Answer::Status(Box::new(self.status()))),
-            Request::Metrics => Ok(Answer::Metrics(metrics::text(&self.status(), &self.web))),
+            Request::Metrics => Ok(Answer::Metrics(metrics::text(&self.status(), &self.web, &self.certs))),
             Request::Health => Ok(Answer::Health(self.daemon())),
             Request::Reload => self.reload("asked for").map(Answer::Reload),
-            Request::Drain(which) => self.drain(which, true, call.uid).map(Answer::Drain),
-            Request::Undrain(which) => self.drain(which, false, call.uid).map(Answer::Drain),
+            Request::Drain(which) => self.drain(&which, true, uid).map(Answer::Drain),
+            Request::Undrain(which) => self.drain(&which, false, uid).map(Answer::Drain),
             Request::Upgrade => self.upgrade("asked for").await.map(Answer::Upgrade),
-            Request::ExplainRequest(question) => self.explain_request(question).map(Answer::Explain),
-            Request::Explain(tuple) => self.explain(tuple).map(Answer::Explain),
+            Request::ExplainRequest(question) => self.explain_request(&question).map(Answer::Explain),
+            Request::Explain(tuple) => self.explain(&tuple).map(Answer::Explain),
         };
         // Whoever asked may have gone.
-        let _ = call.answer.send(answer);
+        let _ = answer.send(answered);
     }
 
     /// Everything that is to be known.
