@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use proxy_userspace::config::{
-    self, CertificateFiles, CertificateFrom, ClientAuthConfig, Config, HostPattern, HstsConfig,
-    ListenerTlsConfig, OcspConfig, RedirectHttps, TicketsConfig, TlsConfig, TlsPolicy,
+    self, AcmeConfig, CertificateFiles, CertificateFrom, ChallengeType, ClientAuthConfig, Config, DnsConfig,
+    DnsProvider, EabConfig, HostPattern, HstsConfig, InternalAcmeConfig, InternalCaConfig, IssuerConfig,
+    KeyType, ListenerTlsConfig, OcspConfig, OnDemandConfig, PoolTlsConfig, RedirectHttps, TicketsConfig,
+    TlsConfig, TlsPolicy, UpstreamProtocol,
 };
 
 fn parse(text: &str) -> Config {
@@ -145,6 +147,9 @@ host = "*.example.com"
 tls = "on-demand"
 respond = 204
 
+[acme.on_demand]
+ask = "https://10.0.0.9/may"
+
 [[route]]
 listener = "web"
 host = "plain.example.com"
@@ -160,6 +165,7 @@ respond = 404
         ("vault.internal".to_owned(), CertificateFrom::Internal, vec!["inside"]),
         ("*.example.com".to_owned(), CertificateFrom::OnDemand, vec!["secure", "inside"]),
     ];
+    assert_eq!(config.warnings, []);
     assert_eq!(hosts(&config), wanted);
     let auth = config.tls.hosts[&exact("app.example.com")].client_auth.as_ref().unwrap();
     assert_eq!((auth.ca.as_path(), auth.optional, auth.headers), ("/etc/ca.pem".as_ref(), false, true));
@@ -168,6 +174,7 @@ respond = 404
 #[test]
 fn a_route_without_a_host_can_stand_for_every_name() {
     let text = SMALLEST.replace("host = \"app.example.com\"", "tls = \"on-demand\"");
+    let text = format!("{text}[acme.on_demand]\nask = \"http://10.0.0.9/may\"\n");
     let config = parse(&text);
     assert_eq!(hosts(&config), [("*".to_owned(), CertificateFrom::OnDemand, vec!["secure"])]);
     assert!(config.tls.hosts.contains_key(&HostPattern::every()));
@@ -204,4 +211,167 @@ fn ten_thousand_hosts_are_read_fast() {
     assert_eq!(config.tls.hosts.len(), 10_001);
     // Without optimization on a busy machine; what grows with the square of the hosts takes minutes.
     assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+fn without_a_table_lets_encrypt_is_asked() {
+    let acme = parse(SMALLEST).acme;
+    assert_eq!(acme, AcmeConfig::default());
+    assert_eq!(parse(&format!("{SMALLEST}[acme]\n[acme.internal]\n")).acme, AcmeConfig::default());
+    let [issuer] = &acme.issuers[..] else { panic!("{:?}", acme.issuers) };
+    assert_eq!(issuer.staging.as_deref(), Some(IssuerConfig::LETSENCRYPT_STAGING));
+}
+
+#[test]
+fn one_ca_is_named_in_the_table_itself() {
+    let text = r#"
+[acme]
+email = "ops@example.com"
+directory = "https://ca.example.com:14000/dir"
+directory_ca = "/etc/root.pem"
+eab = { key_id = "k", hmac_key = "abc-_=" }
+profile = "shortlived"
+staging = "letsencrypt-staging"
+storage = "/srv/acme"
+challenges = "http-01"
+key_type = "p384"
+"#;
+    let acme = parse(&format!("{SMALLEST}{text}")).acme;
+    let issuer = IssuerConfig {
+        name: "ca.example.com:14000".into(),
+        directory: "https://ca.example.com:14000/dir".into(),
+        directory_ca: Some("/etc/root.pem".into()),
+        staging: Some(IssuerConfig::LETSENCRYPT_STAGING.into()),
+        eab: Some(EabConfig { key_id: "k".into(), hmac_key: "abc-_".into() }),
+        profile: Some("shortlived".into()),
+    };
+    let wanted = AcmeConfig {
+        email: Some("ops@example.com".into()),
+        issuers: vec![issuer],
+        storage: "/srv/acme".into(),
+        challenges: vec![ChallengeType::Http01],
+        key_type: KeyType::P384,
+        ..AcmeConfig::default()
+    };
+    assert_eq!(acme, wanted);
+    assert!(!format!("{acme:?}").contains("abc"), "{acme:?}");
+}
+
+#[test]
+fn several_cas_are_asked_in_their_order() {
+    let text = r#"
+[[acme.issuer]]
+directory = "letsencrypt"
+staging = false
+[[acme.issuer]]
+directory = "zerossl"
+eab = { key_id = "k", hmac_key = "abc" }
+[[acme.issuer]]
+directory = "https://ca.example.com/dir"
+"#;
+    let issuers = parse(&format!("{SMALLEST}{text}")).acme.issuers;
+    let names: Vec<_> = issuers.iter().map(|issuer| (&*issuer.name, issuer.staging.is_some())).collect();
+    assert_eq!(names, [("letsencrypt", false), ("zerossl", false), ("ca.example.com", false)]);
+}
+
+/// A provider, of the keys of `[acme.dns]`.
+fn dns(keys: &str) -> DnsConfig {
+    parse(&format!("{SMALLEST}[acme.dns]\n{keys}\n")).acme.dns.unwrap()
+}
+
+#[test]
+fn dns_has_its_providers() {
+    let wanted = DnsConfig {
+        provider: DnsProvider::Rfc2136 {
+            server: "10.0.0.53:53".parse().unwrap(),
+            key_name: Some("acme.".into()),
+            algorithm: "hmac-sha256".into(),
+            secret: "c2VjcmV0".into(),
+        },
+        resolvers: vec!["9.9.9.9:53".parse().unwrap(), "[2001:db8::1]:5353".parse().unwrap()],
+        propagation: Duration::from_secs(120),
+        ttl: Duration::from_secs(60),
+    };
+    let keys = "provider = \"rfc2136\"\nserver = \"10.0.0.53\"\nkey_name = \"acme.\"\nsecret = \"c2VjcmV0\"\n\
+                resolvers = [\"9.9.9.9\", \"[2001:db8::1]:5353\"]";
+    assert_eq!(dns(keys), wanted);
+    let unsigned = dns("provider = \"rfc2136\"\nserver = \"[2001:db8::53]:530\"").provider;
+    assert!(matches!(unsigned, DnsProvider::Rfc2136 { key_name: None, .. }));
+    let file = std::env::temp_dir().join(format!("proxy-now-token-{}", std::process::id()));
+    std::fs::write(&file, "tok\n").unwrap();
+    let cloudflare = dns(&format!("provider = \"cloudflare\"\ntoken_file = {file:?}"));
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(cloudflare.provider, DnsProvider::Cloudflare { token: "tok".into(), endpoint: None });
+    let route53 =
+        dns("provider = \"route53\"\naccess_key = \"A\"\nsecret_key = \"S\"\nendpoint = \"http://x/\"");
+    let wanted = DnsProvider::Route53 {
+        access_key: "A".into(),
+        secret_key: "S".into(),
+        session_token: None,
+        endpoint: Some("http://x/".into()),
+    };
+    assert_eq!(route53.provider, wanted);
+    let exec =
+        dns("provider = \"exec\"\ncommand = [\"/bin/dns\", \"-v\"]\npropagation = \"0s\"\nttl = \"5s\"");
+    assert_eq!(exec.provider, DnsProvider::Exec { command: vec!["/bin/dns".into(), "-v".into()] });
+    assert_eq!((exec.propagation, exec.ttl), (Duration::ZERO, Duration::from_secs(5)));
+}
+
+#[test]
+fn on_demand_and_our_own_ca_have_tables() {
+    let text = r#"
+[acme.on_demand]
+ask = "http://127.0.0.1:9000/may"
+per_minute = 60
+remember_refused = "1h"
+remember_most = 5
+wait = "10s"
+[acme.internal]
+name = "Example"
+lifetime = "1d"
+serve = { bind = "10.0.0.1:9443", host = "CA.internal", names = ["*.internal", "10.0.0.7"] }
+"#;
+    let acme = parse(&format!("{SMALLEST}{text}")).acme;
+    let on_demand = OnDemandConfig {
+        ask: Some("http://127.0.0.1:9000/may".into()),
+        per_minute: 60.try_into().unwrap(),
+        remember_refused: Duration::from_secs(3600),
+        remember_most: 5,
+        wait: Duration::from_secs(10),
+    };
+    assert_eq!(acme.on_demand, on_demand);
+    let serve = InternalAcmeConfig {
+        bind: "10.0.0.1:9443".parse().unwrap(),
+        host: "ca.internal".into(),
+        names: vec![HostPattern::Wildcard("internal".into()), exact("10.0.0.7")],
+    };
+    let internal = InternalCaConfig {
+        name: "Example".into(),
+        lifetime: Duration::from_secs(86_400),
+        serve: Some(serve),
+    };
+    assert_eq!(acme.internal, internal);
+}
+
+#[test]
+fn a_pool_speaks_tls_with_its_backends() {
+    let pool = |keys: &str| {
+        let text = SMALLEST.replace("respond = 204", "pool = \"app\"");
+        parse(&format!("{text}[pool.app]\nbackends = [\"10.0.0.1:443\"]\n{keys}\n")).pools.remove(0).web
+    };
+    assert_eq!(pool("tls = false").tls, None);
+    assert_eq!(pool("tls = true").tls, Some(PoolTlsConfig::default()));
+    assert_eq!(pool("tls = true").protocol, UpstreamProtocol::Auto);
+    assert_eq!(pool("tls = true\nprotocol = \"http1\"").protocol, UpstreamProtocol::Http1);
+    assert_eq!(pool("tls = true\nprotocol = \"h2\"").protocol, UpstreamProtocol::H2c);
+    let keys = r#"tls = { ca = "/etc/ca.pem", sni = "App.internal", client_cert = "/etc/edge.pem" }"#;
+    let client = CertificateFiles { chain: "/etc/edge.pem".into(), key: "/etc/edge.pem".into(), ocsp: None };
+    let wanted = PoolTlsConfig {
+        verify: true,
+        ca: Some("/etc/ca.pem".into()),
+        sni: Some("app.internal".into()),
+        client: Some(client),
+    };
+    assert_eq!(pool(keys).tls, Some(wanted));
+    assert!(!pool("tls = { verify = false }").tls.unwrap().verify);
 }

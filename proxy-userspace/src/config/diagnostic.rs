@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::secrets::hidden;
+
 /// What is wrong: a small type beside the code that finds it. Its `Display` names the thing and the value.
 pub trait Fact: fmt::Display {
     /// What to do about it.
@@ -123,7 +125,7 @@ impl<'a> Source<'a> {
         let line_end = self.text[start..].find('\n').map_or(self.text.len(), |at| start + at);
         let before = self.text[line_start..start].chars().count();
         let meant = self.text[start..end.min(line_end)].chars().count();
-        let (source_line, indent) = excerpt(&self.text[line_start..line_end], before);
+        let (source_line, indent) = excerpt(&hidden(&self.text[line_start..line_end]), before);
         let rest = source_line.chars().count().saturating_sub(indent);
         Diagnostic {
             severity,

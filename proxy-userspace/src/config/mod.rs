@@ -42,6 +42,8 @@ mod reader;
 mod reference;
 /// Where mistakes are collected.
 mod report;
+/// Lines of the file that hold a secret are shown without it.
+mod secrets;
 /// What a key is.
 mod table;
 /// Texts with variables in braces.

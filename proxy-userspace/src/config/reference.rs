@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value as Json, json};
 
 use super::keys::SECTIONS;
+use super::keys::acme::ACME;
 use super::keys::kernel::{ADMIN, KERNEL};
 use super::keys::listener::LISTENER;
 use super::keys::middleware::MIDDLEWARE;
@@ -35,6 +36,7 @@ pub fn json_schema() -> Json {
             "middleware": names(&MIDDLEWARE),
             "pool": names(&POOL),
             "tls": section_schema(&TLS),
+            "acme": section_schema(&ACME),
             "server": section_schema(&SERVER),
             "access_log": section_schema(&ACCESS_LOG),
             "admin": section_schema(&ADMIN),

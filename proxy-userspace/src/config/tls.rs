@@ -161,6 +161,12 @@ impl Default for HstsConfig {
     }
 }
 
+impl Default for PoolTlsConfig {
+    fn default() -> Self {
+        Self { verify: true, ca: None, sni: None, client: None }
+    }
+}
+
 impl Default for TicketsConfig {
     fn default() -> Self {
         Self { rotate: Duration::from_secs(12 * 3600), key_file: None }

@@ -1,5 +1,7 @@
 //! From what the file says to what it means: entries are compared with each other, names are resolved.
 
+/// What hosts want of CAs, against what is said of them.
+mod acme;
 /// The kernel part in itself.
 mod kernel;
 /// Listeners against each other, the kernel part and the pools.
@@ -15,7 +17,6 @@ mod size;
 /// Hosts of `https` listeners.
 mod tls;
 
-use super::acme::AcmeConfig;
 use super::diagnostic::Fact;
 use super::file::File;
 use super::model::{AdminConfig, Config};
@@ -46,6 +47,7 @@ pub(super) fn resolve(mut file: File, report: &mut Report<'_>) -> Result<Config,
     size::check(&file, report);
     redirect::resolve(&mut file.web_listeners, report);
     let hosts = tls::hosts(&file, report);
+    acme::check(&file, report);
 
     let listeners = file.listeners.into_iter().map(listener::resolve).collect::<Vec<_>>();
     let web_listeners = file.web_listeners.into_iter().map(listener::resolve_web);
@@ -61,7 +63,7 @@ pub(super) fn resolve(mut file: File, report: &mut Report<'_>) -> Result<Config,
         routes: route::resolve(file.routes, file.middleware, &names)?,
         server: file.server?,
         tls: TlsConfig { hosts, ..file.tls? },
-        acme: AcmeConfig::default(),
+        acme: file.acme?,
         pools: pools.into_iter().collect::<Result<_, _>>()?,
         warnings: Vec::new(),
     })

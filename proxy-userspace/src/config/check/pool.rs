@@ -8,6 +8,7 @@ use crate::config::diagnostic::Fact;
 use crate::config::file::{File, FileBackend, FileListener, FilePool, FileWebListener};
 use crate::config::model::{BackendConfig, Forward, PoolConfig, Probe, Protocol};
 use crate::config::report::{At, Report, Reported};
+use crate::config::tls::PoolTlsConfig;
 use crate::config::web::WebBind;
 use crate::config::web_pool::{Balance, HashKey, WebPoolConfig};
 
@@ -89,6 +90,12 @@ fn check_for_web(pool: &FilePool, backend: &FileBackend, web: &[FileWebListener]
     let at = &backend.address;
     if at.value.ip().is_some_and(|address| address.port.is_none()) {
         report.error(&at.span, &NoPortForWeb { backend: &at.value, pool: &pool.name.value });
+    }
+    let nameless = |tls: &PoolTlsConfig| tls.verify && tls.sni.is_none();
+    if matches!(at.value, Endpoint::Unix(_))
+        && pool.web.as_ref().is_ok_and(|web| web.tls.as_ref().is_some_and(nameless))
+    {
+        report.error(&at.span, &NoNameToVerify { backend: &at.value, pool: &pool.name.value });
     }
     for listener in web {
         if listener.bind.iter().flatten().any(|bind| leads_to(&at.value, &bind.value)) {
@@ -488,5 +495,18 @@ struct NothingToAsk<'a> {
 impl Fact for NothingToAsk<'_> {
     fn help(&self) -> Option<String> {
         Some("say which: health = { …, port = 80 }".to_owned())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("backend {backend} of pool {pool:?} is a socket: its certificate could be for any name")]
+struct NoNameToVerify<'a> {
+    backend: &'a Endpoint,
+    pool: &'a str,
+}
+
+impl Fact for NoNameToVerify<'_> {
+    fn help(&self) -> Option<String> {
+        Some("say which: tls = { sni = \"app.internal\" }".to_owned())
     }
 }

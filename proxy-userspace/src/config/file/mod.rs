@@ -1,5 +1,9 @@
 //! What the file says: every value read and in its range, with its place, and nothing compared with anything yet.
 
+/// `[acme]`.
+mod acme;
+/// `[acme.dns]`.
+mod dns;
 /// `health = { … }`.
 mod health;
 /// `[kernel]` and `[admin]`.
@@ -12,12 +16,16 @@ mod listener;
 mod middleware;
 /// `[pool.NAME]`.
 mod pool;
+/// What a pool says of TLS to its backends.
+mod pool_tls;
 /// What a pool does with requests of `http` listeners.
 mod pool_web;
 /// The file's outermost tables.
 mod root;
 /// `[[route]]`.
 mod route;
+/// Secrets: in the file itself, in files of their own, in the environment.
+mod secret;
 /// `[server]` and `[access_log]`.
 mod server;
 /// `[tls]`, and what listeners and routes say of TLS.

@@ -3,20 +3,22 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::pool_tls::read_pool_tls;
 use crate::config::diagnostic::Fact;
 use crate::config::keys::pool_web as keys;
-use crate::config::keys::pool_web::{BalanceWord, HashWord};
+use crate::config::keys::pool_web::{BalanceWord, HashWord, ProtocolWord};
 use crate::config::kind::{Failure, Lasting};
 use crate::config::nested::Short;
 use crate::config::reader::Entries;
 use crate::config::report::{At, Report, Reported};
 use crate::config::table::Key;
-use crate::config::web_pool::{Balance, EjectConfig, HashKey, RetryConfig, WebPoolConfig};
+use crate::config::web_pool::{Balance, EjectConfig, HashKey, RetryConfig, UpstreamProtocol, WebPoolConfig};
 
 /// Reads everything but the balance, then fails if anything was wrong.
 pub(super) fn read_web(entries: &Entries, report: &mut Report<'_>) -> Result<WebPoolConfig, Reported> {
     let default = WebPoolConfig::default();
-    let protocol = entries.or(&keys::POOL_PROTOCOL, default.protocol, report);
+    let tls = read_pool_tls(entries, report);
+    let protocol = read_protocol(entries, tls.as_ref().is_ok_and(Option::is_none), report);
     let max_connections = entries.or(&keys::MAX_CONNECTIONS, default.max_connections.into(), report);
     let max_queue = entries.or(&keys::MAX_QUEUE, default.max_queue.into(), report);
     let keepalive = entries.or(&keys::KEEPALIVE, default.keepalive, report);
@@ -36,6 +38,7 @@ pub(super) fn read_web(entries: &Entries, report: &mut Report<'_>) -> Result<Web
     });
     let mut web = WebPoolConfig {
         protocol: protocol?,
+        tls: tls?,
         max_connections: max_connections? as u32,
         max_queue: max_queue? as u32,
         keepalive: keepalive?,
@@ -50,6 +53,23 @@ pub(super) fn read_web(entries: &Entries, report: &mut Report<'_>) -> Result<Web
         read_timeouts(&timeouts.value, &mut web, report)?;
     }
     Ok(web)
+}
+
+/// What is spoken: with TLS, what backends choose, unless it is said.
+fn read_protocol(
+    entries: &Entries,
+    plain: bool,
+    report: &mut Report<'_>,
+) -> Result<UpstreamProtocol, Reported> {
+    match (entries.find(&keys::POOL_PROTOCOL, report)?, plain) {
+        (None, true) => Ok(UpstreamProtocol::Http1),
+        (None, false) => Ok(UpstreamProtocol::Auto),
+        (Some(At { value: ProtocolWord::Http1, .. }), _) => Ok(UpstreamProtocol::Http1),
+        (Some(At { value: ProtocolWord::H2c, .. }), true)
+        | (Some(At { value: ProtocolWord::H2, .. }), false) => Ok(UpstreamProtocol::H2c),
+        (Some(At { value: ProtocolWord::H2, span }), true) => Err(report.error(&span, &WrongH2::Plain)),
+        (Some(At { value: ProtocolWord::H2c, span }), false) => Err(report.error(&span, &WrongH2::Tls)),
+    }
 }
 
 fn read_timeouts(
@@ -162,5 +182,22 @@ impl fmt::Display for NotOneKey {
 impl Fact for NotOneKey {
     fn help(&self) -> Option<String> {
         Some("write one of: { header = \"x-user\" }, { cookie = \"session\" }".to_owned())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum WrongH2 {
+    #[error("without tls, HTTP/2 is spoken with prior knowledge")]
+    Plain,
+    #[error("h2c is HTTP/2 without TLS, and the pool has tls")]
+    Tls,
+}
+
+impl Fact for WrongH2 {
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::Plain => "write protocol = \"h2c\", or add tls = true".to_owned(),
+            Self::Tls => "write protocol = \"h2\", or leave it out: backends choose".to_owned(),
+        })
     }
 }

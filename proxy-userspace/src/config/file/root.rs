@@ -3,12 +3,15 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::acme::read_acme;
 use super::listener::AnyListener;
 use super::server::{read_access_log, read_server};
 use super::tls::read_tls;
 use super::{FileAdmin, FileKernel, FileListener, FileMiddleware, FilePool, FileRoute, FileWebListener};
+use crate::config::acme::AcmeConfig;
 use crate::config::diagnostic::Fact;
 use crate::config::keys::SECTIONS_ELSEWHERE;
+use crate::config::keys::acme::ACME;
 use crate::config::keys::kernel::{ADMIN, KERNEL};
 use crate::config::keys::listener::LISTENER;
 use crate::config::keys::middleware::MIDDLEWARE;
@@ -26,8 +29,8 @@ use crate::config::tls::TlsConfig;
 use crate::config::web::ServerConfig;
 
 /// The names of the outermost tables.
-const TABLES: [&str; 9] =
-    ["kernel", "listener", "route", "middleware", "pool", "tls", "server", "access_log", "admin"];
+const TABLES: [&str; 10] =
+    ["kernel", "listener", "route", "middleware", "pool", "tls", "acme", "server", "access_log", "admin"];
 
 /// The whole file. What could not be read is an `Err`, and was reported.
 #[derive(Debug)]
@@ -45,6 +48,7 @@ pub(in crate::config) struct File {
     pub(in crate::config) server: Result<ServerConfig, Reported>,
     /// All of it, but for the hosts.
     pub(in crate::config) tls: Result<TlsConfig, Reported>,
+    pub(in crate::config) acme: Result<AcmeConfig, Reported>,
     pub(in crate::config) pools: Vec<FilePool>,
     /// The names of all pools, those that could not be read too.
     pub(in crate::config) pool_names: Vec<String>,
@@ -66,6 +70,7 @@ impl File {
             access_log.map(|entries| entries.and_then(|entries| read_access_log(&entries, report)));
         let server = server.and_then(|entries| read_server(&entries, report));
         let tls = section(root, "tls", &TLS, report).unwrap_or_else(|| Ok(Entries::absent("[tls]")));
+        let acme = section(root, "acme", &ACME, report).unwrap_or_else(|| Ok(Entries::absent("[acme]")));
         let (mut listeners, mut web_listeners) = (Vec::new(), Vec::new());
         for (name, entries) in named(root, "listener", &LISTENER, report) {
             match AnyListener::read(name, &entries, report) {
@@ -88,6 +93,7 @@ impl File {
                 .collect(),
             middleware_names: names(root, "middleware"),
             server: access_log.transpose().and_then(|access_log| Ok(ServerConfig { access_log, ..server? })),
+            acme: acme.and_then(|entries| read_acme(&entries, report)),
             tls: tls.and_then(|entries| read_tls(&entries, report)),
             pools: pools.into_iter().map(|(name, entries)| FilePool::read(name, &entries, report)).collect(),
             pool_names: names(root, "pool"),
@@ -196,7 +202,7 @@ impl fmt::Display for UnknownTable<'_> {
 
 impl Fact for UnknownTable<'_> {
     fn help(&self) -> Option<String> {
-        let tables = "[kernel], [listener.NAME], [[route]], [middleware.NAME], [pool.NAME], [tls], [server], [access_log], [admin]";
+        let tables = "[kernel], [listener.NAME], [[route]], [middleware.NAME], [pool.NAME], [tls], [acme], [server], [access_log], [admin]";
         Some(match nearest(self.name, TABLES) {
             Some(name) => format!("did you mean {name:?}? Tables are: {tables}"),
             None => format!("tables are: {tables}"),

@@ -1,5 +1,9 @@
 //! Every key of `proxy.toml`, once: name, kind, default, meaning, example.
 
+/// `[acme]`.
+pub(super) mod acme;
+/// `[acme.dns]`.
+pub(super) mod dns;
 /// `health = { … }`.
 pub(super) mod health;
 /// `[kernel]` and `[admin]`.
@@ -12,6 +16,8 @@ pub(super) mod listener;
 pub(super) mod middleware;
 /// `[pool.NAME]`.
 pub(super) mod pool;
+/// What a pool says of TLS to its backends.
+pub(super) mod pool_tls;
 /// What a pool does with requests.
 pub(super) mod pool_web;
 /// `[[route]]`.
@@ -24,18 +30,18 @@ pub(super) mod tls;
 use super::table::Section;
 
 /// The tables of the file, in the order of the reference.
-pub(super) static SECTIONS: [&Section; 9] = [
+pub(super) static SECTIONS: [&Section; 10] = [
     &kernel::KERNEL,
     &listener::LISTENER,
     &route::ROUTE,
     &middleware::MIDDLEWARE,
     &pool::POOL,
     &tls::TLS,
+    &acme::ACME,
     &server::SERVER,
     &server::ACCESS_LOG,
     &kernel::ADMIN,
 ];
 
 /// Tables that later versions have, and this one says so.
-pub(super) const SECTIONS_ELSEWHERE: [(&str, &str); 2] =
-    [("acme", "certificates are files yet"), ("limit", "limits are not enforced yet")];
+pub(super) const SECTIONS_ELSEWHERE: [(&str, &str); 1] = [("limit", "limits are not enforced yet")];

@@ -6,6 +6,7 @@ use crate::config::table::Presence::{Default, Optional, Required};
 use crate::config::table::{Key, Section};
 
 use super::health::HEALTH_SECTION;
+use super::pool_tls::POOL_TLS;
 use super::pool_web as web;
 
 pub(in crate::config) static POOL: Section = Section {
@@ -17,6 +18,7 @@ pub(in crate::config) static POOL: Section = Section {
         &web::BALANCE,
         &HEALTH,
         &web::POOL_PROTOCOL,
+        &POOL_TLS,
         &web::TIMEOUTS,
         &web::MAX_CONNECTIONS,
         &web::MAX_QUEUE,

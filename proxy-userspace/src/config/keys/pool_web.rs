@@ -11,7 +11,7 @@ use crate::config::kind::{
 use crate::config::nested::{Nested, OrFalse, ShortOr};
 use crate::config::table::Presence::{Default, Optional, Required};
 use crate::config::table::{Key, Section};
-use crate::config::web_pool::{ProxyProtocolVersion, UpstreamProtocol};
+use crate::config::web_pool::ProxyProtocolVersion;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const TIMEOUT: Lasting = Lasting { low: Duration::from_millis(1), high: DAY };
@@ -102,14 +102,27 @@ pub(in crate::config) static HASH_COOKIE: Key<PlainText> = Key {
     example: "\"session\"",
 };
 
-pub(in crate::config) static POOL_PROTOCOL: Key<Words<UpstreamProtocol>> = Key {
+/// What is spoken with backends, in a word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::config) enum ProtocolWord {
+    Http1,
+    H2c,
+    H2,
+}
+
+pub(in crate::config) static POOL_PROTOCOL: Key<Words<ProtocolWord>> = Key {
     name: "protocol",
     kind: Words {
-        allowed: &[Word("http1", UpstreamProtocol::Http1), Word("h2c", UpstreamProtocol::H2c)],
-        elsewhere: (&["https", "h2", "tls"], "this build has no TLS towards backends yet"),
+        allowed: &[
+            Word("http1", ProtocolWord::Http1),
+            Word("h2c", ProtocolWord::H2c),
+            Word("h2", ProtocolWord::H2),
+        ],
+        elsewhere: (&["http", "https", "tls"], "TLS to backends is said by tls = true"),
     },
-    presence: Default("\"http1\""),
-    meaning: "What is spoken with backends: HTTP/1.1, or `h2c`, HTTP/2 with prior knowledge, which gRPC needs.",
+    presence: Optional("`http1`; with `tls`, what the backend chooses"),
+    meaning: "What is spoken with backends: `http1`, HTTP/1.1; `h2c`, HTTP/2 with prior knowledge, which gRPC needs. With \
+              `tls`, backends choose HTTP/2 or HTTP/1.1 in the handshake (ALPN), unless `http1` or `h2` says which.",
     example: "\"h2c\"",
 };
 

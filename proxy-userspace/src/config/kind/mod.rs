@@ -1,5 +1,7 @@
 //! The kinds of values: how each is read, and how it is described.
 
+/// What CAs and DNS providers are told.
+mod acme;
 /// Addresses to bind, of backends, and of the balancer itself.
 mod address;
 /// What answers have, and what is decided by it.
@@ -27,6 +29,7 @@ mod words;
 /// A value that is not what is wanted.
 mod wrong;
 
+pub(super) use acme::{EMAIL, ISSUER, NAME_SERVER, SOCKET_ADDRESS, Secret, WEB_ADDRESS};
 pub(super) use address::{BackendAddress, Bind, HostAddress};
 pub(super) use answer::{AccessLogTo, Condition, Failure, RetryOn, Status, TextOrFlag};
 pub(super) use list::{List, OneOrMore};
@@ -41,6 +44,6 @@ pub(super) use request::{
 };
 pub(super) use size::Size;
 pub(super) use text::{FileMode, HostName, HttpPath, Interface, Name, Path, SocketPath, check_name};
-pub(super) use tls::Ocsp;
+pub(super) use tls::{ONE_HOST, Ocsp};
 pub(super) use words::{Word, Words};
 pub(super) use wrong::WrongKind;
