@@ -17,6 +17,8 @@ pub mod http;
 pub mod internal;
 /// The thread that gets certificates and keeps them.
 mod manager;
+/// Certificates at the first handshake.
+pub mod on_demand;
 /// How names are proved to CAs.
 pub mod solve;
 /// What the ways to prove a name have in common.
