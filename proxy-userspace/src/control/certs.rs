@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use super::cert_files::CertFiles;
+use super::marks::Marks;
 use crate::acme::{Clock, Handle, Manager, Settings};
 use crate::config::{Config, TicketsConfig};
-use crate::tls::{Challenges, OnDemand, Store, Tickets, TicketsError, Wanted};
+use crate::tls::{Challenges, FileTrouble, OnDemand, Store, Tickets, TicketsError, Wanted};
 
 /// Names that handshakes ask for, until somebody looks for their certificates.
 const MOST_WANTED: usize = 256;
@@ -23,6 +25,7 @@ pub(super) struct Certs {
     /// Who is asked for certificates that there are none of yet.
     #[expect(dead_code, reason = "handshakes that ask come with their own change")]
     pub(super) on_demand: Option<OnDemand>,
+    files: CertFiles,
     manager: Option<Managed>,
     /// Where names come out that handshakes ask for, until there is a manager.
     wanted: Option<mpsc::Receiver<Wanted>>,
@@ -42,8 +45,10 @@ impl Certs {
     /// The secret of tickets cannot be read.
     pub(super) fn new(tickets: &TicketsConfig) -> Result<Self, TicketsError> {
         let (on_demand, wanted) = mpsc::channel(MOST_WANTED);
+        let store = Arc::<Store>::default();
         Ok(Self {
-            store: Arc::default(),
+            files: CertFiles::new(store.clone()),
+            store,
             challenges: Arc::default(),
             tickets: Arc::new(Tickets::new(tickets)?),
             on_demand: Some(on_demand),
@@ -52,8 +57,10 @@ impl Certs {
         })
     }
 
-    /// Manages what this configuration wants. The manager is started with the first that wants any.
-    pub(super) fn put(&mut self, config: &Arc<Config>) {
+    /// Reads the files of this configuration, and manages what it wants. The manager is started with the first that wants
+    /// any. `named`: by [`CertFiles::marks`], before it was compiled.
+    pub(super) fn put(&mut self, config: &Arc<Config>, named: Marks) {
+        self.files.put(config, named);
         if let Some(managed) = &self.manager {
             // Who manages has ended if it does not listen: that was said then.
             let _ = managed.config.send(config.clone());
@@ -75,6 +82,16 @@ impl Certs {
             Ok((handle, _)) => self.manager = Some(Managed { handle, config: sender }),
             Err(error) => tracing::error!("no certificate is got or renewed: {error}; restart the daemon"),
         }
+    }
+
+    /// Certificates of files.
+    pub(super) fn files(&mut self) -> &mut CertFiles {
+        &mut self.files
+    }
+
+    /// What is wrong with files of certificates.
+    pub(super) fn file_troubles(&self) -> Vec<FileTrouble> {
+        self.files.troubles()
     }
 
     /// Who manages certificates, if any are managed.

@@ -7,12 +7,15 @@ use crate::acme::{CertificateStatus, Clock, Kind, unix};
 use crate::admin::certificates::{CertificateRow, Certificates};
 use crate::telemetry::prometheus::Kind::{Counter, Gauge};
 use crate::telemetry::prometheus::Text;
+use crate::tls::{Certificate, FileTrouble, Origin};
 
 /// All that is known, by name.
 pub(super) fn list(certs: &Certs) -> Certificates {
     let now = Clock::system().now();
     let managed = certs.manager().map(|manager| manager.list()).unwrap_or_default();
     let mut certificates: Vec<_> = managed.into_iter().map(|status| managed_row(status, now)).collect();
+    certificates.extend(certs.store.all(Origin::Files).iter().map(|certificate| file_row(certificate, now)));
+    certificates.extend(certs.file_troubles().iter().map(trouble_row));
     certificates.sort_by(|a, b| (&a.name, &a.from).cmp(&(&b.name, &b.from)));
     Certificates { certificates }
 }
@@ -38,6 +41,30 @@ fn managed_row(status: CertificateStatus, now: SystemTime) -> CertificateRow {
     }
 }
 
+fn file_row(certificate: &Certificate, now: SystemTime) -> CertificateRow {
+    CertificateRow {
+        name: certificate.names.join(" "),
+        from: "files".into(),
+        issuer: Some(certificate.issuer.to_string()),
+        not_after: Some(unix(certificate.not_after)),
+        expires_in: Some(seconds_until(certificate.not_after, now)),
+        serial: Some(certificate.serial.to_string()),
+        fingerprint: Some(certificate.fingerprint.to_string()),
+        stored: true,
+        ..CertificateRow::default()
+    }
+}
+
+/// A file that something is wrong with: what is served of it, if anything, has a row of its own.
+fn trouble_row(trouble: &FileTrouble) -> CertificateRow {
+    CertificateRow {
+        name: trouble.path.display().to_string(),
+        from: "files".into(),
+        last_error: Some(trouble.to_string()),
+        ..CertificateRow::default()
+    }
+}
+
 /// Negative: so long ago.
 fn seconds_until(then: SystemTime, now: SystemTime) -> i64 {
     let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
@@ -59,7 +86,7 @@ pub(super) fn metrics(text: &mut Text, certs: &Certs) {
     }
     let mut missing =
         text.metric("proxy_now_certificate_missing", Gauge, "1 for each name that has no certificate yet.");
-    for row in certificates.iter().filter(|row| row.not_after.is_none()) {
+    for row in certificates.iter().filter(|row| row.not_after.is_none() && row.from != "files") {
         missing.count(&[("name", &row.name), ("from", &row.from)], 1);
     }
     let Some(manager) = certs.manager() else { return };

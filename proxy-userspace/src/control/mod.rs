@@ -1,6 +1,8 @@
 //! The supervisor: compiles the configuration, applies it, keeps it applied, and answers the admin socket. It alone
 //! brings the kernel part, the checks and the admin socket together.
 
+/// Certificates out of files.
+mod cert_files;
 /// Certificates, and what keeps them as the configuration wants.
 mod certs;
 /// What is answered to those who ask about certificates.
@@ -25,6 +27,8 @@ mod kernel;
 mod leave;
 /// That the daemon is about to end.
 mod leaving;
+/// Whether files have changed.
+mod marks;
 /// Text for Prometheus.
 mod metrics;
 /// What the kernel part wants an operator to know.

@@ -8,6 +8,7 @@ use crate::config::{AdminConfig, Config, ConfigErrors, Diagnostic, KernelConfig,
 use crate::l4::Desired;
 use crate::upstream::health::CheckKey;
 
+use super::cert_files::CertFiles;
 use super::dataplane::DataplaneError;
 use super::difference::difference;
 use super::health::{checks, names};
@@ -56,6 +57,7 @@ impl Supervisor {
         drained.retain(&config);
 
         let admin = self.another_admin(&config.admin).map_err(|error| failed("the admin socket", &error))?;
+        let named = CertFiles::marks(&config);
         let snapshot = serve::compile(&config, self.generation + 1, self.web.registry(), &self.certs)
             .map_err(|error| failed("the routes", &error))?;
         serve::tell_pools(&snapshot, &findings, &drained);
@@ -75,7 +77,7 @@ impl Supervisor {
         }
         (self.config, self.findings, self.drained) = (config, findings, drained);
         self.generation += 1;
-        self.certs.put(&self.config);
+        self.certs.put(&self.config, named);
         self.web.put(web);
         self.set_checks();
         Ok(Reload { changes, warnings })

@@ -15,6 +15,7 @@ use crate::tls::TicketsError;
 use crate::upstream::discovery::Lookups;
 use crate::upstream::health::Checkers;
 
+use super::cert_files::CertFiles;
 use super::certs::Certs;
 use super::dataplane::DataplaneError;
 use super::drain::Drained;
@@ -91,6 +92,7 @@ pub fn run(options: &RunOptions) -> Result<(), RunError> {
     let estate = heir.estate()?;
     let started = start(&options.config, outside, io.handle.clone(), ordered, estate);
     let (mut supervisor, events) = heir.tell(started)?;
+    supervisor.certs.files().watch(orders.clone())?;
     io.handle.spawn(watch::watch(options.config.clone(), known, orders));
 
     tracing::info!("ready: {}", summary(&supervisor));
@@ -157,6 +159,7 @@ pub(super) fn start(
     supervisor.remember(&estate.backends);
     supervisor.web.inherit(estate.sockets);
     refuse_occupied(&supervisor.config, &supervisor.adopted_addresses())?;
+    let named = CertFiles::marks(&supervisor.config);
     let Supervisor { config, generation, web, certs, .. } = &supervisor;
     let snapshot = serve::compile(config, *generation, web.registry(), certs).map_err(WebError::from)?;
     serve::tell_pools(&snapshot, &supervisor.findings, &supervisor.drained);
@@ -168,7 +171,7 @@ pub(super) fn start(
         kernel.keep();
     }
     supervisor.set_checks();
-    supervisor.certs.put(&supervisor.config);
+    supervisor.certs.put(&supervisor.config, named);
     supervisor.web.put(prepared);
     Ok((supervisor, Events { orders, calls: called, reports, resolved }))
 }

@@ -57,6 +57,7 @@ fn cells(row: &CertificateRow) -> [(String, Style); 6] {
 
 fn expires(row: &CertificateRow) -> (String, Style) {
     match row.expires_in {
+        None if row.from == "files" => ("-".into(), Style::Plain),
         None => ("none yet".into(), Style::Bad),
         Some(left @ ..=0) => (format!("{} ago", span(left.unsigned_abs())), Style::Bad),
         Some(left) => {
