@@ -23,7 +23,6 @@ pub(super) struct Certs {
     /// Keys of session tickets.
     pub(super) tickets: Arc<Tickets>,
     /// Who is asked for certificates that there are none of yet.
-    #[expect(dead_code, reason = "handshakes that ask come with their own change")]
     pub(super) on_demand: Option<OnDemand>,
     files: CertFiles,
     manager: Option<Managed>,

@@ -24,22 +24,25 @@ pub fn judge(path: &Path, config: &Arc<Config>) -> Result<Vec<Diagnostic>, Confi
     let unreadable = |error| ConfigErrors::Unreadable { path: path.to_owned(), error };
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
     let name = path.display().to_string();
-    if let Err(error) = served {
-        let at = Diagnostic::at_line(Severity::Error, &name, &text, line(&error, &text), &Unserved(error));
+    if let Err(error) = served
+        && let Some(line) = line(&error, &text)
+    {
+        let at = Diagnostic::at_line(Severity::Error, &name, &text, line, &Unserved(error));
         return Err(ConfigErrors::Wrong(Diagnostics(vec![at])));
     }
     let warn = |route: &Unreachable| Diagnostic::at_line(Severity::Warning, &name, &text, route.line, route);
     Ok(found.iter().map(warn).collect())
 }
 
-/// Where in the file's text it stands.
-fn line(error: &ServeError, text: &str) -> usize {
+/// Where in the file's text it stands. What other files hold that listeners name is not its mistake.
+fn line(error: &ServeError, text: &str) -> Option<usize> {
     match error {
         ServeError::Pool { pool, .. } => {
             let table = format!("[pool.{pool}]");
-            text.lines().position(|line| line.trim() == table).map_or(1, |before| before + 1)
+            Some(text.lines().position(|line| line.trim() == table).map_or(1, |before| before + 1))
         }
-        ServeError::Routes(CompileError { line, .. }) | ServeError::Stack { line, .. } => *line,
+        ServeError::Routes(CompileError { line, .. }) | ServeError::Stack { line, .. } => Some(*line),
+        ServeError::Tls(_) => None,
     }
 }
 

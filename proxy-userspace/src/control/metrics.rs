@@ -7,6 +7,7 @@ use super::certs_list;
 use super::web::Web;
 use crate::admin::api::{Backend, Counter, Listener, Status, Traffic, Use};
 use crate::l7::worker::Shared;
+use crate::telemetry::handshakes;
 use crate::telemetry::prometheus::Kind::{Counter as Counts, Gauge};
 use crate::telemetry::prometheus::Text;
 
@@ -71,6 +72,14 @@ fn requests(text: &mut Text, shared: &Shared) {
             let labels = [("listener", name.as_str()), ("reason", reason)];
             refused.count(&labels, count.load(Ordering::Relaxed));
         }
+    }
+    let secure: Vec<_> = listeners
+        .iter()
+        .filter(|(name, _)| shared.snapshot().tls_of(name).is_some())
+        .map(|(name, listener)| (name.as_str(), &listener.handshakes))
+        .collect();
+    if !secure.is_empty() {
+        handshakes::write(text, &secure);
     }
 }
 

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use super::certs::Certs;
 use super::drain::Drained;
 use super::health::Findings;
-use crate::config::{Config, Endpoint, PoolConfig, PoolName, RouteAction, RouteConfig};
-use crate::l7::Snapshot;
+use crate::config::{Config, Endpoint, PoolConfig, PoolName, RouteAction, RouteConfig, WebListenerConfig};
 use crate::l7::answer::Answer;
 use crate::l7::middleware::{Stack, StackError};
 use crate::l7::snapshot::{Action, Route};
+use crate::l7::{Snapshot, TlsListener};
 use crate::net::stream::Target;
 use crate::route::{CompileError, Router};
+use crate::tls::{self, ListenerTls};
 use crate::upstream::health::CheckKey;
 use crate::upstream::{Registry, TlsError};
 
@@ -41,6 +42,9 @@ pub enum ServeError {
         /// What is wrong.
         error: StackError,
     },
+    /// There is no TLS as configured.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
 }
 
 /// What workers serve by. What is known of the pools' backends goes on.
@@ -61,6 +65,8 @@ pub(super) fn compile(
     }
     let routes =
         config.routes.iter().map(|route| compile_route(route, &numbers)).collect::<Result<_, _>>()?;
+    let tls = config.web_listeners.iter().map(|listener| secure(config, listener, certs));
+    let tls = tls.collect::<Result<_, _>>()?;
     let pool = |pool: &PoolConfig| {
         registry
             .pool(pool)
@@ -69,6 +75,7 @@ pub(super) fn compile(
     let pools = pools.into_iter().map(pool).collect::<Result<_, _>>()?;
     Ok(Snapshot {
         generation,
+        tls,
         config: config.clone(),
         listeners: config.web_listeners.iter().cloned().map(Arc::new).collect(),
         router,
@@ -84,6 +91,17 @@ fn pool_of(route: &RouteConfig) -> Option<&PoolName> {
         RouteAction::Pool(name) => Some(name),
         RouteAction::Redirect(_) | RouteAction::Respond(_) => None,
     }
+}
+
+/// What a listener goes by that speaks TLS.
+fn secure(
+    config: &Config,
+    listener: &WebListenerConfig,
+    certs: &Certs,
+) -> Result<Option<Arc<TlsListener>>, tls::TlsError> {
+    let rules = ListenerTls::build(listener, &config.tls, &certs.store, &certs.challenges, &certs.tickets)?;
+    let on_demand = certs.on_demand.clone().map(|ask| (ask, config.acme.on_demand.wait));
+    Ok(rules.map(|rules| Arc::new(TlsListener::new(listener, rules, on_demand))))
 }
 
 fn compile_route(route: &RouteConfig, pools: &HashMap<&PoolName, u32>) -> Result<Route, ServeError> {

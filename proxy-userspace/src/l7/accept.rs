@@ -17,6 +17,7 @@ use super::arrival::Arrival;
 use super::crowd::ListenerCrowd;
 use super::leave::Leave;
 use super::refuse;
+use super::tls::TlsListener;
 use super::worker::Worker;
 use crate::config::{WebBind, WebListenerConfig};
 use crate::net::epoll::{EpollListener, EpollStream};
@@ -50,7 +51,17 @@ struct Inside {
 struct Known {
     generation: u64,
     config: Arc<WebListenerConfig>,
+    tls: Option<Arc<TlsListener>>,
     crowd: Arc<ListenerCrowd>,
+}
+
+impl Known {
+    /// There is no place. Who wants to speak TLS understands nothing else, and a handshake is what cannot be afforded.
+    fn turn_away(&self, stream: EpollStream) {
+        if self.tls.is_none() {
+            refuse::busy(stream);
+        }
+    }
 }
 
 impl Door {
@@ -107,13 +118,13 @@ impl Inside {
         let limits = &known.config.limits;
         let mut place = match self.worker.shared.crowd.enter(&known.crowd, limits) {
             Ok(place) => place,
-            Err(_) => return refuse::busy(stream),
+            Err(_) => return known.turn_away(stream),
         };
         if !known.config.proxy_protocol
             && let Some(peer) = peer
             && place.of(peer.ip(), limits).is_err()
         {
-            return refuse::busy(stream);
+            return known.turn_away(stream);
         }
         let arrival = Arrival {
             peer: peer.unwrap_or(LOCAL),
@@ -122,6 +133,8 @@ impl Inside {
             read: BytesMut::new(),
             started: Instant::now(),
             listener: known.config,
+            tls: known.tls,
+            crowd: known.crowd,
             place,
         };
         let (worker, leave) = (Rc::clone(&self.worker), Rc::clone(&self.leave));
@@ -153,6 +166,7 @@ impl Inside {
             *known = snapshot.listeners.iter().find(binds).map(|config| Known {
                 generation: snapshot.generation,
                 config: Arc::clone(config),
+                tls: snapshot.tls_of(&config.name).cloned(),
                 crowd: self.worker.shared.crowd.listener(&config.name),
             });
         }

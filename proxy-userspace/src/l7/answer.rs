@@ -60,7 +60,7 @@ impl Answer {
 
 /// A reference as RFC 3986 has it. Browsers take `\` for `/`, so that `/\elsewhere` would lead to another host: it is
 /// encoded, as is what is no ASCII.
-fn location(text: &[u8]) -> HeaderValue {
+pub(super) fn location(text: &[u8]) -> HeaderValue {
     let mut encoded = Vec::with_capacity(text.len());
     for &byte in text {
         if matches!(byte, b'!'..=b'~')

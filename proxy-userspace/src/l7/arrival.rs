@@ -1,4 +1,5 @@
-//! A client that has just come: whose connection it is (PROXY protocol), and what it speaks, by its first bytes.
+//! A client that has just come: whose connection it is (PROXY protocol), and what it speaks: as it agrees to by TLS, or by
+//! its first bytes.
 
 use std::future::poll_fn;
 use std::io;
@@ -11,15 +12,18 @@ use std::time::Instant;
 use bytes::{Buf, BytesMut};
 use tokio::time::timeout_at;
 
-use super::crowd::Place;
+use super::crowd::{ListenerCrowd, Place};
 use super::leave::Leave;
 use super::request::Connection;
+use super::tls::handshake::{Terms, shake};
+use super::tls::{TlsInfo, TlsListener};
 use super::worker::Worker;
 use super::{h1, h2, refuse};
 use crate::config::WebListenerConfig;
 use crate::net::buffers;
 use crate::net::proxy_protocol::{self, Addresses, NoHeader};
 use crate::net::stream::Stream;
+use crate::telemetry::handshakes::Alpn;
 
 /// How an HTTP/2 connection with prior knowledge begins (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -36,6 +40,9 @@ pub(super) struct Arrival<S> {
     /// What was connected to.
     pub(super) local: SocketAddr,
     pub(super) listener: Arc<WebListenerConfig>,
+    /// What TLS with it goes by; none: it speaks without.
+    pub(super) tls: Option<Arc<TlsListener>>,
+    pub(super) crowd: Arc<ListenerCrowd>,
     /// Held until it goes.
     pub(super) place: Place,
 }
@@ -57,41 +64,78 @@ impl From<io::Error> for Gone {
 impl<S: Stream> Arrival<S> {
     /// Serves it until it goes.
     pub(super) async fn serve(mut self, worker: Rc<Worker>, leave: Rc<Leave>) {
-        let due = self.started + self.listener.limits.header_timeout;
-        let http2 = match timeout_at(due.into(), self.first_bytes()).await {
-            Ok(Ok(http2)) => http2,
-            Ok(Err(Gone::NoHeader)) => {
-                worker
-                    .shared
-                    .crowd
-                    .listener(&self.listener.name)
-                    .refused_proxy
-                    .fetch_add(1, Ordering::Relaxed);
-                return;
-            }
-            // One that has said nothing is told nothing.
-            Ok(Err(Gone::Closed)) | Err(_) => return,
-        };
+        // First who it is: a handshake is worth something.
+        if self.listener.proxy_protocol && !self.is_known().await {
+            return;
+        }
         // A client behind a proxy is counted once it is known.
         if self.listener.proxy_protocol && self.place.of(self.peer.ip(), &self.listener.limits).is_err() {
-            return refuse::busy(self.stream);
+            // Who wants to speak TLS understands nothing else.
+            if self.tls.is_none() {
+                refuse::busy(self.stream);
+            }
+            return;
         }
-        let Self { stream, read, started, peer: client, local, listener, place } = self;
-        let trusted = is_trusted(&listener, client);
-        let connection = Rc::new(Connection { listener, client, local, trusted, https: false });
+        match self.tls.take() {
+            Some(tls) => self.serve_tls(&tls, worker, &leave).await,
+            None => self.serve_plain(worker, &leave).await,
+        }
+    }
+
+    async fn serve_plain(mut self, worker: Rc<Worker>, leave: &Rc<Leave>) {
+        // One that has said nothing is told nothing.
+        let Ok(Ok(http2)) = timeout_at(self.due(), self.first_bytes()).await else { return };
+        let Self { stream, read, started, peer, local, listener, place, .. } = self;
+        let connection = connection(listener, peer, local, None);
         if http2 {
-            h2::serve(stream, read, connection, worker, &leave).await;
+            h2::serve(stream, read, connection, worker, leave).await;
         } else {
-            h1::server::serve(stream, read, started, connection, worker, &leave).await;
+            h1::server::serve(stream, read, started, connection, worker, leave).await;
         }
         drop(place);
     }
 
+    async fn serve_tls(self, tls: &Arc<TlsListener>, worker: Rc<Worker>, leave: &Rc<Leave>) {
+        let Self { stream, read, started, peer, local, listener, crowd, place, .. } = self;
+        let terms = Terms {
+            listener: tls,
+            client: peer,
+            local,
+            since: started,
+            time: listener.limits.header_timeout,
+            counts: &crowd.handshakes,
+        };
+        // Beside the connection's own state: it is large, and soon over.
+        let Some((stream, info)) = Box::pin(shake(stream, read, terms)).await else { return };
+        let http2 = info.agreed.alpn == Alpn::H2;
+        let connection = connection(listener, peer, local, Some(Box::new(info)));
+        if http2 {
+            h2::serve(stream, BytesMut::new(), connection, worker, leave).await;
+        } else {
+            h1::server::serve(stream, BytesMut::new(), Instant::now(), connection, worker, leave).await;
+        }
+        drop(place);
+    }
+
+    fn due(&self) -> tokio::time::Instant {
+        (self.started + self.listener.limits.header_timeout).into()
+    }
+
+    /// Whether it is known who it is, by what a proxy says.
+    async fn is_known(&mut self) -> bool {
+        match timeout_at(self.due(), self.proxy_protocol()).await {
+            Ok(Ok(())) => true,
+            Ok(Err(Gone::NoHeader)) => {
+                self.crowd.refused_proxy.fetch_add(1, Ordering::Relaxed);
+                false
+            }
+            // One that has said nothing is told nothing.
+            Ok(Err(Gone::Closed)) | Err(_) => false,
+        }
+    }
+
     /// Whether it speaks HTTP/2.
     async fn first_bytes(&mut self) -> Result<bool, Gone> {
-        if self.listener.proxy_protocol {
-            self.proxy_protocol().await?;
-        }
         if !self.listener.http2 {
             return Ok(false);
         }
@@ -139,6 +183,16 @@ impl<S: Stream> Arrival<S> {
             _ => Ok(()),
         }
     }
+}
+
+fn connection(
+    listener: Arc<WebListenerConfig>,
+    client: SocketAddr,
+    local: SocketAddr,
+    tls: Option<Box<TlsInfo>>,
+) -> Rc<Connection> {
+    let trusted = is_trusted(&listener, client);
+    Rc::new(Connection { listener, client, local, trusted, tls })
 }
 
 fn is_trusted(listener: &WebListenerConfig, client: SocketAddr) -> bool {

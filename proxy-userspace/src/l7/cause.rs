@@ -29,6 +29,8 @@ pub enum Cause {
     SlowHead,
     /// The body came too slowly.
     SlowBody,
+    /// The connection is not for this host: the client should open another (RFC 9110 §15.5.20).
+    Misdirected,
     /// The request has come round through proxies like this one.
     Loop,
     /// No route wants it.
@@ -67,7 +69,7 @@ pub enum Cause {
 
 impl Cause {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::BadRequest,
         Self::BadTarget,
         Self::BadHost,
@@ -79,6 +81,7 @@ impl Cause {
         Self::BodyTooLong,
         Self::SlowHead,
         Self::SlowBody,
+        Self::Misdirected,
         Self::Loop,
         Self::NoRoute,
         Self::Denied,
@@ -123,6 +126,7 @@ impl Cause {
             Self::BodyTooLong => "body_too_long",
             Self::SlowHead => "slow_head",
             Self::SlowBody => "slow_body",
+            Self::Misdirected => "misdirected",
             Self::Loop => "loop",
             Self::NoRoute => "no_route",
             Self::Denied => "denied",
@@ -165,6 +169,7 @@ impl Cause {
             Self::ConnectTimeout | Self::FirstByteTimeout | Self::RequestTimeout | Self::IdleTimeout => {
                 StatusCode::GATEWAY_TIMEOUT
             }
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Loop => StatusCode::LOOP_DETECTED,
         }
     }

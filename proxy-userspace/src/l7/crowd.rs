@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::{ListenerName, WebLimits};
+use crate::telemetry::handshakes::Handshakes;
 
 /// Parts of the table of clients, each with a lock of its own. Taken once a connection.
 const SHARDS: usize = 64;
@@ -38,6 +39,8 @@ pub struct ListenerCrowd {
     pub refused_client: AtomicU64,
     /// Those refused for what their PROXY protocol header said, or for want of one.
     pub refused_proxy: AtomicU64,
+    /// TLS handshakes.
+    pub handshakes: Handshakes,
 }
 
 /// Why a connection is refused.

@@ -52,6 +52,7 @@ impl Marks {
             b"date" => HAS_DATE,
             // More than those that are meant: who asks looks more closely.
             [b'x', b'-' | b'_', b'f' | b'r', ..] => HAS_WAY,
+            [b'c', b'l', b'i', ..] | [b'x', b'-' | b'_', b'c', b'l', ..] => HAS_WAY,
             _ if name.starts_with(b"forwarded") => HAS_WAY,
             _ => 0,
         };

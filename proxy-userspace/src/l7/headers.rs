@@ -5,13 +5,13 @@
 //! 2. [`present`], before the route's middleware, for requests that go to a pool: Forwarded, X-Forwarded-*, Via and
 //!    X-Request-Id. A route's `request_headers` come after it, so they have the last word.
 //! 3. [`pass_on`], on a backend's answer, before the route's middleware: Via.
-//! 4. [`date`], on every answer before its client gets it: Date if there is none.
+//! 4. [`date`] and [`secure`], on every answer before its client gets it: Date, and what browsers are told of TLS.
 //!
 //! What a client names in Connection is gone before 1, so it never removes what 2 adds.
 
 use std::net::IpAddr;
 
-use http::header::{DATE, Entry, FORWARDED, VIA};
+use http::header::{DATE, Entry, FORWARDED, STRICT_TRANSPORT_SECURITY, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use ipnet::IpNet;
 
@@ -20,13 +20,22 @@ use super::date;
 use super::forwarded::{self, Said};
 use super::id::Id;
 use super::presented;
-use super::request::{Request, Response};
+use super::request::{Connection, Request, Response};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Fields that say whose certificate a client has shown (RFC 9440, and what others use).
+const CLIENT_CERTIFICATE: [HeaderName; 6] = [
+    HeaderName::from_static("client-cert"),
+    HeaderName::from_static("client-cert-chain"),
+    HeaderName::from_static("x-client-cert-subject"),
+    HeaderName::from_static("x-client-cert-issuer"),
+    HeaderName::from_static("x-client-cert-serial"),
+    HeaderName::from_static("x-client-cert-fingerprint"),
+];
 /// How we are called in Via (RFC 9110 §7.6.3).
 const PSEUDONYM: &str = "proxy-now";
 /// A request that has been here, or at our like, this often goes round in circles.
@@ -39,7 +48,7 @@ const ROUNDS: usize = 10;
 pub fn arrive(request: &mut Request) -> Result<(), Cause> {
     let trusted = request.connection.trusted;
     let record = &request.record;
-    record.https.set(request.connection.https);
+    record.https.set(request.connection.tls.is_some());
     if !trusted && request.headers.says_no_way() {
         *record.id.borrow_mut() = Some(Id::make());
         return Ok(());
@@ -70,6 +79,15 @@ pub fn present(request: &mut Request, as_text: bool) {
     let host = &request.authority.written;
     let port = request.authority.port.unwrap_or(if https { 443 } else { 80 });
     let headers = &mut request.headers;
+    if let Some(tls) = &request.connection.tls
+        && tls.served.client_headers
+    {
+        // Ours alone: what somebody before us says of its client is not true of this one.
+        CLIENT_CERTIFICATE.iter().for_each(|name| drop(headers.remove(name)));
+        if let Some(certificate) = &tls.client {
+            certificate.present(headers);
+        }
+    }
     if as_text && !request.connection.trusted && !headers.has_via() {
         // Set once: a request is presented once.
         let _ = request.record.presented.set(presented::lines(client, https, host, port, request.version));
@@ -103,6 +121,13 @@ pub fn pass_on(response: &mut Response) {
 pub fn date(response: &mut Response) {
     if !response.headers().has_date() {
         response.headers_mut().insert(DATE, date::now());
+    }
+}
+
+/// Completes every answer of a connection by TLS: Strict-Transport-Security, if there is none.
+pub fn secure(response: &mut Response, connection: &Connection) {
+    if let Some(value) = connection.tls.as_ref().and_then(|tls| tls.listener.hsts.as_ref()) {
+        response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| value.clone());
     }
 }
 
@@ -158,8 +183,10 @@ fn remove_what_poses(headers: &mut HeaderMap, trusted: bool) {
         let name = name.as_str().as_bytes();
         let proxies_write = match name.len() {
             9 => name == b"forwarded" || same(name, b"x-real-ip"),
+            11 => same(name, b"client-cert"),
             12 => same(name, b"x-request-id"),
-            13.. => same(&name[..12], b"x-forwarded-"),
+            17 if same(name, b"client-cert-chain") => true,
+            13.. => same(&name[..12], b"x-forwarded-") || same_start(name, b"x-client-cert-"),
             _ => false,
         };
         proxies_write && (!trusted || name.contains(&b'_'))
@@ -176,6 +203,10 @@ fn remove_what_poses(headers: &mut HeaderMap, trusted: bool) {
 fn same(name: &[u8], expected: &[u8]) -> bool {
     let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
     name.len() == expected.len() && name.iter().zip(expected).all(|(&a, &b)| plain(a) == b)
+}
+
+fn same_start(name: &[u8], expected: &[u8]) -> bool {
+    name.get(..expected.len()).is_some_and(|start| same(start, expected))
 }
 
 /// How often the request has been at one of our like.

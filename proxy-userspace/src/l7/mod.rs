@@ -49,7 +49,9 @@ pub mod middleware;
 pub mod origin;
 /// How a client is presented to backends.
 mod presented;
-/// What clients are told for whom there is no place.
+/// Answers to CAs that look for a proof.
+mod proof;
+/// What clients are told who are not served.
 mod refuse;
 /// A request's body, kept as far as it may have to be sent again.
 mod replay;
@@ -74,6 +76,8 @@ pub mod template;
 mod testing;
 /// The time that an exchange may take as a whole.
 mod timeout;
+/// TLS with clients.
+pub mod tls;
 /// Bytes both ways, without HTTP.
 pub mod tunnel;
 /// What one worker has.
@@ -87,5 +91,6 @@ pub use handler::Handler;
 pub use leave::{Leave, Watch};
 pub use request::{Authority, Connection, Interim, Record, Request, Response};
 pub use snapshot::Snapshot;
+pub use tls::TlsListener;
 pub use tunnel::Tunnel;
 pub use workers::Workers;

@@ -1,11 +1,11 @@
-//! What clients are told for whom there is no place: before they have said anything, and without waiting for them.
+//! What clients are told who are not served: without waiting for them.
 
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
@@ -26,20 +26,28 @@ thread_local! {
 }
 
 /// Tells a client that there is no place, and when to come again.
-pub(super) fn busy<S: Stream>(mut stream: S) {
+pub(super) fn busy<S: Stream>(stream: S) {
+    say(stream, BUSY);
+}
+
+/// Tells a client this, and ends its connection.
+pub(super) fn say<S: Stream>(mut stream: S, text: impl Into<Bytes>) {
+    let text = text.into();
     if NOW.get() >= AT_ONCE {
         return;
     }
     NOW.set(NOW.get() + 1);
     spawn_local(async move {
-        let _ = timeout(LISTEN, tell(&mut stream)).await;
+        let _ = timeout(LISTEN, tell(&mut stream, &text)).await;
         NOW.set(NOW.get() - 1);
     });
 }
 
-async fn tell<S: Stream>(stream: &mut S) -> std::io::Result<()> {
+async fn tell<S: Stream>(stream: &mut S, text: &[u8]) -> std::io::Result<()> {
     // The buffer of a new connection takes it as a whole, or the client does without.
-    poll_fn(|context| stream.poll_write(context, &[IoSlice::new(BUSY)])).await?;
+    if !text.is_empty() {
+        poll_fn(|context| stream.poll_write(context, &[IoSlice::new(text)])).await?;
+    }
     poll_fn(|context| stream.poll_shutdown(context)).await?;
     let mut read = BytesMut::with_capacity(1024);
     let mut total = 0;

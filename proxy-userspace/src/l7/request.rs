@@ -17,6 +17,7 @@ use super::field_block::FieldBlock;
 use super::id::Id;
 pub use super::response::{Parts, Response};
 use super::seen::Seen;
+use super::tls::TlsInfo;
 use crate::config::WebListenerConfig;
 use crate::net::stream::Target;
 use crate::route::RequestTarget;
@@ -97,8 +98,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// The peer is a proxy that is trusted.
     pub trusted: bool,
-    /// It came by TLS.
-    pub https: bool,
+    /// What is known of its TLS; none: it came without.
+    pub tls: Option<Box<TlsInfo>>,
 }
 
 /// 1xx answers on their way back. Filled by what asks the backend, emptied by what serves the client.

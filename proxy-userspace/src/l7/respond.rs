@@ -121,6 +121,7 @@ fn line(status: StatusCode) -> &'static str {
         408 => "408 Request Timeout\n",
         413 => "413 Content Too Large\n",
         414 => "414 URI Too Long\n",
+        421 => "421 Misdirected Request\n",
         431 => "431 Request Header Fields Too Large\n",
         500 => "500 Internal Server Error\n",
         502 => "502 Bad Gateway\n",

@@ -8,9 +8,11 @@ use super::forward::forward;
 use super::handler::Handler;
 use super::headers;
 use super::middleware::{LocalService, limit_body};
+use super::proof;
 use super::request::{Connection, Record, Request, Response};
 use super::respond::{Form, refuse};
 use super::snapshot::Action;
+use super::tls::redirect;
 use super::worker::{Held, Worker};
 use crate::config::{Balance, HashKey, UpstreamProtocol};
 use crate::route::Query;
@@ -19,11 +21,14 @@ impl Handler for Rc<Worker> {
     async fn handle(&self, mut request: Request) -> Response {
         let form = Form::of(&request);
         let record = Rc::clone(&request.record);
+        let connection = Rc::clone(&request.connection);
         let mut response = match begin(self, &mut request) {
-            Ok((held, route)) => by_route(self, &held, route, request).await,
+            Ok(Next::Route(held, route)) => by_route(self, &held, route, request).await,
+            Ok(Next::Answer(response)) => response,
             Err(cause) => refuse(form, &record, cause),
         };
         headers::date(&mut response);
+        headers::secure(&mut response, &connection);
         response
     }
 
@@ -32,8 +37,20 @@ impl Handler for Rc<Worker> {
     }
 }
 
+/// How a request goes on.
+enum Next {
+    /// By this route.
+    Route(Rc<Held>, usize),
+    /// It is answered.
+    Answer(Response),
+}
+
 /// From the request's arrival to its route.
-fn begin(worker: &Rc<Worker>, request: &mut Request) -> Result<(Rc<Held>, usize), Cause> {
+fn begin(worker: &Rc<Worker>, request: &mut Request) -> Result<Next, Cause> {
+    // Before everything that could keep a CA from its proof.
+    if let Some(proof) = proof::answer(worker, request) {
+        return Ok(Next::Answer(proof));
+    }
     // A place first: what there is no place for must cost nothing more.
     let place = worker.shared.crowd.begin().ok_or(Cause::Overload)?;
     *request.record.place.borrow_mut() = Some(place);
@@ -46,6 +63,10 @@ fn begin(worker: &Rc<Worker>, request: &mut Request) -> Result<(Rc<Held>, usize)
     // One snapshot for the whole way: a reload does not change a request's mind.
     let held = worker.snapshot();
     request.record.generation.set(held.generation);
+    // What a connection is not for must not be answered on it, whatever it is.
+    if !is_for_its_host(&held, request) {
+        return Err(Cause::Misdirected);
+    }
     let query = Query {
         listener: request.connection.listener.name.as_str(),
         host: &request.authority.host,
@@ -54,7 +75,12 @@ fn begin(worker: &Rc<Worker>, request: &mut Request) -> Result<(Rc<Held>, usize)
         headers: &request.headers,
         client: request.client_ip(),
     };
-    let route = held.router.find(&query).ok_or(Cause::NoRoute)?.route;
+    let route = held.router.find(&query).map(|found| found.route);
+    // Nothing of it is used before it has come the right way.
+    if let Some(to) = redirect::wanted(&held, request, route) {
+        return Ok(Next::Answer(redirect::answer(request, to)));
+    }
+    let route = route.ok_or(Cause::NoRoute)?;
     request.record.route.set(Some(route));
     // Before the route's middleware, which has the last word.
     if let Action::Pool(pool) = held.routes[route as usize].action {
@@ -72,7 +98,16 @@ fn begin(worker: &Rc<Worker>, request: &mut Request) -> Result<(Rc<Held>, usize)
     {
         limit_body(request, limit)?;
     }
-    Ok((held, route as usize))
+    Ok(Next::Route(held, route as usize))
+}
+
+/// Whether the connection's TLS is for the host that the request names (RFC 9110 §7.4).
+fn is_for_its_host(held: &Held, request: &Request) -> bool {
+    let Some(tls) = &request.connection.tls else { return true };
+    let host = &*request.authority.host;
+    // By the rules in force: those of the handshake may have been less strict.
+    let rules = held.tls_of(&request.connection.listener.name).unwrap_or(&tls.listener);
+    host.is_empty() || rules.rules.serves(&tls.served, host)
 }
 
 /// Through the route's middleware, if it has any, to what answers.

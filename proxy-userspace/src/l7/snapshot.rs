@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::answer::Answer;
 use super::middleware::Stack;
-use crate::config::{Config, WebListenerConfig};
+use super::tls::TlsListener;
+use crate::config::{Config, ListenerName, WebListenerConfig};
 use crate::route::Router;
 use crate::tls::{Challenges, Store};
 use crate::upstream::Pool;
@@ -18,6 +19,8 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// Listeners, in the configuration's order.
     pub listeners: Vec<Arc<WebListenerConfig>>,
+    /// What those of them go by that speak TLS, in the same order.
+    pub tls: Vec<Option<Arc<TlsListener>>>,
     /// Which request takes which route.
     pub router: Router,
     /// Routes, in the configuration's order.
@@ -28,6 +31,14 @@ pub struct Snapshot {
     pub challenges: Arc<Challenges>,
     /// Pools that routes lead to.
     pub pools: Vec<Arc<Pool>>,
+}
+
+impl Snapshot {
+    /// What a listener goes by that speaks TLS.
+    pub fn tls_of(&self, listener: &ListenerName) -> Option<&Arc<TlsListener>> {
+        let at = self.listeners.iter().position(|it| it.name == *listener)?;
+        self.tls.get(at)?.as_ref()
+    }
 }
 
 /// A route, ready to be taken.

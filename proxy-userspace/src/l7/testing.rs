@@ -60,13 +60,7 @@ pub(super) fn from(client: &str, trusted: &[&str], path: &str) -> Request {
         expects_continue: false,
         upgrade: None,
         interim: None,
-        connection: Rc::new(Connection {
-            listener: Arc::new(listener),
-            client,
-            local,
-            trusted,
-            https: false,
-        }),
+        connection: Rc::new(Connection { listener: Arc::new(listener), client, local, trusted, tls: None }),
         record: Rc::new(Record::begin(Instant::now())),
     }
 }

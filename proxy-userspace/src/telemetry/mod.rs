@@ -2,6 +2,8 @@
 
 /// Where lines about requests are written.
 pub mod access_log;
+/// TLS handshakes, counted.
+pub mod handshakes;
 /// How long something took.
 pub mod histogram;
 /// The log: who reads it, and in which shape.

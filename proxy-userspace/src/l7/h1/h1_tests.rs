@@ -56,7 +56,7 @@ fn connection(limits: WebLimits) -> Rc<Connection> {
         client: "127.0.0.1:1".parse().unwrap(),
         local: "127.0.0.1:2".parse().unwrap(),
         trusted: false,
-        https: false,
+        tls: None,
     })
 }
 

@@ -78,8 +78,14 @@ pub async fn serve<S: Stream, H: Handler>(
         buffers::give_if_empty(&mut wire.borrow_mut().buffer);
         wait = AwaitHead::new(Instant::now(), connection.listener.limits.idle_timeout);
     };
-    if end == End::Lingering && !wire.borrow().ended {
-        linger(&wire).await;
+    match end {
+        End::Lingering if !wire.borrow().ended => linger(&wire).await,
+        End::Lingering | End::Now => {
+            // As far as it can be said now: nobody waits for who is going.
+            let said = poll_fn(|context| Poll::Ready(wire.borrow_mut().stream.poll_farewell(context))).await;
+            drop(said);
+        }
+        End::Cut => {}
     }
 }
 
@@ -88,6 +94,8 @@ pub async fn serve<S: Stream, H: Handler>(
 enum End {
     /// Nothing is on its way.
     Now,
+    /// What was on its way was cut: the client must not take it for the whole.
+    Cut,
     /// The client may still be sending.
     Lingering,
 }
@@ -132,7 +140,7 @@ async fn give<S: Stream>(
     let persists = turn.keep_alive && stays() && can_follow(&wire.borrow());
     let sent = send(wire, turn, Response::from_parts(parts, body), persists).await;
     if sent == Sent::Cut {
-        return Some(End::Now);
+        return Some(End::Cut);
     }
     if !wire.borrow().reading.is_done() {
         // RFC 9112 §9.3: the rest of a body is never read as a request.
@@ -186,5 +194,5 @@ async fn refuse<S: Stream, H: Handler>(wire: &Rc<RefCell<Wire<S>>>, handler: &H,
     let sent = send(wire, &turn, answer, false).await;
     let connection = Rc::clone(&wire.borrow().connection);
     handler.finished(&connection, &turn.record);
-    if sent == Sent::Whole { End::Lingering } else { End::Now }
+    if sent == Sent::Whole { End::Lingering } else { End::Cut }
 }

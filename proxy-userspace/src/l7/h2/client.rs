@@ -215,7 +215,7 @@ where
             client: "127.0.0.1:1".parse().unwrap(),
             local: "127.0.0.1:2".parse().unwrap(),
             trusted: false,
-            https: false,
+            tls: None,
         });
         let handler = Answers { answer, over: Rc::clone(&over) };
         let (stream, left) = (ServerEnd(Rc::clone(&pipe)), Rc::clone(&leave));

@@ -1,0 +1,167 @@
+//! From a ClientHello to a connection that HTTP can be spoken on. The whole of it is bounded in time and bytes, and
+//! touches no disk; only a name that gets its certificate now may take longer.
+
+use std::future::{Future, poll_fn};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+use rustls::server::{Accepted, Acceptor};
+use rustls::{ServerConfig, ServerConnection};
+use tokio::sync::oneshot;
+use tokio::time::{timeout, timeout_at};
+
+use super::failed::Failed;
+use super::info::{self, TlsInfo};
+use super::listener::TlsListener;
+use crate::l7::refuse;
+use crate::net::buffers;
+use crate::net::stream::Stream;
+use crate::net::tls::{Fault, TlsStream};
+use crate::telemetry::handshakes::{Failure, Handshakes};
+use crate::tls::{Answer, Denied, Served, Wanted};
+
+/// Who shakes hands, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::l7) struct Terms<'a> {
+    pub(in crate::l7) listener: &'a Arc<TlsListener>,
+    pub(in crate::l7) client: SocketAddr,
+    pub(in crate::l7) local: SocketAddr,
+    /// When the connection came.
+    pub(in crate::l7) since: Instant,
+    pub(in crate::l7) time: Duration,
+    pub(in crate::l7) counts: &'a Handshakes,
+}
+
+/// Shakes hands with a client that has said `read` so far. None: there is nothing to be served; the client has been told.
+pub(in crate::l7) async fn shake<S: Stream>(
+    mut stream: S,
+    mut read: BytesMut,
+    terms: Terms<'_>,
+) -> Option<(TlsStream<S>, TlsInfo)> {
+    let due = terms.since + terms.time;
+    let begun = match within(due, greeting(&mut stream, &mut read)).await {
+        Ok(accepted) => begin(accepted, terms).await,
+        Err(failed) => Err(failed),
+    };
+    let (tls, begun) = match begun {
+        Ok(begun) => begun,
+        Err(failed) => {
+            fail(&failed, terms);
+            refuse::say(stream, failed.last_words);
+            return None;
+        }
+    };
+    // Waiting for a certificate is not the client's fault.
+    let due = if begun.late { Instant::now() + terms.time } else { due };
+    let mut stream = TlsStream::server(stream, tls, read);
+    let shaken = async { poll_fn(|context| stream.poll_handshake(context)).await.map_err(Failed::from) };
+    if let Err(failed) = within(due, shaken).await {
+        fail(&failed, terms);
+        if !matches!(failed.why, Failure::Closed | Failure::Timeout) {
+            // The alert has been sent: it must not be lost by a reset.
+            refuse::say(stream.into_inner(), Vec::new());
+        }
+        return None;
+    }
+    let Some(served) = begun.what else {
+        terms.counts.done(info::agreed(stream.tls()));
+        refuse::say(stream, Vec::new());
+        return None;
+    };
+    let info = TlsInfo::of(stream.tls(), served, Arc::clone(terms.listener));
+    terms.counts.done(info.agreed);
+    Some((stream, info))
+}
+
+/// What a handshake goes on with.
+struct Begun {
+    /// None: a CA looks for its proof, and that is all.
+    what: Option<Served>,
+    /// The client had to wait for a certificate.
+    late: bool,
+}
+
+async fn within<T>(due: Instant, what: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
+    timeout_at(due.into(), what).await.unwrap_or_else(|_| Err(Failed::late()))
+}
+
+fn fail(failed: &Failed, terms: Terms<'_>) {
+    terms.counts.failed(failed.why);
+    tracing::debug!(client = %terms.client, "no TLS: {}", failed.text);
+}
+
+/// Reads the ClientHello. rustls bounds it (64 KiB, however many records it comes in).
+async fn greeting<S: Stream>(stream: &mut S, read: &mut BytesMut) -> Result<Accepted, Failed> {
+    let mut acceptor = Acceptor::default();
+    let mut first = true;
+    loop {
+        while !read.is_empty() {
+            // A method. TLS begins with 22, the type of a handshake's records (RFC 8446 §5.1).
+            if std::mem::take(&mut first) && read[0].is_ascii_uppercase() {
+                return Err(Failed::plain_http());
+            }
+            let mut some = &read[..];
+            acceptor.read_tls(&mut some)?;
+            let left = some.len();
+            read.advance(read.len() - left);
+            match acceptor.accept() {
+                Ok(Some(accepted)) => {
+                    buffers::give_if_empty(read);
+                    return Ok(accepted);
+                }
+                Ok(None) => {}
+                Err((error, alert)) => return Err(Failed::with_alert(&error, alert)),
+            }
+        }
+        buffers::give_if_empty(read);
+        poll_fn(|context| stream.poll_readable(context)).await?;
+        buffers::room(read);
+        if poll_fn(|context| stream.poll_read(context, read)).await? == 0 {
+            return Err(Fault::Closed.into());
+        }
+    }
+}
+
+/// Chooses what to go on with.
+async fn begin(accepted: Accepted, terms: Terms<'_>) -> Result<(ServerConnection, Begun), Failed> {
+    let mut late = false;
+    let (config, what): (Arc<ServerConfig>, _) = loop {
+        let local = Some(terms.local.ip().to_canonical());
+        match terms.listener.rules.config_for(&accepted.client_hello(), local) {
+            Answer::Serve(chosen) => break (chosen.config, Some(chosen.served)),
+            Answer::Challenge(config) => break (config, None),
+            Answer::Refuse(refusal) => return Err(Failed::refused(refusal)),
+            // It was got, and has gone again already.
+            Answer::Ask(_) if late => return Err(Failed::denied(&Denied::TooMany)),
+            Answer::Ask(name) => {
+                late = true;
+                ask(name, terms.client.ip(), terms.listener)
+                    .await
+                    .map_err(|denied| Failed::denied(&denied))?;
+            }
+        }
+    };
+    match accepted.into_connection(config) {
+        Ok(tls) => Ok((tls, Begun { what, late })),
+        Err((error, alert)) => Err(Failed::with_alert(&error, alert)),
+    }
+}
+
+/// Gets a certificate for a name that has none.
+async fn ask(name: Box<str>, client: IpAddr, listener: &TlsListener) -> Result<(), Denied> {
+    let Some((ask, wait)) = &listener.on_demand else { return Err(Denied::NotPermitted) };
+    let (answer, answered) = oneshot::channel();
+    // Whoever gets certificates has more to do than it can: nobody waits in a queue for that.
+    ask.try_send(Wanted { name, client, answer }).map_err(|_| Denied::TooMany)?;
+    match timeout(*wait, answered).await {
+        Ok(Ok(answer)) => answer.map(drop),
+        Ok(Err(_)) => Err(Denied::TooMany),
+        Err(_) => Err(Denied::Failed("it takes too long".into())),
+    }
+}
+
+#[cfg(test)]
+#[path = "handshake_tests.rs"]
+mod tests;

@@ -1,0 +1,308 @@
+//! Handshakes over sockets, from the client's first byte.
+
+use std::io::IoSlice;
+use std::rc::Rc;
+
+use rustls::ClientConfig;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+
+use super::*;
+use crate::config::{ListenerTlsConfig, TicketsConfig, TlsConfig, TlsPolicy, WebLimits, WebListenerConfig};
+use crate::net::epoll::EpollStream;
+use crate::net::tls::testing::{TestCa, client_end};
+use crate::telemetry::handshakes::{self, Alpn, Version};
+use crate::telemetry::prometheus::Text;
+use crate::tls::{Certificate, Challenges, ListenerTls, Origin, Store, Tickets};
+
+/// A listener with a certificate for `a.test`.
+struct Front {
+    ca: TestCa,
+    store: Arc<Store>,
+    challenges: Arc<Challenges>,
+    listener: Arc<TlsListener>,
+    counts: Rc<Handshakes>,
+    time: Duration,
+}
+
+type Served = Option<(TlsStream<EpollStream>, TlsInfo)>;
+
+impl Front {
+    fn new() -> Self {
+        Self::with(None, &TlsConfig::default())
+    }
+
+    fn with(on_demand: Option<(crate::tls::OnDemand, Duration)>, tls: &TlsConfig) -> Self {
+        let (ca, store, challenges) = (TestCa::new(), Arc::<Store>::default(), Arc::<Challenges>::default());
+        let front = config();
+        let tickets = Arc::new(Tickets::new(&TicketsConfig::default()).unwrap());
+        let rules = ListenerTls::build(&front, tls, &store, &challenges, &tickets).unwrap().unwrap();
+        let listener = Arc::new(TlsListener::new(&front, rules, on_demand));
+        store.add(Origin::Files, certificate(&ca, "a.test"));
+        Self { ca, store, challenges, listener, counts: Rc::default(), time: Duration::from_secs(5) }
+    }
+
+    /// A client's socket, and what becomes of its handshake.
+    fn connect(&self) -> (UnixStream, tokio::task::JoinHandle<Served>) {
+        let (client, server) = UnixStream::pair().unwrap();
+        let (listener, counts, time) = (Arc::clone(&self.listener), Rc::clone(&self.counts), self.time);
+        let task = tokio::task::spawn_local(async move {
+            let terms = Terms {
+                listener: &listener,
+                client: "192.0.2.7:1".parse().unwrap(),
+                local: "192.0.2.1:443".parse().unwrap(),
+                since: Instant::now(),
+                time,
+                counts: &counts,
+            };
+            shake(EpollStream::Unix(server), BytesMut::new(), terms).await
+        });
+        (client, task)
+    }
+
+    /// A client that asks for this name.
+    async fn shake(
+        &self,
+        name: &str,
+        config: ClientConfig,
+    ) -> (Result<TlsStream<EpollStream>, Fault>, Served) {
+        let (socket, served) = self.connect();
+        let mut client = client_end(EpollStream::Unix(socket), config, name);
+        let shaken = poll_fn(|context| client.poll_handshake(context)).await;
+        if shaken.is_ok() {
+            poll_fn(|context| client.poll_flush(context)).await.unwrap();
+        }
+        (shaken.map(|()| client), served.await.unwrap())
+    }
+
+    fn metrics(&self) -> String {
+        let mut text = Text::default();
+        handshakes::write(&mut text, &[("web", &self.counts)]);
+        text.finish()
+    }
+
+    fn failed(&self, why: &str) -> bool {
+        self.metrics().contains(&format!("reason=\"{why}\"}} 1\n"))
+    }
+}
+
+fn config() -> WebListenerConfig {
+    WebListenerConfig {
+        name: "web".into(),
+        bind: Vec::new(),
+        http2: true,
+        proxy_protocol: false,
+        trusted_proxies: Vec::new(),
+        limits: WebLimits::default(),
+        access_log: false,
+        tls: Some(ListenerTlsConfig {
+            policy: TlsPolicy::Intermediate,
+            strict_sni: true,
+            default: None,
+            client_auth: None,
+            hsts: None,
+        }),
+        redirect_https: None,
+    }
+}
+
+fn certificate(ca: &TestCa, name: &str) -> Arc<Certificate> {
+    let (chain, key) = ca.issue(&[name]);
+    Arc::new(Certificate::from_der(chain, any_supported_type(&key).unwrap()).unwrap())
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, test);
+}
+
+async fn heard(socket: &mut UnixStream) -> Vec<u8> {
+    let mut heard = Vec::new();
+    socket.read_to_end(&mut heard).await.unwrap();
+    heard
+}
+
+#[test]
+fn a_client_agrees_on_http_2_and_is_served_with_the_certificate_of_its_name() {
+    run(async {
+        let front = Front::new();
+        let mut config = front.ca.client();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let (client, served) = front.shake("a.test", config).await;
+        assert_eq!(client.unwrap().alpn(), Some(&b"h2"[..]));
+        let (_, info) = served.unwrap();
+        assert_eq!((info.agreed.alpn, info.agreed.version), (Alpn::H2, Version::Tls13));
+        assert_eq!(info.served.name.as_deref(), Some("a.test"));
+        assert!(front.listener.rules.serves(&info.served, "a.test"));
+        assert!(!front.listener.rules.serves(&info.served, "b.test"));
+        assert!(front.metrics().contains("alpn=\"h2\",resumed=\"no\"} 1\n"));
+    });
+}
+
+#[test]
+fn a_session_goes_on() {
+    run(async {
+        let front = Front::new();
+        let config = front.ca.client();
+        for resumed in [false, true] {
+            let (client, served) = front.shake("a.test", config.clone()).await;
+            let mut client = client.unwrap();
+            let (mut server, info) = served.unwrap();
+            assert_eq!(info.agreed.resumed, resumed);
+            // The ticket goes with what is said first.
+            poll_fn(|context| server.poll_write(context, &[IoSlice::new(b"hello")])).await.unwrap();
+            let mut read = BytesMut::with_capacity(100);
+            poll_fn(|context| client.poll_read(context, &mut read)).await.unwrap();
+            assert_eq!(&read[..], b"hello");
+        }
+    });
+}
+
+#[test]
+fn a_hello_may_come_byte_by_byte() {
+    run(async {
+        let front = Front::new();
+        let mut hello = Vec::new();
+        let name = "a.test".to_owned().try_into().unwrap();
+        let mut client = rustls::ClientConnection::new(Arc::new(front.ca.client()), name).unwrap();
+        client.write_tls(&mut hello).unwrap();
+        let (mut socket, _served) = front.connect();
+        for byte in hello {
+            socket.write_all(&[byte]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        let mut answer = [0; 6];
+        socket.read_exact(&mut answer).await.unwrap();
+        // A handshake's record, with a ServerHello in it.
+        assert_eq!((answer[0], answer[5]), (22, 2));
+    });
+}
+
+#[test]
+fn who_speaks_http_without_tls_is_told_so() {
+    run(async {
+        let front = Front::new();
+        let (mut socket, served) = front.connect();
+        socket.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await.unwrap();
+        let told = String::from_utf8(heard(&mut socket).await).unwrap();
+        assert!(told.starts_with("HTTP/1.1 400 ") && told.contains("https://"), "{told}");
+        assert!(served.await.unwrap().is_none());
+        assert!(front.failed("plain_http"));
+    });
+}
+
+#[test]
+fn what_is_no_hello_ends_with_an_alert() {
+    run(async {
+        let front = Front::new();
+        for bytes in [&b"\x16\x03\x01\xff\xff"[..], b"\x15\x03\x01\x00\x02\x01\x5a", b"\x80\x2e\x01\x00\x02"]
+        {
+            let (mut socket, served) = front.connect();
+            socket.write_all(bytes).await.unwrap();
+            socket.write_all(&[b'x'; 100]).await.unwrap();
+            let told = heard(&mut socket).await;
+            assert!(told.is_empty() || told[0] == 21, "{told:?}");
+            assert!(served.await.unwrap().is_none());
+        }
+    });
+}
+
+#[test]
+fn who_asks_for_a_name_that_nobody_covers_is_refused() {
+    run(async {
+        let front = Front::new();
+        let (client, served) = front.shake("b.test", front.ca.client()).await;
+        let error = client.unwrap_err().to_string();
+        assert!(error.contains("UnrecognisedName"), "{error}");
+        assert!(served.is_none());
+        assert!(front.failed("unknown_name"));
+    });
+}
+
+#[test]
+fn who_speaks_no_protocol_of_ours_is_refused() {
+    run(async {
+        let front = Front::new();
+        let mut config = front.ca.client();
+        config.alpn_protocols = vec![b"spdy/3".to_vec()];
+        let (client, _) = front.shake("a.test", config).await;
+        let error = client.unwrap_err().to_string();
+        assert!(error.contains("NoApplicationProtocol"), "{error}");
+        assert!(front.failed("alpn"));
+    });
+}
+
+#[test]
+fn who_is_silent_or_stands_still_is_left() {
+    run(async {
+        let mut front = Front::new();
+        front.time = Duration::from_millis(50);
+        let (mut silent, served) = front.connect();
+        assert!(heard(&mut silent).await.is_empty());
+        assert!(served.await.unwrap().is_none());
+        let mut hello = Vec::new();
+        let name = "a.test".to_owned().try_into().unwrap();
+        let mut client = rustls::ClientConnection::new(Arc::new(front.ca.client()), name).unwrap();
+        client.write_tls(&mut hello).unwrap();
+        for sent in [&hello[..40], &hello] {
+            let (mut socket, served) = front.connect();
+            socket.write_all(sent).await.unwrap();
+            let answered = !heard(&mut socket).await.is_empty();
+            assert_eq!(answered, sent.len() == hello.len());
+            assert!(served.await.unwrap().is_none());
+        }
+        assert!(front.metrics().contains("reason=\"timeout\"} 3\n"));
+    });
+}
+
+#[test]
+fn a_ca_finds_its_proof_and_nothing_else_is_served() {
+    run(async {
+        let front = Front::new();
+        let mut config = front.ca.client();
+        config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
+        let (client, _) = front.shake("new.test", config.clone()).await;
+        assert!(client.is_err());
+        assert!(front.failed("no_proof"));
+        front.challenges.put_alpn("new.test", Arc::clone(&certificate(&front.ca, "new.test").key));
+        let (client, served) = front.shake("new.test", config).await;
+        assert_eq!(client.unwrap().alpn(), Some(&b"acme-tls/1"[..]));
+        assert!(served.is_none());
+        assert!(front.metrics().contains("alpn=\"acme-tls/1\",resumed=\"no\"} 1\n"));
+    });
+}
+
+#[test]
+fn a_name_gets_its_certificate_while_its_first_client_waits() {
+    run(async {
+        let (ask, mut asked) = mpsc::channel::<Wanted>(1);
+        let mut tls = TlsConfig::default();
+        let every = crate::config::HostTlsConfig {
+            listeners: vec!["web".into()],
+            from: crate::config::CertificateFrom::OnDemand,
+            client_auth: None,
+        };
+        tls.hosts.insert(crate::config::HostPattern::every(), every);
+        let front = Front::with(Some((ask, Duration::from_secs(5))), &tls);
+        let got = async {
+            let wanted = asked.recv().await.unwrap();
+            assert_eq!((&*wanted.name, wanted.client.to_string().as_str()), ("new.test", "192.0.2.7"));
+            let certificate = certificate(&front.ca, "new.test");
+            front.store.add(Origin::Acme, Arc::clone(&certificate));
+            wanted.answer.send(Ok(certificate)).unwrap();
+            let wanted = asked.recv().await.unwrap();
+            wanted.answer.send(Err(Denied::NotPermitted)).unwrap();
+        };
+        let ask = async {
+            let (client, served) = front.shake("new.test", front.ca.client()).await;
+            assert!(client.is_ok() && served.is_some());
+            let (client, served) = front.shake("evil.test", front.ca.client()).await;
+            assert!(client.is_err() && served.is_none());
+            assert!(front.failed("not_permitted"));
+        };
+        tokio::join!(got, ask);
+    });
+}
