@@ -141,3 +141,44 @@ fn help_and_version_are_answers() {
         assert!(text(&output.stdout).contains("proxy-now"));
     }
 }
+
+#[test]
+fn check_says_where_the_certificate_of_each_host_comes_from_and_what_is_wrong_with_files() {
+    let folder = std::env::temp_dir().join(format!("pn-check-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let pair = rcgen::generate_simple_self_signed(["shop.example.com".to_owned()]).unwrap();
+    std::fs::write(folder.join("shop.pem"), pair.cert.pem() + &pair.signing_key.serialize_pem()).unwrap();
+    std::fs::write(folder.join("broken.crt"), "no certificate").unwrap();
+    let config = folder.join("proxy.toml");
+    let path = |name: &str| folder.join(name).display().to_string();
+    let written = format!(
+        "[[tls.certificate]]\ncert = {:?}\n[[tls.certificate]]\ncert = {:?}\n\
+         [listener.secure]\nbind = \"127.0.0.1:8443\"\nprotocol = \"https\"\n\
+         [[route]]\nhost = [\"shop.example.com\", \"www.example.com\", \"vault.internal\"]\nrespond = 204\n\
+         [[route]]\nhost = \"files.example.com\"\ntls = \"files\"\nrespond = 204\n",
+        path("shop.pem"),
+        path("broken.crt"),
+    );
+    std::fs::write(&config, written).unwrap();
+    let output = proxy_now(&["check", &config.display().to_string()]);
+    let programs = proxy_now(&["check", "--json", &config.display().to_string()]);
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let hosts: Vec<_> = json(&programs)["hosts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|host| format!("{} {}", host["host"].as_str().unwrap(), host["certificate"].as_str().unwrap()))
+        .collect();
+    let wanted = [
+        "files.example.com none",
+        "shop.example.com files (rcgen self signed cert)",
+        "vault.internal internal",
+        "www.example.com acme (letsencrypt)",
+    ];
+    assert_eq!(hosts, wanted);
+    let said = text(&output.stderr);
+    assert!(said.contains("broken.crt") && said.contains("proxy.toml:4:1"), "{said}");
+    assert!(said.contains("files.example.com wants its certificate from files"), "{said}");
+    assert!(text(&output.stdout).contains("CERTIFICATE"), "{output:?}");
+}

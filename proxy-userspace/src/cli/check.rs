@@ -6,12 +6,13 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::{Value as Json, json};
 
+use super::check_hosts::{self, host_json};
 use super::check_routes::{listener_json, listener_row, route_json, table};
 use super::context::Context;
 use super::outcome::Outcome;
 use super::output::{Output, Table, left, right};
 use crate::config::{self, Config, Forward, HealthConfig, ListenerConfig, Probe, format_duration};
-use crate::control::judge;
+use crate::control::{CertificatesJudged, judge, judge_certificates};
 
 /// Options of `check`.
 #[derive(Debug, Args)]
@@ -25,13 +26,16 @@ impl Check {
         let path = self.file.unwrap_or_else(|| context.config_path());
         let mut config = config::load(&path)?;
         config.warnings.extend(judge(&path, &Arc::new(config.clone()))?);
+        let mut certificates = judge_certificates(&path, &config);
+        config.warnings.append(&mut certificates.warnings);
         config.warnings.sort_by_key(|warning| warning.line);
-        context.output.answer(&summary(&path, &config), |output| print(output, &path, &config));
+        let summary = summary(&path, &config, &certificates);
+        context.output.answer(&summary, |output| print(output, &path, &config, &certificates));
         Ok(())
     }
 }
 
-fn print(output: &Output, path: &Path, config: &Config) {
+fn print(output: &Output, path: &Path, config: &Config, certificates: &CertificatesJudged) {
     for warning in &config.warnings {
         output.diagnostic(warning);
     }
@@ -57,6 +61,7 @@ fn print(output: &Output, path: &Path, config: &Config) {
         listeners.row(listener_row(config, listener));
     }
     let (routes, more) = table(config);
+    let (hosts, more_hosts) = check_hosts::table(certificates);
     let mut pools = Table::new([left("POOL"), left("BACKEND"), right("WEIGHT"), left("HEALTH")]);
     for pool in &config.pools {
         for backend in &pool.backends {
@@ -68,12 +73,15 @@ fn print(output: &Output, path: &Path, config: &Config) {
             ]);
         }
     }
-    for table in [listeners, routes, pools].iter().filter(|table| !table.is_empty()) {
+    for table in [listeners, routes, hosts, pools].iter().filter(|table| !table.is_empty()) {
         output.table(table);
         output.line("");
     }
     if more > 0 {
         output.line(format_args!("{more} more routes: --json lists them all"));
+    }
+    if more_hosts > 0 {
+        output.line(format_args!("{more_hosts} more hosts: --json lists them all"));
     }
     let warnings = match config.warnings.len() {
         0 => String::new(),
@@ -101,7 +109,7 @@ fn health(health: &HealthConfig) -> String {
     format!("{asked}{port} every {}", format_duration(health.interval))
 }
 
-fn summary(path: &Path, config: &Config) -> Json {
+fn summary(path: &Path, config: &Config, certificates: &CertificatesJudged) -> Json {
     let listener = |listener: &ListenerConfig| {
         json!({
             "name": listener.name,
@@ -133,6 +141,7 @@ fn summary(path: &Path, config: &Config) -> Json {
         "listeners": config.listeners.iter().map(listener).collect::<Vec<_>>(),
         "web_listeners": config.web_listeners.iter().map(listener_json).collect::<Vec<_>>(),
         "routes": config.routes.iter().map(route_json).collect::<Vec<_>>(),
+        "hosts": certificates.hosts.iter().map(host_json).collect::<Vec<_>>(),
         "pools": config.pools.iter().map(pool).collect::<Vec<_>>(),
     })
 }

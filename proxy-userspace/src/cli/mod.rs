@@ -7,6 +7,8 @@ mod args;
 mod certs;
 /// `proxy-now check`
 mod check;
+/// Hosts and their certificates, as `check` shows them.
+mod check_hosts;
 /// Routes and `http` listeners, as `check` shows them.
 mod check_routes;
 /// `proxy-now completions`

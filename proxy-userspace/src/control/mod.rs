@@ -7,6 +7,8 @@ mod cert_files;
 mod certs;
 /// What is answered to those who ask about certificates.
 mod certs_calls;
+/// What `check` says of certificates.
+mod certs_judge;
 /// What is told of certificates.
 mod certs_list;
 /// What the supervisor asks of the kernel part.
@@ -64,6 +66,7 @@ mod watch;
 /// Sockets and workers of the part that serves HTTP.
 mod web;
 
+pub use certs_judge::{CertificatesJudged, HostJudged, judge_certificates};
 pub use judge::judge;
 pub use kernel::status_without_daemon;
 pub use occupied::Occupied;
