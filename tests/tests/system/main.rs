@@ -22,6 +22,10 @@ mod corpus;
 mod frames;
 /// The harness itself.
 mod harness;
+/// HTTPS.
+mod https;
+/// CAs and certificates, and openssl as a client.
+mod issuer;
 /// The network around the balancer changes.
 mod surroundings;
 /// Packet in, packet out, verdict, counters.
@@ -58,6 +62,7 @@ fn main() -> std::process::ExitCode {
         web_pools::FACTS,
         web_routes::FACTS,
         web_clients::FACTS,
+        https::FACTS,
         conformance::FACTS,
         continuity::ALONE,
         capacity::ALONE,
