@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::status::{CertificateStatus, Metrics};
 use super::storage::Generation;
+use crate::tls::{Certificate, Denied};
 
 /// What the manager has said last.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ pub(super) enum Ask {
     Revoke(Box<str>, Reason, oneshot::Sender<Result<(), AskError>>),
     /// Show its certificate and key.
     Export(Box<str>, oneshot::Sender<Result<Generation, AskError>>),
+    /// A handshake wants a certificate for a name that is permitted.
+    Demand(Box<str>, oneshot::Sender<Result<Arc<Certificate>, Denied>>),
 }
 
 /// Asks the manager. Cheap to clone.

@@ -45,16 +45,16 @@ impl FileStorage {
         self.root.join("certificates").join(file_name(name))
     }
 
-    fn document(&self, document: Document<'_>) -> PathBuf {
-        let (folder, key) = match document {
-            Document::Account(directory) => ("accounts", directory),
-            Document::Ledger(directory) => ("ledgers", directory),
-            Document::Order(name) => ("orders", name),
-            Document::Attempts(name) => ("attempts", name),
-            Document::Renewal(name) => ("renewals", name),
-            Document::Proofs(name) => ("proofs", name),
+    fn document(&self, document: Document, of: &str) -> PathBuf {
+        let folder = match document {
+            Document::Account => "accounts",
+            Document::Ledger => "ledgers",
+            Document::Order => "orders",
+            Document::Attempts => "attempts",
+            Document::Renewal => "renewals",
+            Document::Proofs => "proofs",
         };
-        self.root.join(folder).join(format!("{}.json", file_name(key)))
+        self.root.join(folder).join(format!("{}.json", file_name(of)))
     }
 
     /// Unique among those who write now, and among what they left.
@@ -118,18 +118,18 @@ impl Storage for FileStorage {
         }
     }
 
-    fn get(&self, document: Document<'_>) -> Result<Option<Vec<u8>>, StorageError> {
-        read(&self.document(document), MOST_BYTES)
+    fn get(&self, document: Document, of: &str) -> Result<Option<Vec<u8>>, StorageError> {
+        read(&self.document(document, of), MOST_BYTES)
     }
 
-    fn put(&self, document: Document<'_>, content: &[u8]) -> Result<(), StorageError> {
-        let path = self.document(document);
+    fn put(&self, document: Document, of: &str, content: &[u8]) -> Result<(), StorageError> {
+        let path = self.document(document, of);
         folder(path.parent().unwrap_or(&self.root))?;
         replace(&path, content)
     }
 
-    fn delete(&self, document: Document<'_>) -> Result<(), StorageError> {
-        let path = self.document(document);
+    fn delete(&self, document: Document, of: &str) -> Result<(), StorageError> {
+        let path = self.document(document, of);
         match fs::remove_file(&path) {
             Ok(()) => sync_folder(path.parent().unwrap_or(&self.root)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),

@@ -37,21 +37,21 @@ pub struct Meta {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct GenerationId(pub Box<str>);
 
-/// A text that is written whole: JSON, most of them.
+/// A kind of text that is written whole: JSON, most of them. Each is of a name, or of a directory by its URL.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Document<'a> {
-    /// The account at a directory, by its URL.
-    Account(&'a str),
-    /// An order that is under way, by the name it is for.
-    Order(&'a str),
-    /// What failed and what has worked, by name.
-    Attempts(&'a str),
+pub enum Document {
+    /// The account at a directory.
+    Account,
+    /// The order of a name that is under way.
+    Order,
+    /// What failed and what has worked, of a name.
+    Attempts,
     /// When a name's certificate is to be renewed.
-    Renewal(&'a str),
-    /// What a directory has been asked for lately, by its URL.
-    Ledger(&'a str),
+    Renewal,
+    /// What a directory has been asked for lately.
+    Ledger,
     /// Proofs of a name that are open, for whoever else answers at the name.
-    Proofs(&'a str),
+    Proofs,
 }
 
 /// Who holds it is alone at what it stands for. Let go by dropping it, and by the end of the process, whatever that is.
@@ -95,13 +95,13 @@ pub trait Storage: Send + Sync + fmt::Debug {
     fn forget(&self, name: &str) -> Result<(), StorageError>;
 
     /// A document, if it is there.
-    fn get(&self, document: Document<'_>) -> Result<Option<Vec<u8>>, StorageError>;
+    fn get(&self, document: Document, of: &str) -> Result<Option<Vec<u8>>, StorageError>;
 
     /// Writes a document. When this is done, no crash loses it; a crash before leaves the old one.
-    fn put(&self, document: Document<'_>, content: &[u8]) -> Result<(), StorageError>;
+    fn put(&self, document: Document, of: &str, content: &[u8]) -> Result<(), StorageError>;
 
     /// Removes a document, if it is there.
-    fn delete(&self, document: Document<'_>) -> Result<(), StorageError>;
+    fn delete(&self, document: Document, of: &str) -> Result<(), StorageError>;
 
     /// Names of orders that are under way.
     fn orders(&self) -> Result<Vec<Box<str>>, StorageError>;

@@ -1,0 +1,180 @@
+//! A name that is managed, as the manager sees it.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::oneshot;
+
+use super::clock::{Clock, from_unix, unix};
+use super::handle::AskError;
+use super::held::Held;
+use super::solver::Presented;
+use super::status::{CertificateStatus, Kind};
+use super::task::{Done, Task};
+use crate::tls::{Certificate, Denied};
+
+/// Somebody else has the name: it is looked at again after this.
+const BUSY: Duration = Duration::from_millis(200);
+/// A certificate that is in memory only is tried to be kept this often, in seconds.
+const UNSTORED: u64 = 60;
+
+/// A name that is managed.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) kind: Kind,
+    pub(super) on_demand: bool,
+    pub(super) held: Option<Held>,
+    /// When there is something to do.
+    pub(super) due: SystemTime,
+    pub(super) working: bool,
+    pub(super) forced: bool,
+    error: Option<Box<str>>,
+    waiters: Vec<Waiter>,
+    /// Proofs of somebody else's order.
+    shown: Vec<Presented>,
+}
+
+/// Who waits for a certificate.
+#[derive(Debug)]
+pub(super) enum Waiter {
+    /// Somebody who asked for another one.
+    Asked(oneshot::Sender<Result<(), AskError>>),
+    /// A handshake.
+    Handshake(oneshot::Sender<Result<Arc<Certificate>, Denied>>),
+}
+
+impl Entry {
+    pub(super) fn new(kind: Kind, on_demand: bool, held: Option<Held>, now: SystemTime) -> Self {
+        let mut entry = Self {
+            kind,
+            on_demand,
+            held,
+            due: now,
+            working: false,
+            forced: false,
+            error: None,
+            waiters: Vec::new(),
+            shown: Vec::new(),
+        };
+        entry.plan(now);
+        entry
+    }
+
+    /// It is somebody else's business from now on.
+    pub(super) fn of_kind(&mut self, kind: Kind, now: SystemTime) {
+        if self.kind != kind {
+            self.kind = kind;
+            self.plan(now);
+        }
+    }
+
+    /// When there is something to do.
+    fn plan(&mut self, now: SystemTime) {
+        self.due = match &mut self.held {
+            None => now,
+            Some(held) => {
+                // Got from the other kind of issuer: it will do until there is a right one.
+                if (&*held.generation.meta.issuer == INTERNAL) != (self.kind == Kind::Internal) {
+                    held.renewal.at = 0;
+                }
+                let next = if held.id.is_some() { held.renewal.next() } else { unix(now) + UNSTORED };
+                from_unix(next.min(held.renewal.next()))
+            }
+        };
+    }
+
+    /// Somebody waits for another certificate, now.
+    pub(super) fn force(&mut self, waiter: Waiter, now: SystemTime) {
+        self.waiters.push(waiter);
+        (self.forced, self.due) = (true, now);
+    }
+
+    /// Somebody waits for its first certificate.
+    pub(super) fn wait(&mut self, waiter: Waiter) {
+        self.waiters.push(waiter);
+    }
+
+    /// What is to be done, from now on.
+    pub(super) fn begin(&mut self, name: &str) -> Task {
+        self.working = true;
+        Task {
+            name: name.into(),
+            kind: self.kind,
+            on_demand: self.on_demand,
+            held: self.held.clone(),
+            forced: self.forced,
+        }
+    }
+
+    /// What came of it. True: another certificate is to be served. What was shown for others is handed over.
+    pub(super) fn end(&mut self, name: &str, done: Done, clock: &Clock) -> (bool, Vec<Presented>) {
+        self.working = false;
+        let now = clock.now();
+        let mut serves = false;
+        match done {
+            Done::Busy(shown) => {
+                self.shown.extend(shown.filter(|shown| !self.shown.contains(shown)));
+                self.due = now + BUSY;
+                return (false, Vec::new());
+            }
+            Done::Serve(held) => {
+                self.answer(name, Ok(&held.certificate));
+                (self.held, self.error, self.forced, serves) = (Some(held), None, false, true);
+                self.plan(now);
+            }
+            Done::Stay(held) => {
+                self.held = Some(held);
+                self.plan(now);
+            }
+            Done::Failed { cause, again } => {
+                self.answer(name, Err(&cause));
+                (self.error, self.forced, self.due) = (Some(cause), false, from_unix(again));
+            }
+        }
+        // Whatever is planned: not without a pause.
+        self.due = self.due.max(now + BUSY);
+        if self.forced && !serves {
+            self.due = now;
+        }
+        (serves, std::mem::take(&mut self.shown))
+    }
+
+    fn answer(&mut self, name: &str, with: Result<&Arc<Certificate>, &str>) {
+        // Who waited may be gone.
+        for waiter in self.waiters.drain(..) {
+            match waiter {
+                Waiter::Asked(answer) => {
+                    let failed = |cause: &str| AskError::Failed { name: name.into(), cause: cause.into() };
+                    let _ = answer.send(with.map(|_| ()).map_err(failed));
+                }
+                Waiter::Handshake(answer) => {
+                    let _ = answer.send(with.map(Arc::clone).map_err(|cause| Denied::Failed(cause.into())));
+                }
+            }
+        }
+    }
+
+    /// For `certs list`.
+    pub(super) fn status(&self, name: &str) -> CertificateStatus {
+        let held = self.held.as_ref();
+        let next = match held {
+            Some(held) if self.error.is_none() => held.renewal.time(),
+            _ => self.due,
+        };
+        CertificateStatus {
+            name: name.into(),
+            kind: self.kind,
+            on_demand: self.on_demand,
+            issuer: held.map(|held| held.generation.meta.issuer.clone()),
+            not_after: held.map(|held| held.certificate.not_after),
+            serial: held.map(|held| held.certificate.serial.clone()),
+            fingerprint: held.map(|held| held.certificate.fingerprint.clone()),
+            next_renewal: Some(next),
+            last_error: self.error.clone(),
+            stored: held.is_none_or(|held| held.id.is_some()),
+        }
+    }
+}
+
+/// What our own CA is called among issuers.
+pub(super) const INTERNAL: &str = "internal";
