@@ -53,6 +53,10 @@ pub enum Cause {
     ConnectFailed,
     /// The backend took too long to connect to.
     ConnectTimeout,
+    /// The backend is not who it should be, by its certificate.
+    BackendCertificate,
+    /// TLS with the backend failed.
+    BackendTls,
     /// The backend closed the connection before its answer was there.
     BackendReset,
     /// The backend's answer is no HTTP.
@@ -69,7 +73,7 @@ pub enum Cause {
 
 impl Cause {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::BadRequest,
         Self::BadTarget,
         Self::BadHost,
@@ -93,6 +97,8 @@ impl Cause {
         Self::QueueTimeout,
         Self::ConnectFailed,
         Self::ConnectTimeout,
+        Self::BackendCertificate,
+        Self::BackendTls,
         Self::BackendReset,
         Self::BackendProtocol,
         Self::FirstByteTimeout,
@@ -138,6 +144,8 @@ impl Cause {
             Self::QueueTimeout => "queue_timeout",
             Self::ConnectFailed => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
+            Self::BackendCertificate => "backend_certificate",
+            Self::BackendTls => "backend_tls",
             Self::BackendReset => "backend_reset",
             Self::BackendProtocol => "backend_protocol",
             Self::FirstByteTimeout => "first_byte_timeout",
@@ -162,7 +170,11 @@ impl Cause {
             Self::HeadTooLong => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::ClientGone => CLIENT_GONE,
             Self::BadRewrite => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::ConnectFailed | Self::BackendReset | Self::BackendProtocol => StatusCode::BAD_GATEWAY,
+            Self::ConnectFailed
+            | Self::BackendCertificate
+            | Self::BackendTls
+            | Self::BackendReset
+            | Self::BackendProtocol => StatusCode::BAD_GATEWAY,
             Self::Overload | Self::Stopping | Self::NoBackend | Self::QueueFull | Self::QueueTimeout => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

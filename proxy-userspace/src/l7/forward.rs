@@ -12,15 +12,14 @@ use super::cause::Cause;
 use super::h1::client::{Terms, exchange};
 use super::h1::link::Link;
 use super::h1::send_error::SendError;
-use super::origin::{Origins, Unanswered};
+use super::origin::{Offer, Origins, Unanswered, Unconnected, turned_away};
 use super::replay::Replay;
 use super::request::{Request, Response};
 use super::respond::{Form, refuse};
 use super::retry::{self, Trouble};
 use super::timeout;
 use crate::config::{UpstreamProtocol, WebPoolConfig};
-use crate::net::epoll::EpollStream;
-use crate::upstream::{Ask, Backend, NoPlace, Permit, Pool, Wire};
+use crate::upstream::{Ask, Backend, BackendStream, NoPlace, Permit, Pool, Spoken, Wire};
 
 /// So many connections of a request may be found closed without being counted as tries.
 const CLOSED: u32 = 8;
@@ -120,8 +119,37 @@ impl Sending<'_> {
     /// Sends the request to the permit's backend.
     async fn send(&mut self, permit: Permit) -> Result<Response, Trouble> {
         match self.web.protocol {
-            UpstreamProtocol::Http1 => self.send_h1(permit).await,
-            UpstreamProtocol::H2c | UpstreamProtocol::Auto => Box::pin(self.send_h2(permit)).await,
+            UpstreamProtocol::Http1 => self.send_h1(permit, Offer::Http1).await,
+            UpstreamProtocol::H2c => Box::pin(self.send_h2(permit)).await,
+            UpstreamProtocol::Auto => Box::pin(self.send_as_agreed(permit)).await,
+        }
+    }
+
+    /// Sends the request by what its backend has chosen.
+    async fn send_as_agreed(&mut self, mut permit: Permit) -> Result<Response, Trouble> {
+        // Few backends know RFC 8441, and all know Upgrade.
+        if self.request.upgrade.is_some() {
+            return self.send_h1(permit, Offer::Http1).await;
+        }
+        let backend = Arc::clone(permit.backend());
+        loop {
+            match backend.spoken() {
+                Some(Spoken::Http1) => return self.send_h1(permit, Offer::All).await,
+                Some(Spoken::Http2) => {
+                    let answer = self.send_h2(permit).await;
+                    if matches!(answer, Err(Trouble::Unconnected(Unconnected::NoHttp2))) {
+                        // It has changed its mind.
+                        backend.speaks(Spoken::Http1);
+                        return Err(Trouble::Closed);
+                    }
+                    return answer;
+                }
+                None => {}
+            }
+            let agreed = self.origins.agree(&mut permit, self.web, &self.request).await;
+            if let Some(wire) = agreed.map_err(Trouble::Unconnected)? {
+                return self.send_on(permit, wire, true).await;
+            }
         }
     }
 
@@ -137,17 +165,33 @@ impl Sending<'_> {
         })
     }
 
-    async fn send_h1(&mut self, mut permit: Permit) -> Result<Response, Trouble> {
+    async fn send_h1(&mut self, mut permit: Permit, offer: Offer) -> Result<Response, Trouble> {
         let (wire, new) = match permit.idle(self.origins.worker()) {
             Some(wire) => (wire, false),
-            None => Box::pin(self.origins.connect(&mut permit, self.web, &self.request.connection))
+            None => Box::pin(self.origins.connect(&mut permit, self.web, &self.request.connection, offer))
                 .await
                 .map_err(Trouble::Unconnected)?,
         };
+        if wire.stream.spoken() == Spoken::Http2 {
+            // It has changed its mind.
+            permit.backend().speaks(Spoken::Http2);
+            return Err(Trouble::Closed);
+        }
+        self.send_on(permit, wire, new).await
+    }
+
+    async fn send_on(&mut self, permit: Permit, wire: Wire, new: bool) -> Result<Response, Trouble> {
+        let backend = Arc::clone(permit.backend());
         let home = self.home(permit);
         self.request.body = self.body.body();
         let link = Link::from_parts(wire.stream, wire.deadline);
         exchange(link, &mut self.request, &self.terms, home).await.map_err(|error| match error {
+            SendError::Unsent(error) | SendError::Broken(error)
+                if new && let Some(unwelcome) = turned_away(&error) =>
+            {
+                backend.refused(&unwelcome);
+                Trouble::Unconnected(unwelcome)
+            }
             SendError::Unsent(_) if !new => Trouble::Closed,
             SendError::Unsent(_) | SendError::Broken(_) => Trouble::Reset { worn: !new },
             SendError::Late => Trouble::TooSlow,
@@ -157,7 +201,7 @@ impl Sending<'_> {
     }
 
     /// Where the connection goes when the answer has ended: to its backend's idle ones, and the permit to whoever waits.
-    fn home(&self, permit: Permit) -> impl FnOnce(Link<EpollStream>) + Unpin + use<> {
+    fn home(&self, permit: Permit) -> impl FnOnce(Link<BackendStream>) + Unpin + use<> {
         let worker = self.origins.worker();
         // What was said of one client at a connection's begin is not true of another.
         let shared = self.web.send_proxy_protocol.is_none();
@@ -174,6 +218,9 @@ impl Sending<'_> {
         let now = Instant::now();
         let failed = match outcome {
             Ok(answer) => {
+                if backend.tls.is_some() {
+                    backend.accepted();
+                }
                 let record = &self.request.record;
                 let first_byte = now.saturating_duration_since(record.started).as_micros();
                 record.first_byte_us.set(Some(u32::try_from(first_byte).unwrap_or(u32::MAX)));

@@ -49,6 +49,8 @@ impl Trouble {
         match self {
             Self::Unconnected(Unconnected::Refused(_) | Unconnected::NoHttp2) => Cause::ConnectFailed,
             Self::Unconnected(Unconnected::TooSlow) => Cause::ConnectTimeout,
+            Self::Unconnected(Unconnected::Stranger(_)) => Cause::BackendCertificate,
+            Self::Unconnected(Unconnected::NoTls(_)) => Cause::BackendTls,
             Self::Reset { .. } | Self::Closed => Cause::BackendReset,
             Self::TooSlow => Cause::FirstByteTimeout,
             Self::Protocol => Cause::BackendProtocol,

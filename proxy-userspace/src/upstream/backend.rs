@@ -1,6 +1,8 @@
 //! One backend of a pool: what is known of it, its connections, and the right to send it a request. Outlives reloads.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -10,17 +12,18 @@ use super::eject::Ejection;
 use super::latency::{FAILURE, Latency};
 use super::queue::Queue;
 use super::shelf::Shelf;
+use super::spoken::Spoken;
+use super::stream::BackendStream;
 use super::tls::{BackendTls, Identity};
 use crate::config::{PoolName, ProxyProtocolVersion};
 use crate::net::deadline::Deadline;
-use crate::net::epoll::EpollStream;
 use crate::net::stream::{Stream, Target};
 
 /// A connection to a backend, and the timer that it keeps from one exchange to the next.
 #[derive(Debug)]
 pub struct Wire {
     /// The connection.
-    pub stream: EpollStream,
+    pub stream: BackendStream,
     /// Its timer, of the thread that the connection belongs to.
     pub deadline: Deadline,
 }
@@ -111,15 +114,6 @@ struct Way {
     tls: Option<Identity>,
 }
 
-/// What a backend speaks of what it is offered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Spoken {
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2.
-    Http2,
-}
-
 /// One backend.
 #[derive(Debug)]
 pub struct Backend {
@@ -129,6 +123,8 @@ pub struct Backend {
     pub tls: Option<BackendTls>,
     /// What the last connection that had the choice agreed on: 0 if there was none, else 1 or 2.
     spoken: AtomicU8,
+    /// The hash of what TLS last failed by; 0: it did not.
+    trouble: AtomicU64,
     /// No other has the same, now or later.
     pub(super) id: u64,
     pub(super) group: Arc<Group>,
@@ -150,6 +146,7 @@ impl Backend {
             target,
             tls,
             spoken: AtomicU8::new(0),
+            trouble: AtomicU64::new(0),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             busy: AtomicU32::new(0),
             open: AtomicU32::new(0),
@@ -197,6 +194,24 @@ impl Backend {
             Spoken::Http2 => 2,
         };
         self.spoken.store(number, Ordering::Relaxed);
+    }
+
+    /// A handshake has failed. It is said once, until another one fails differently or succeeds.
+    pub fn refused(&self, why: &impl fmt::Display) {
+        let why = why.to_string();
+        let mut hasher = DefaultHasher::new();
+        why.hash(&mut hasher);
+        let hash = hasher.finish() | 1;
+        if self.trouble.swap(hash, Ordering::Relaxed) != hash {
+            tracing::warn!(pool = %self.group.name, backend = %self.target, "TLS with the backend fails: {why}");
+        }
+    }
+
+    /// A handshake has succeeded.
+    pub fn accepted(&self) {
+        if self.trouble.load(Ordering::Relaxed) != 0 && self.trouble.swap(0, Ordering::Relaxed) != 0 {
+            tracing::info!(pool = %self.group.name, backend = %self.target, "TLS with the backend succeeds again");
+        }
     }
 
     /// The right to one more connection that is no single request's: if there are fewer than `most`, or
@@ -289,9 +304,10 @@ impl Permit {
         Some(wire)
     }
 
-    /// Whether one more connection may be opened; if so it is counted. If not, there is an idle one somewhere.
-    pub fn open(&mut self) -> bool {
-        let more = |open| (open < self.most).then_some(open + 1);
+    /// Whether one more connection may be opened beside fewer than `most`; if so it is counted. If not, there is an idle
+    /// one somewhere, or one about to be.
+    pub fn open(&mut self, most: u32) -> bool {
+        let more = |open| (open < most).then_some(open + 1);
         self.connected = self.backend.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
         self.connected
     }

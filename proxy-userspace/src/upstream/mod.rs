@@ -28,15 +28,21 @@ mod registry;
 mod selection;
 /// Connections that nobody uses just now.
 mod shelf;
+/// What is spoken with a backend.
+mod spoken;
+/// A connection to a backend, in clear or by TLS.
+mod stream;
 /// A CA for tests.
 #[cfg(test)]
 pub(crate) mod test_ca;
 /// TLS to backends.
 mod tls;
 
-pub use backend::{Backend, Permit, Slot, Spoken, Wire};
+pub use backend::{Backend, Permit, Slot, Wire};
 pub use balance::ring::key;
 pub use pool::{BackendView, NoPlace, Pool, STREAMS};
 pub use registry::Registry;
 pub use selection::Ask;
+pub use spoken::Spoken;
+pub use stream::BackendStream;
 pub use tls::{BackendTls, PoolTls, TlsError};

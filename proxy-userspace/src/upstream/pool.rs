@@ -9,9 +9,10 @@ use arc_swap::ArcSwap;
 use proxy_common::backend::BackendId;
 use proxy_common::maglev::{NO_BACKEND, Ring};
 
-use super::backend::{Backend, Group, Permit, Spoken};
+use super::backend::{Backend, Group, Permit};
 use super::maglev::{self, Candidate};
 use super::selection::{Ask, Choice, Selection};
+use super::spoken::Spoken;
 use super::tls::{BackendTls, PoolTls, TlsError};
 use crate::config::{Balance, Endpoint, PoolConfig, PoolName, UpstreamProtocol, WebPoolConfig};
 use crate::net::stream::Target;

@@ -83,6 +83,8 @@ pub struct PoolTls {
 #[derive(Clone, Debug)]
 pub struct BackendTls {
     config: Arc<ClientConfig>,
+    /// The same for connections that must not become HTTP/2.
+    http1: Arc<ClientConfig>,
     identity: Identity,
 }
 
@@ -134,7 +136,9 @@ impl PoolTls {
         let identity = self.identity(endpoint)?;
         let mut config = self.config.clone();
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
-        Ok(BackendTls { config: Arc::new(config), identity })
+        let mut http1 = config.clone();
+        http1.alpn_protocols.retain(|name| name != b"h2");
+        Ok(BackendTls { config: Arc::new(config), http1: Arc::new(http1), identity })
     }
 
     /// The same for checks, which speak HTTP/1.1.
@@ -142,11 +146,11 @@ impl PoolTls {
     /// # Errors
     /// No certificate could be for it.
     pub fn check(&self, endpoint: &Endpoint) -> Result<BackendTls, TlsError> {
-        let identity = self.identity(endpoint)?;
-        let mut config = self.config.clone();
-        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        let mut tls = self.backend(endpoint)?;
+        let mut config = (*tls.http1).clone();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(BackendTls { config: Arc::new(config), identity })
+        tls.config = Arc::new(config);
+        Ok(tls)
     }
 
     fn identity(&self, endpoint: &Endpoint) -> Result<Identity, TlsError> {
@@ -166,7 +170,15 @@ impl BackendTls {
     /// # Errors
     /// rustls refuses, which it has no reason to.
     pub fn connect(&self) -> Result<ClientConnection, rustls::Error> {
-        ClientConnection::new(self.config.clone(), self.identity.name.clone())
+        ClientConnection::new(Arc::clone(&self.config), self.identity.name.clone())
+    }
+
+    /// The same, and it does not become HTTP/2 where there is a choice.
+    ///
+    /// # Errors
+    /// As [`BackendTls::connect`].
+    pub fn connect_http1(&self) -> Result<ClientConnection, rustls::Error> {
+        ClientConnection::new(Arc::clone(&self.http1), self.identity.name.clone())
     }
 
     /// What it is done with.

@@ -13,6 +13,7 @@ use http::{HeaderValue, Method, StatusCode, Uri, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::connect::Offer;
 use super::origins::Origins;
 use super::streams::Stream;
 use super::unconnected::Unconnected;
@@ -23,7 +24,7 @@ use crate::l7::cut::BodyError;
 use crate::l7::headers::remove_hop_by_hop;
 use crate::l7::request::{Parts, Request, Response};
 use crate::net::deadline::Deadline;
-use crate::upstream::Permit;
+use crate::upstream::{Permit, Spoken};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +59,8 @@ impl Origins {
         body: Body,
     ) -> Result<Response, Unanswered> {
         let (upload, watch) = Upload::new(body);
-        let outgoing = outgoing(request, web.host.as_ref(), upload).ok_or(Unanswered::Request)?;
+        let scheme = if permit.backend().tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        let outgoing = outgoing(request, web.host.as_ref(), scheme, upload).ok_or(Unanswered::Request)?;
         let stream = self.stream(&permit, web, request).await?;
         let sent = stream.sender().try_send_request(outgoing);
         let answer = in_time(sent, &watch, web.first_byte_timeout).await;
@@ -98,7 +100,10 @@ impl Origins {
             // Each worker needs one: connections of HTTP/2 cannot be lent.
             if let Some(slot) = backend.slot(web.max_connections, streams.is_empty()) {
                 let made = async {
-                    let stream = self.open(permit, web, &request.connection).await?.stream;
+                    let stream = self.open(backend, web, &request.connection, Offer::All).await?;
+                    if backend.tls.is_some() && stream.spoken() != Spoken::Http2 {
+                        return Err(Unconnected::NoHttp2);
+                    }
                     streams.add(stream, slot, web.keepalive).await
                 };
                 let made = tokio::time::timeout(web.connect_timeout, made).await;
@@ -116,10 +121,15 @@ impl Origins {
 }
 
 /// The request as hyper takes it.
-fn outgoing(request: &Request, host: Option<&HeaderValue>, upload: Upload) -> Option<http::Request<Upload>> {
+fn outgoing(
+    request: &Request,
+    host: Option<&HeaderValue>,
+    scheme: Scheme,
+    upload: Upload,
+) -> Option<http::Request<Upload>> {
     let authority = host.unwrap_or(&request.authority.written);
     let mut uri = http::uri::Parts::default();
-    uri.scheme = Some(Scheme::HTTP);
+    uri.scheme = Some(scheme);
     // Of HTTP/1.0 there may be none; a URI wants one.
     let authority = if authority.is_empty() { b"localhost" } else { authority.as_bytes() };
     uri.authority = Some(Authority::try_from(authority).ok()?);

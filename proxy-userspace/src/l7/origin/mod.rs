@@ -1,5 +1,7 @@
 //! Connections to backends: where requests are sent to, and answers come from.
 
+/// What is spoken with a backend that has the choice.
+mod agree;
 /// How a connection comes about.
 mod connect;
 /// An exchange by HTTP/2.
@@ -8,11 +10,14 @@ mod h2;
 mod origins;
 /// The HTTP/2 connections to one backend.
 mod streams;
+/// A connection as tokio has them.
+mod tokio_stream;
 /// Why there is no connection.
 mod unconnected;
 /// A request's body on its way into an HTTP/2 stream.
 mod upload;
 
+pub(super) use connect::{Offer, turned_away};
 pub(super) use h2::Unanswered;
 pub use origins::Origins;
 pub(super) use unconnected::Unconnected;

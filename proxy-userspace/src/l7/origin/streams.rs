@@ -12,11 +12,13 @@ use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper::rt::{Executor, Read, Write};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{Mutex, Notify};
+use tokio::time::MissedTickBehavior;
 
+use super::tokio_stream::TokioStream;
 use super::unconnected::Unconnected;
 use super::upload::Upload;
 use crate::net::epoll::EpollStream;
-use crate::upstream::{STREAMS, Slot};
+use crate::upstream::{BackendStream, STREAMS, Slot};
 
 /// What one stream may send before it is read. Small enough that all streams of a connection together cannot fill the
 /// connection's window: a client that does not read holds up nobody else.
@@ -25,6 +27,8 @@ const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS;
 /// What one stream may hold that the backend does not take.
 const SEND_BUFFER: usize = 64 << 10;
 const HEADER_LIST: u32 = 128 << 10;
+/// How soon the peer's first SETTINGS are looked for again.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// The connections.
 #[derive(Debug, Default)]
@@ -84,13 +88,15 @@ impl Streams {
     /// Speaks HTTP/2 on a new connection. It is closed when it was idle for `keepalive`.
     pub(super) async fn add(
         self: &Rc<Self>,
-        stream: EpollStream,
+        stream: BackendStream,
         slot: Slot,
         keepalive: Duration,
     ) -> Result<(), Unconnected> {
         match stream {
-            EpollStream::Tcp(stream) => self.begin(TokioIo::new(stream), slot, keepalive).await,
-            EpollStream::Unix(stream) => self.begin(TokioIo::new(stream), slot, keepalive).await,
+            BackendStream::Clear(EpollStream::Tcp(stream)) => {
+                self.begin(TokioIo::new(stream), slot, keepalive).await
+            }
+            stream => self.begin(TokioIo::new(TokioStream::new(stream)), slot, keepalive).await,
         }
     }
 
@@ -141,6 +147,8 @@ async fn drive<T>(
 {
     let mut connection = pin!(connection);
     let mut tick = tokio::time::interval(keepalive.max(Duration::from_millis(100)) / 4);
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let ended = poll_fn(|context| {
         while tick.poll_tick(context).is_ready() {
             let idle =
@@ -153,6 +161,8 @@ async fn drive<T>(
         if let (Poll::Pending, Some(shared)) = (&ended, shared.upgrade()) {
             let most = u32::try_from(connection.current_max_send_streams()).unwrap_or(STREAMS);
             shared.allow(most.min(STREAMS));
+            // Frames come in by a task of hyper's own, which does not say that the peer's SETTINGS were among them.
+            while most == 0 && look.poll_tick(context).is_ready() {}
         }
         ended
     })
