@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::certificate_error::{CertificateError, CertificateNote};
+use super::ocsp::OcspFault;
 
 /// What is wrong, or odd, about a file of certificates: one sentence.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub enum FileFault {
     NoKeyBeside(PathBuf),
     /// It can be served, and yet.
     Odd(CertificateNote),
+    /// Nothing is stapled, or soon nothing will be.
+    Ocsp(OcspFault),
     /// Everybody on this machine may read the key: its mode.
     OpenKey(u32),
 }
@@ -68,6 +71,7 @@ impl fmt::Display for FileFault {
             Self::Bad(error) => error.fmt(f),
             Self::NoKeyBeside(key) => write!(f, "there is no key in it, and no {} beside it", key.display()),
             Self::Odd(note) => note.fmt(f),
+            Self::Ocsp(fault) => fault.fmt(f),
             Self::OpenKey(mode) => {
                 write!(f, "everybody on this machine may read the key (mode {mode:04o}): `chmod o-r` it")
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::SystemTime;
 
 use super::calendar;
 use super::certificate::Certificate;
@@ -12,6 +13,8 @@ use super::file_trouble::{FileFault, FileServed, FileTrouble};
 use super::pair::{Pair, Reading};
 use crate::config::TlsConfig;
 
+/// No more questions at a time.
+const MOST_QUESTIONS: usize = 16;
 /// Fewer files are not worth another thread.
 const PAIRS_A_THREAD: usize = 64;
 
@@ -19,7 +22,19 @@ const PAIRS_A_THREAD: usize = 64;
 #[derive(Debug, Default)]
 pub struct Files {
     pairs: BTreeMap<Pair, Reading>,
+    /// As they are served.
+    order: Vec<Pair>,
     directories: Vec<PathBuf>,
+}
+
+/// What a responder is asked: a POST of `application/ocsp-request` (RFC 6960 §A.1).
+#[derive(Clone, Debug)]
+pub struct OcspQuestion {
+    /// Where, `http://`.
+    pub url: Box<str>,
+    /// The request.
+    pub body: Vec<u8>,
+    pair: Pair,
 }
 
 /// What files hold.
@@ -41,18 +56,57 @@ impl Files {
         for pair in &order {
             match old.remove(pair) {
                 Some(reading) if pair.is_as(&reading) => drop(readings.insert(pair.clone(), reading)),
-                other => stale.push((pair.clone(), other.and_then(|reading| reading.certificate))),
+                other => stale.push((pair.clone(), other.unwrap_or_default())),
             }
         }
         readings.extend(read(stale));
         let now = calendar::now();
         for pair in &order {
             let Some(reading) = readings.get(pair) else { continue };
-            loaded.certificates.extend(reading.certificate.clone());
             pair.troubles(reading, now, &mut loaded.troubles);
         }
         self.pairs = readings;
+        self.order = order;
+        loaded.certificates = self.certificates();
         loaded
+    }
+
+    /// What was loaded, with what is stapled to it.
+    pub fn certificates(&self) -> Vec<Arc<Certificate>> {
+        self.order.iter().filter_map(|pair| self.pairs.get(pair)?.certificate.clone()).collect()
+    }
+
+    /// Whose turn it is to be asked about (RFC 6960); true: an answer has run out, so [`Files::certificates`] are others.
+    pub fn ocsp_due(&mut self, now: SystemTime) -> (Vec<OcspQuestion>, bool) {
+        let (mut questions, mut changed) = (Vec::new(), false);
+        for (pair, reading) in &mut self.pairs {
+            changed |= reading.restaple(now);
+            let Some(staple) = &mut reading.staple else { continue };
+            if staple.ask_at() <= now && questions.len() < MOST_QUESTIONS {
+                staple.asked(now);
+                let (url, body) = staple.question();
+                questions.push(OcspQuestion { url: url.into(), body, pair: pair.clone() });
+            }
+        }
+        (questions, changed)
+    }
+
+    /// What came of a question: the body of a 200, or why there is none. True: [`Files::certificates`] are others.
+    pub fn ocsp_answered(
+        &mut self,
+        question: &OcspQuestion,
+        answer: Result<&[u8], Box<str>>,
+        now: SystemTime,
+    ) -> bool {
+        let Some(reading) = self.pairs.get_mut(&question.pair) else { return false };
+        let Some(staple) = &mut reading.staple else { return false };
+        staple.answered(answer, now) && reading.restaple(now)
+    }
+
+    /// When [`Files::ocsp_due`] has something to do next.
+    pub fn ocsp_next(&self) -> Option<SystemTime> {
+        let staples = self.pairs.values().filter_map(|reading| reading.staple.as_ref());
+        staples.flat_map(|staple| [Some(staple.ask_at()), staple.until()]).flatten().min()
     }
 
     /// Everything that a change of may change what is served: files, and directories.
@@ -68,7 +122,12 @@ impl Files {
     fn list(&mut self, config: &TlsConfig, troubles: &mut Vec<FileTrouble>) -> Vec<Pair> {
         let named = config.certificates.iter();
         let mut order: Vec<Pair> = named
-            .map(|files| Pair { chain: files.chain.clone(), key: files.key.clone(), found: false })
+            .map(|files| Pair {
+                chain: files.chain.clone(),
+                key: files.key.clone(),
+                found: false,
+                ocsp: files.ocsp.clone(),
+            })
             .collect();
         for directory in &config.directories {
             let trouble = |what, served| FileTrouble { path: directory.clone(), what, served };
@@ -81,6 +140,7 @@ impl Files {
                         chain,
                         key,
                         found: true,
+                        ocsp: None,
                     }));
                 }
                 Err(error) => {
@@ -102,10 +162,10 @@ impl Files {
 }
 
 /// Reads many files: keys are checked while they are loaded, which takes a CPU its time.
-fn read(stale: Vec<(Pair, Option<Arc<Certificate>>)>) -> Vec<(Pair, Reading)> {
+fn read(stale: Vec<(Pair, Reading)>) -> Vec<(Pair, Reading)> {
     let cpus = thread::available_parallelism().map_or(1, usize::from);
     let threads = cpus.min(stale.len() / PAIRS_A_THREAD);
-    let one = |(pair, old): (Pair, Option<Arc<Certificate>>)| {
+    let one = |(pair, old): (Pair, Reading)| {
         let reading = pair.read(old);
         (pair, reading)
     };

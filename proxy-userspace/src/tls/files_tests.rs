@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::super::testing::{Ca, Pair as Made};
 use super::*;
-use crate::config::CertificateFiles;
+use crate::config::{CertificateFiles, OcspConfig};
 
 /// A folder of one test, empty.
 fn folder(name: &str) -> PathBuf {
@@ -203,4 +203,43 @@ fn many_pairs_are_read_by_several_threads_and_stay_in_order() {
     assert_eq!(files.load(&config).certificates.len(), all.len());
     assert_eq!(files.watched().len(), 2 * all.len() + 1);
     assert!(files.load(&config).troubles.is_empty());
+}
+
+#[test]
+fn a_responders_answer_is_stapled_and_stays_when_files_are_touched() {
+    let (ca, folder) = (Ca::new("Root"), folder("ocsp"));
+    let leaf = ca.leaf(&["a.test"]);
+    write_pair(&folder, "a", &Made { chain: leaf.chain.clone() + &ca.0.pem(), key: leaf.key.clone() });
+    write_pair(&folder, "b", &leaf);
+    let mut config = named(&folder, &["a", "b"]);
+    config
+        .certificates
+        .iter_mut()
+        .for_each(|one| one.ocsp = Some(OcspConfig::Url("http://ocsp.test/".into())));
+    let mut files = Files::default();
+    let loaded = files.load(&config);
+    assert_eq!(loaded.certificates.len(), 2, "without an answer too");
+    let says = told(&loaded);
+    assert!(
+        says.len() == 1 && says[0].contains("b.crt: ocsp: the chain does not hold who issued"),
+        "{says:?}"
+    );
+
+    let now = calendar::now();
+    let (questions, changed) = files.ocsp_due(now);
+    assert!(questions.len() == 1 && !changed && &*questions[0].url == "http://ocsp.test/");
+    assert!(files.ocsp_due(now).0.is_empty(), "one question at a time");
+    assert!(files.ocsp_next().unwrap() > now);
+    assert!(!files.ocsp_answered(&questions[0], Ok(b"nothing"), now));
+    assert!(files.load(&config).troubles[0].to_string().contains("ocsp: the answer cannot be read"));
+
+    let answer = ca.ocsp_answer(&questions[0].body, now);
+    assert!(files.ocsp_answered(&questions[0], Ok(&answer), now));
+    let stapled = |certificates: Vec<Arc<Certificate>>| certificates[0].key.ocsp.clone();
+    assert_eq!(stapled(files.certificates()), Some(answer.clone()));
+    write(&folder, "a.key", &leaf.key);
+    assert_eq!(stapled(files.load(&config).certificates), Some(answer), "read again, and the same");
+    let later = now + std::time::Duration::from_secs(8 * 86_400);
+    assert!(files.ocsp_due(later).1, "run out");
+    assert_eq!(stapled(files.certificates()), None);
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+use rustls::compress::CompressionCache;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 
@@ -12,6 +13,7 @@ use super::answer::{Answer, Chosen, Refusal, Served};
 use super::certificate::Certificate;
 use super::challenge::Challenges;
 use super::client_auth::{ClientAuth, ClientAuthError};
+use super::compress::compressors;
 use super::hosts::{Host, Hosts};
 use super::policy;
 use super::resolver::{Fixed, Proofs, Resolver, canonical};
@@ -245,6 +247,8 @@ impl Maker<'_> {
             .map_err(|error| TlsError::Rustls { listener: self.name(), error })?
             .with_client_cert_verifier(Arc::clone(&auth.verifier))
             .with_cert_resolver(resolver);
+        config.cert_compressors = compressors();
+        config.cert_compression_cache = Arc::new(CompressionCache::Disabled);
         // Tickets alone: nothing is kept here for a session.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         // What a client sends compressed would have to be unpacked before anybody knows who it is.

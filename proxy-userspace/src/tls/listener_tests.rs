@@ -409,3 +409,34 @@ fn a_listener_without_tls_has_none() {
         ListenerTls::build(&world.listener, &world.tls, &world.store, &world.challenges, &world.tickets);
     assert!(built.unwrap().is_none());
 }
+
+#[test]
+fn certificates_are_compressed_for_who_can_unpack_them_and_an_answer_is_stapled() {
+    let ca = Ca::new("Root");
+    let pair = ca.leaf(&["a.test"]);
+    let chain = Pair { chain: pair.chain.clone() + &ca.0.pem(), key: pair.key };
+    let world = World::new(&[]);
+    let stapled = chain.certificate().with_ocsp(Some(b"an answer".repeat(100)));
+    world.store.put(Origin::Files, vec![Arc::new(stapled)]);
+    let flight = |client: ClientConfig| {
+        let (mut client, mut acceptor, answer) = ask(&world.build(), &Arc::new(client), "a.test");
+        let Answer::Serve(chosen) = answer else { panic!("{answer:?}") };
+        let accepted = acceptor.accept().map_err(|(error, _)| error).unwrap().unwrap();
+        let mut server = accepted.into_connection(chosen.config).map_err(|(error, _)| error).unwrap();
+        let mut flight = Vec::new();
+        server.write_tls(&mut flight).unwrap();
+        client.read_tls(&mut &flight[..]).unwrap();
+        client.process_new_packets().unwrap();
+        assert_eq!(client.peer_certificates().unwrap().len(), 2);
+        flight.len()
+    };
+    let mut plain = client();
+    plain.cert_decompressors = Vec::new();
+    let plain = flight(plain);
+    for decompressor in rustls::compress::default_cert_decompressors() {
+        let mut can = client();
+        can.cert_decompressors = vec![*decompressor];
+        let small = flight(can);
+        assert!(small + 500 < plain, "{small} of {plain}");
+    }
+}

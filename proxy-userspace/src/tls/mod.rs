@@ -18,6 +18,8 @@ mod chain;
 mod challenge;
 /// Certificates that clients show.
 mod client_auth;
+/// Certificates made smaller on their way.
+mod compress;
 /// A directory of certificates.
 mod directory;
 /// What a certificate says of itself.
@@ -34,6 +36,8 @@ mod hosts;
 mod listener;
 /// Distinguished names as text.
 mod name;
+/// OCSP.
+mod ocsp;
 /// Certificates that are got when they are first asked for.
 mod on_demand;
 /// A certificate's files, and what was read of them.
@@ -63,8 +67,9 @@ pub use challenge::Challenges;
 pub use client_auth::ClientAuthError;
 pub use failure::failure;
 pub use file_trouble::{FileFault, FileServed, FileTrouble};
-pub use files::{Files, Loaded};
+pub use files::{Files, Loaded, OcspQuestion};
 pub use listener::{ListenerTls, TlsError};
+pub use ocsp::OcspFault;
 pub use on_demand::{Denied, OnDemand, Wanted};
 pub use peer::PeerCertificate;
 pub use store::{Origin, Store};

@@ -11,7 +11,9 @@ use super::certificate::Certificate;
 use super::certificate_error::CertificateError;
 use super::facts;
 use super::file_trouble::{FileFault, FileServed, FileTrouble};
+use super::ocsp::{OcspFault, Staple};
 use super::pem;
+use crate::config::OcspConfig;
 
 /// No chain, and no key, is larger.
 const MOST_BYTES: u64 = 1 << 20;
@@ -24,6 +26,8 @@ pub(super) struct Pair {
     pub(super) key: PathBuf,
     /// Found in a directory: what is no pair is nobody's mistake there.
     pub(super) found: bool,
+    /// A responder is asked, and its answer stapled.
+    pub(super) ocsp: Option<OcspConfig>,
 }
 
 /// What a file looked like when it was read: any change of it changes one of these.
@@ -42,6 +46,9 @@ pub(super) struct Reading {
     pub(super) certificate: Option<Arc<Certificate>>,
     fault: Option<(PathBuf, FileFault)>,
     open_key: Option<u32>,
+    pub(super) staple: Option<Staple>,
+    /// Why nobody can be asked.
+    no_staple: Option<OcspFault>,
 }
 
 impl Pair {
@@ -56,17 +63,18 @@ impl Pair {
     }
 
     /// Reads the files again. The old certificate stays where the new one is broken.
-    pub(super) fn read(&self, old: Option<Arc<Certificate>>) -> Reading {
+    pub(super) fn read(&self, old: Reading) -> Reading {
         // Looked at first: what changes while it is read is read again.
         let stamps = self.stamps();
         match self.load() {
-            Ok(certificate) => Reading {
-                stamps,
-                certificate: certificate.map(Arc::new),
-                fault: None,
-                open_key: mode(&self.key).filter(|mode| mode & 0o004 != 0),
-            },
-            Err(fault) => Reading { stamps, certificate: old, fault: Some(fault), open_key: None },
+            Ok(certificate) => {
+                let mut reading = Reading { stamps, ..Reading::default() };
+                reading.open_key = mode(&self.key).filter(|mode| mode & 0o004 != 0);
+                reading.certificate = certificate.map(Arc::new);
+                reading.take_staple(self.ocsp.as_ref(), old);
+                reading
+            }
+            Err(fault) => Reading { stamps, fault: Some(fault), open_key: None, ..old },
         }
     }
 
@@ -108,6 +116,12 @@ impl Pair {
         if let Some((path, fault)) = &reading.fault {
             into.push(FileTrouble { path: path.clone(), what: fault.clone(), served });
         }
+        let staple = reading.no_staple.as_ref().or(reading.staple.as_ref().and_then(Staple::fault));
+        into.extend(staple.map(|fault| FileTrouble {
+            path: self.chain.clone(),
+            what: FileFault::Ocsp(fault.clone()),
+            served: FileServed::This,
+        }));
         let odd =
             reading.certificate.iter().flat_map(|one| one.notes.iter().cloned().chain(one.trouble(now)));
         let served = FileServed::This;
@@ -119,6 +133,35 @@ impl Pair {
         if let Some(mode) = reading.open_key {
             into.push(FileTrouble { path: self.key.clone(), what: FileFault::OpenKey(mode), served });
         }
+    }
+}
+
+impl Reading {
+    /// What was stapled stays with the same certificate; another one is asked about anew.
+    fn take_staple(&mut self, config: Option<&OcspConfig>, old: Self) {
+        let (Some(config), Some(certificate)) = (config, &self.certificate) else { return };
+        let same = old.certificate.as_ref().is_some_and(|old| old.fingerprint == certificate.fingerprint);
+        if same && old.staple.is_some() {
+            self.certificate =
+                Some(Arc::new(certificate.with_ocsp(old.certificate.and_then(|old| old.key.ocsp.clone()))));
+            self.staple = old.staple;
+            return;
+        }
+        match Staple::new(&certificate.key.cert, config) {
+            Ok(staple) => self.staple = Some(staple),
+            Err(fault) => self.no_staple = Some(fault),
+        }
+    }
+
+    /// Serves what is stapled now. True: something else than before.
+    pub(super) fn restaple(&mut self, now: SystemTime) -> bool {
+        let (Some(certificate), Some(staple)) = (&self.certificate, &self.staple) else { return false };
+        let answer = staple.answer(now);
+        if certificate.key.ocsp.as_deref() == answer {
+            return false;
+        }
+        self.certificate = Some(Arc::new(certificate.with_ocsp(answer.map(Into::into))));
+        true
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SigningKey as _,
 };
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -18,6 +18,7 @@ use time::OffsetDateTime;
 use super::answer::Answer;
 use super::certificate::Certificate;
 use super::listener::ListenerTls;
+use super::ocsp;
 
 /// A CA that signs what it is asked to.
 pub(super) struct Ca(pub(super) CertifiedIssuer<'static, KeyPair>);
@@ -63,6 +64,11 @@ impl Ca {
             params.not_before = day(from);
             params.not_after = day(to);
         })
+    }
+
+    /// What this CA's responder answers a question with: good, for a week.
+    pub(super) fn ocsp_answer(&self, request: &[u8], now: std::time::SystemTime) -> Vec<u8> {
+        ocsp::answer_for_tests(request, now, |tbs| self.0.key().sign(tbs).unwrap())
     }
 
     /// A list of these serial numbers.
