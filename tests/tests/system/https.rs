@@ -1,11 +1,12 @@
 //! HTTPS: handshakes, what clients are told and backends are told, redirects, and the challenges of CAs.
 
 use std::net::SocketAddr;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use proxy_tests::daemon::Daemon;
 use proxy_tests::facts;
-use proxy_tests::program::Program;
+use proxy_tests::program::{self, Program};
 use proxy_tests::runner::Fact;
 use proxy_tests::web::{self, Answer, curl};
 use proxy_tests::world::{Family, World};
@@ -20,6 +21,7 @@ pub(crate) const FACTS: &[Fact] = facts![
     a_connection_is_for_the_hosts_of_its_certificate,
     clients_show_certificates_where_they_are_asked_to,
     handshakes_are_counted_by_what_they_came_to,
+    both_policies_are_what_mozilla_wants_them_to_be,
 ];
 
 /// A listener for https at the service's address, and one for http beside it, before a server that says what it saw.
@@ -237,5 +239,21 @@ fn handshakes_are_counted_by_what_they_came_to() -> Result<()> {
     line(&["proxy_now_tls_handshakes_total", "version=\"1.3\"", "alpn=\"h2\"", "resumed=\"no\""])?;
     line(&["proxy_now_tls_handshakes_total", "version=\"1.2\"", "alpn=\"http/1.1\""])?;
     line(&["proxy_now_tls_handshake_failures_total", "reason=\"plain_http\""])?;
+    Ok(())
+}
+
+fn both_policies_are_what_mozilla_wants_them_to_be() -> Result<()> {
+    let python = program::python()?;
+    for policy in ["intermediate", "modern"] {
+        let world = World::routed().backends(1).build()?;
+        let tls = format!("hsts = true\n[listener.secure.tls]\npolicy = \"{policy}\"");
+        let front = Front::start(&world, &tls, "")?;
+        let (ca, to) = (front.ca.path("ca.pem"), format!("a.test:{SECURE}{{{}}}", front.secure.ip()));
+        let profile = format!("--mozilla_config={policy}");
+        let words = ["-m", "sslyze", "--certinfo_ca_file", &ca, &profile, &to];
+        let output = program::run(world.client(), Command::new(&python).args(words))?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        ensure!(output.status.success() && said.contains("OK - Compliant"), "{policy}: {said}");
+    }
     Ok(())
 }

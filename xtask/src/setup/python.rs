@@ -16,7 +16,7 @@ struct Environment {
 const CLIENTS: Environment = Environment {
     folder: "python",
     why: "clients of the whole-system tests",
-    packages: &["grpcio==1.85.1", "websockets==17.4"],
+    packages: &["grpcio==1.85.1", "sslyze==6.3.1", "websockets==17.4"],
 };
 
 const PEERS: Environment = Environment {

@@ -252,7 +252,8 @@ impl<S: Stream> Stream for TlsStream<S> {
     }
 
     fn poll_farewell(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !std::mem::replace(&mut self.said_goodbye, true) {
+        // Nobody listens any more where the connection was cut.
+        if self.end != End::Cut && !std::mem::replace(&mut self.said_goodbye, true) {
             self.tls.send_close_notify();
         }
         self.poll_send(context)
