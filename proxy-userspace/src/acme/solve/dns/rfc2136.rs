@@ -8,7 +8,7 @@ use hickory_proto::ProtoError;
 use hickory_proto::dnssec::DnsSecError;
 use hickory_proto::op::{Message, ResponseCode, update_message};
 use hickory_proto::rr::rdata::TXT;
-use hickory_proto::rr::rdata::tsig::TsigAlgorithm;
+use hickory_proto::rr::rdata::tsig::{TsigAlgorithm, TsigError};
 use hickory_proto::rr::{Name, RData, RecordSet, RecordType, TSigner};
 
 use crate::acme::clock::Clock;
@@ -59,8 +59,8 @@ pub(in super::super) enum UpdateError {
     Message(#[from] ProtoError),
     #[error(transparent)]
     NoAnswer(#[from] NoAnswer),
-    #[error("{server} refuses to change zone {zone}: {code}{}", .key.as_deref().unwrap_or_default())]
-    Refused { server: SocketAddr, zone: Name, code: ResponseCode, key: Option<Box<str>> },
+    #[error("{server} refuses to change zone {zone}: {code}{}", .key.unwrap_or_default())]
+    Refused { server: SocketAddr, zone: Name, code: ResponseCode, key: Option<&'static str> },
     #[error("the answer of {server} is not signed with the key of [acme.dns]: {error}")]
     Forged { server: SocketAddr, error: ProtoError },
 }
@@ -118,15 +118,25 @@ impl Rfc2136 {
         let code = answer.response_code;
         if code != ResponseCode::NoError {
             // Of a key that is not right the answer is not signed (RFC 8945 §5.3.2): it is told, not trusted.
-            let key = answer.signature().and_then(|tsig| tsig.data.error).map(|error| {
-                format!(", because of the key: {}", ResponseCode::from(0, u16::from(error) as u8)).into()
-            });
+            let key = answer.signature().and_then(|tsig| tsig.data.error).map(about_key);
             return Err(UpdateError::Refused { server: self.server, zone: zone.clone(), code, key });
         }
         if let Some(mut verifier) = verifier {
             verifier.verify(&bytes).map_err(|error| UpdateError::Forged { server: self.server, error })?;
         }
         Ok(())
+    }
+}
+
+/// RFC 8945 §5.2.
+fn about_key(error: TsigError) -> &'static str {
+    match error {
+        TsigError::BadKey => {
+            ": it does not know this key: are `key_name` and `algorithm` of [acme.dns] as it has them?"
+        }
+        TsigError::BadSig => ": the signature is wrong: is `secret` of [acme.dns] as it has it?",
+        TsigError::BadTime => ": its clock and ours are more than 300 s apart",
+        TsigError::BadTrunc | TsigError::Unknown(_) => ": it does not like the signature",
     }
 }
 
@@ -192,8 +202,8 @@ mod tests {
         let wrong = signed(&server, "d3Jvbmc=");
         let error = wrong.add(&fqdn, "one", TTL).await.unwrap_err().to_string();
         let address = server.address;
-        assert!(error.starts_with(&format!("{address} refuses to change zone example.com.: ")), "{error}");
-        assert!(error.contains("because of the key: "), "{error}");
+        let why = "Not authorized: the signature is wrong: is `secret` of [acme.dns] as it has it?";
+        assert_eq!(error, format!("{address} refuses to change zone example.com.: {why}"));
         let unsigned = Rfc2136::new(server.address, None, Clock::fixed(now()));
         let error = unsigned.add(&fqdn, "one", TTL).await.unwrap_err();
         assert!(matches!(error, UpdateError::Refused { .. }), "{error}");

@@ -66,7 +66,9 @@ pub(super) async fn zone_of(resolvers: &Resolvers, name: &Name) -> Result<Name, 
                 }
             }
             // A server that holds zones alone refuses what is not within them.
-            Err(error @ LookupError::Refused { .. }) => refused = Some(error),
+            Err(error @ LookupError::Refused { .. }) => {
+                refused.get_or_insert(error);
+            }
             Err(error) => return Err(error.into()),
         }
         at = at.base_name();
@@ -109,6 +111,8 @@ mod tests {
         assert_eq!(zone_of(&resolvers, &name).await.unwrap().to_ascii(), "dev.example.com.");
         let other = absolute("_acme-challenge.example.net").unwrap();
         let error = zone_of(&resolvers, &other).await.unwrap_err().to_string();
-        assert!(error.contains("answered with Query Refused"), "{error}");
+        let address = server.address;
+        let said = format!("the question for SOA of {other} is answered with Query Refused by {address}");
+        assert_eq!(error, said);
     }
 }
