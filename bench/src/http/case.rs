@@ -82,11 +82,11 @@ pub(super) const BODY: usize = 1024;
 pub(super) const FILES: &[(&str, usize)] = &[("100k", 100_000), ("10m", 10_000_000)];
 
 impl Load {
-    /// Cost is told for so many exchanges, in words and as a number: what is dear is told for fewer.
-    pub(super) const fn unit(self) -> (&'static str, f64) {
+    /// Cost is told for so many exchanges, in words and as a number, with so many digits: what is dear is told for fewer.
+    pub(super) const fn unit(self) -> (&'static str, f64, usize) {
         match self {
-            Self::Handshakes { .. } => ("CPU-s/k", 1e3),
-            _ => ("CPU-s/M", 1e6),
+            Self::Handshakes { .. } => ("CPU-s/k", 1e3, 3),
+            _ => ("CPU-s/M", 1e6, 1),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::say::say;
 /// Prints what every peer made of a case.
 pub(super) fn print(case: &Case, stand: &Stand, figures: &Figures) {
     let idle = case.load == Load::Idle;
-    let (unit, per) = case.load.unit();
+    let (unit, per, digits) = case.load.unit();
     let last = if idle { "bytes each" } else { "" };
     say(&format!(
         "  {:<12}{:>12}{:>10}{:>10}{:>10}{:>10}  {last}",
@@ -20,7 +20,7 @@ pub(super) fn print(case: &Case, stand: &Stand, figures: &Figures) {
         }
         let each = if idle { format!("{:>12.0}", get(|figure| figure.idle_bytes)) } else { String::new() };
         say(&format!(
-            "  {:<12}{:>12.1}{:>10.0}{:>10.2}{:>10.2}{:>10.1}{each}",
+            "  {:<12}{:>12.digits$}{:>10.0}{:>10.2}{:>10.2}{:>10.1}{each}",
             peer.name,
             get(|figure| figure.cpu) / 1e6 * per,
             get(|figure| figure.rate),

@@ -68,6 +68,8 @@ struct Shared {
 struct State {
     /// What shall happen at the next requests of a step.
     faults: Vec<(Step, Fault)>,
+    /// What happens at all others of a step.
+    always: Vec<(Step, Fault)>,
     held: usize,
     /// What becomes of those that are held: how often they were let go, and whether the server learns of them.
     let_go: usize,
@@ -106,6 +108,11 @@ impl FaultProxy {
     /// At the next request of this step, this happens. Those that are told more than once happen in turn.
     pub(super) fn next(&self, step: Step, fault: Fault) {
         self.shared.lock().faults.push((step, fault));
+    }
+
+    /// At every request of this step, this happens, unless [`Self::next`] says otherwise.
+    pub(super) fn always(&self, step: Step, fault: Fault) {
+        self.shared.lock().always.push((step, fault));
     }
 
     /// Waits until a request is held.
@@ -219,7 +226,8 @@ impl Shared {
         let mut state = self.lock();
         state.seen.push(Exchange { step, payload: payload(request).unwrap_or(Value::Null), status: None });
         let at = state.faults.iter().position(|(of, _)| *of == step);
-        (state.seen.len() - 1, at.map(|at| state.faults.remove(at).1))
+        let always = state.always.iter().find(|(of, _)| *of == step).map(|(_, fault)| fault.clone());
+        (state.seen.len() - 1, at.map(|at| state.faults.remove(at).1).or(always))
     }
 
     /// Waits until it is let go: whether the exchange goes on.

@@ -50,11 +50,17 @@ impl Settings {
             "retryAfter": { "authz": 1, "order": 1 },
             "profiles": {
                 "default": { "description": "a day", "validityPeriod": 86_400 },
-                "shortlived": { "description": "a minute", "validityPeriod": 60 },
+                "shortlived": { "description": "an hour", "validityPeriod": 3_600 },
             },
             // Of versions that know no profiles.
             "certificateValidityPeriod": 86_400,
         }))
+    }
+
+    /// Certificates are valid for so many seconds.
+    pub(super) fn lasting(self, seconds: u32) -> Self {
+        let profile = json!({ "default": { "description": "short", "validityPeriod": seconds } });
+        self.with("profiles", profile).with("certificateValidityPeriod", seconds.into())
     }
 
     /// With this key.

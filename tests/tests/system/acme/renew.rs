@@ -1,0 +1,121 @@
+//! Certificates that take the place of others.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+use proxy_tests::daemon::Daemon;
+use proxy_tests::facts;
+use proxy_tests::runner::{Fact, figure};
+use serde_json::{Value, json};
+
+use super::fault::Fault;
+use super::pebble::Settings;
+use super::stand::Stand;
+use super::step::Step;
+
+pub(crate) const FACTS: &[Fact] = facts![
+    a_certificate_is_renewed_by_its_age_and_no_handshake_fails,
+    a_certificate_is_renewed_when_the_ca_suggests_it,
+    a_ca_that_has_forgotten_the_account_gets_another,
+    who_asks_for_a_renewal_gets_it_though_the_ca_does_not_echo_what_it_replaces,
+];
+
+const HOST: &str = "app.example.com";
+
+/// The directory of a CA that suggests nothing.
+fn without_suggestions(directory: &mut Value) {
+    if let Some(directory) = directory.as_object_mut() {
+        directory.remove("renewalInfo");
+    }
+}
+
+/// A window that has gone by.
+fn long_ago(info: &mut Value) {
+    info["suggestedWindow"] = json!({ "start": "2020-01-01T00:00:00Z", "end": "2020-01-02T00:00:00Z" });
+}
+
+fn a_certificate_is_renewed_by_its_age_and_no_handshake_fails() -> Result<()> {
+    let stand = Stand::build(Settings::new().lasting(15))?;
+    stand.proxy.always(Step::Directory, Fault::Edit(without_suggestions));
+    let daemon = Daemon::start(&stand.world, &stand.config("", &[HOST]))?;
+    let first = stand.wait_served(HOST, &daemon)?;
+    let (done, visits) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let traffic = scope.spawn(|| {
+            while !done.load(Relaxed) {
+                stand.visit(HOST)?;
+                visits.fetch_add(1, Relaxed);
+            }
+            Ok::<_, anyhow::Error>(())
+        });
+        let second = stand.wait_renewed(HOST, &first, &daemon);
+        done.store(true, Relaxed);
+        traffic.join().ok().context("the traffic panicked")?.context("a handshake failed")?;
+        second.map(drop)
+    })?;
+    figure(&format!("{} handshakes meanwhile", visits.load(Relaxed)));
+    ensure!(visits.load(Relaxed) > 20);
+    Ok(())
+}
+
+fn a_certificate_is_renewed_when_the_ca_suggests_it() -> Result<()> {
+    let stand = Stand::build(Settings::new())?;
+    if stand.pebble.directory(&stand.world.balancer)?["renewalInfo"].is_null() {
+        return Err(proxy_tests::runner::skipped("this version of pebble suggests nothing (RFC 9773)"));
+    }
+    stand.proxy.next(Step::RenewalInfo, Fault::Edit(long_ago));
+    let daemon = Daemon::start(&stand.world, &stand.config("", &[HOST]))?;
+    let first = stand.wait_served(HOST, &daemon)?;
+    stand.wait_renewed(HOST, &first, &daemon)?;
+    // What it replaces is named (§5).
+    let orders: Vec<Value> = orders(&stand);
+    ensure!(
+        orders.len() == 2 && orders[0]["replaces"].is_null() && orders[1]["replaces"].is_string(),
+        "{orders:?}"
+    );
+    Ok(())
+}
+
+/// What orders were asked for.
+fn orders(stand: &Stand) -> Vec<Value> {
+    let seen = stand.proxy.seen();
+    let orders = seen.into_iter().filter(|seen| seen.step == Step::NewOrder && seen.status == Some(201));
+    orders.map(|seen| seen.payload).collect()
+}
+
+fn a_ca_that_has_forgotten_the_account_gets_another() -> Result<()> {
+    let mut stand = Stand::build(Settings::new())?;
+    let config = stand.config("", &[HOST]);
+    let balancer = stand.world.balancer.name().to_owned();
+    let first = {
+        let daemon = Daemon::start(&stand.world, &config)?;
+        stand.wait_served(HOST, &daemon)?
+    };
+    ensure!(stand.proxy.taken(Step::Account) == 1, "{:?}", stand.proxy.seen());
+    stand.pebble.restart(&stand.world.balancer).with_context(|| balancer)?;
+    let daemon = Daemon::start(&stand.world, &config)?;
+    daemon.cli(&["certs", "renew", HOST])?;
+    stand.wait_renewed(HOST, &first, &daemon)?;
+    ensure!(stand.proxy.taken(Step::Account) == 2, "{:?}", stand.proxy.seen());
+    Ok(())
+}
+
+/// A CA that knows nothing of `replaces`.
+fn without_replaces(order: &mut Value) {
+    if let Some(order) = order.as_object_mut() {
+        order.remove("replaces");
+    }
+}
+
+fn who_asks_for_a_renewal_gets_it_though_the_ca_does_not_echo_what_it_replaces() -> Result<()> {
+    let stand = Stand::build(Settings::new())?;
+    for step in [Step::NewOrder, Step::Order, Step::Finalize] {
+        stand.proxy.always(step, Fault::Edit(without_replaces));
+    }
+    let daemon = Daemon::start(&stand.world, &stand.config("", &[HOST]))?;
+    let first = stand.wait_served(HOST, &daemon)?;
+    daemon.cli(&["certs", "renew", HOST])?;
+    stand.wait_renewed(HOST, &first, &daemon)?;
+    Ok(())
+}
