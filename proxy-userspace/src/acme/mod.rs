@@ -25,6 +25,10 @@ mod held;
 pub mod http;
 /// Our own CA.
 pub mod internal;
+/// A certificate from the first issuer that gives one.
+mod issue;
+/// The ledgers of issuers in the storage.
+mod ledger;
 /// What a CA allows in a time.
 mod limits;
 /// Which names are managed.

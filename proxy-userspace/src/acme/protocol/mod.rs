@@ -19,7 +19,7 @@ mod jws;
 /// Leads an order to its certificate.
 pub(super) mod order;
 /// How often a CA is asked how far it is.
-mod pace;
+pub(super) mod pace;
 /// Proves the names of an order.
 pub(super) mod prove;
 /// Proofs that are open, for other daemons.

@@ -15,16 +15,12 @@ use super::account::Ready;
 use super::failure::{Failure, FailureKind};
 use super::find::find;
 use super::journal::{Journal, Order};
-use super::pace::Pace;
+use super::pace::{Pace, soon};
 use super::prove::Prover;
 use crate::tls::Certificate;
 
 /// All passes together.
 const ORDER_TIME: Duration = Duration::from_secs(600);
-/// Passes, where the CA could not be asked.
-const PASSES: u32 = 4;
-/// Who says to come back later than this is not waited for here.
-const SHORT: Duration = Duration::from_secs(60);
 
 /// What leads an order on.
 pub(crate) struct Machine<'a> {
@@ -41,8 +37,8 @@ pub(crate) struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// To the certificate: its chain, PEM, and the certificate itself.
-    pub(crate) async fn drive(&mut self) -> Result<(String, Certificate), Failure> {
+    /// To the certificate: its chain, PEM. It is one for the name and the key.
+    pub(crate) async fn drive(&mut self) -> Result<String, Failure> {
         let until = Instant::now() + ORDER_TIME;
         let mut pass = 1;
         loop {
@@ -50,11 +46,8 @@ impl Machine<'_> {
                 Ok(certificate) => return Ok(certificate),
                 Err(failure) => failure,
             };
-            let wait = failure.retry_after.unwrap_or(Duration::from_secs(1 << pass));
-            if !failure.kind.keeps_order() || pass == PASSES || wait > SHORT || Instant::now() + wait > until
-            {
-                return Err(failure);
-            }
+            let wait = soon(&failure, pass).filter(|wait| Instant::now() + *wait < until);
+            let Some(wait) = wait else { return Err(failure) };
             tracing::debug!("{}: {failure}; again in {}s", self.order.name, wait.as_secs());
             tokio::time::sleep(wait).await;
             pass += 1;
@@ -62,7 +55,7 @@ impl Machine<'_> {
         }
     }
 
-    async fn pass(&mut self, until: Instant) -> Result<(String, Certificate), Failure> {
+    async fn pass(&mut self, until: Instant) -> Result<String, Failure> {
         let mut theirs = self.open().await?;
         let mut pace = Pace::new(until);
         loop {
@@ -170,7 +163,7 @@ impl Machine<'_> {
         }
     }
 
-    async fn download(&self, theirs: &mut instant_acme::Order) -> Result<(String, Certificate), Failure> {
+    async fn download(&self, theirs: &mut instant_acme::Order) -> Result<String, Failure> {
         let nonsense = |cause: String| Failure::new(FailureKind::Unreachable, cause);
         let chain = theirs.certificate().await.map_err(|error| self.failure(error))?;
         let chain = chain.ok_or_else(|| nonsense("the CA takes too long".to_owned()))?;
@@ -187,7 +180,7 @@ impl Machine<'_> {
                 self.order.name
             );
         }
-        Ok((chain, certificate))
+        Ok(chain)
     }
 
     /// Why the CA gave the order up.
