@@ -10,6 +10,7 @@ use super::handle::AskError;
 use super::held::Held;
 use super::solver::Presented;
 use super::status::{CertificateStatus, Kind};
+use super::storage::Guard;
 use super::task::{Done, Task};
 use crate::tls::{Certificate, Denied};
 
@@ -32,6 +33,8 @@ pub(super) struct Entry {
     waiters: Vec<Waiter>,
     /// Proofs of somebody else's order.
     shown: Vec<Presented>,
+    /// Tells that one that we wait.
+    waits: Option<Guard>,
 }
 
 /// Who waits for a certificate.
@@ -55,6 +58,7 @@ impl Entry {
             error: None,
             waiters: Vec::new(),
             shown: Vec::new(),
+            waits: None,
         };
         entry.plan(now);
         entry
@@ -103,6 +107,7 @@ impl Entry {
             on_demand: self.on_demand,
             held: self.held.clone(),
             forced: self.forced,
+            waits: self.waits.take(),
         }
     }
 
@@ -112,7 +117,8 @@ impl Entry {
         let now = clock.now();
         let mut serves = false;
         match done {
-            Done::Busy(shown) => {
+            Done::Busy { shown, waits } => {
+                self.waits = waits;
                 self.shown.extend(shown.filter(|shown| !self.shown.contains(shown)));
                 self.due = now + BUSY;
                 return (false, Vec::new());

@@ -198,11 +198,11 @@ struct Causes<'a>(&'a (dyn Error + Send + Sync));
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut said = self.0.to_string();
+        let mut said = without_link(self.0.to_string());
         f.write_str(&said)?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            let says = error.to_string();
+            let says = without_link(error.to_string());
             // Some repeat what they are caused by.
             if !said.ends_with(&says) {
                 write!(f, ": {says}")?;
@@ -211,5 +211,57 @@ impl fmt::Display for Causes<'_> {
             cause = error.source();
         }
         Ok(())
+    }
+}
+
+/// Some errors end in where their library is documented, which is nothing for logs.
+fn without_link(mut said: String) -> String {
+    if let Some(at) = said.find(": https://docs.rs/") {
+        said.truncate(at);
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_with_its_causes_each_once_and_without_links() {
+        let inner = std::io::Error::other("the peer went away: https://docs.rs/rustls/latest");
+        let source: Box<dyn Error + Send + Sync> = Box::new(std::io::Error::other(inner));
+        let error = HttpError::Failed { host: "ca.example".into(), source };
+        assert_eq!(error.to_string(), "ca.example cannot be asked: the peer went away");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_long_is_none() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            let read = stream.read(&mut request).await.unwrap();
+            assert!(request[..read].starts_with(b"GET /long HTTP/1.1"));
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", MOST_BYTES + 1);
+            stream.write_all(head.as_bytes()).await.unwrap();
+            // It is not read to its end: what cannot be written is meant not to be.
+            let _ = stream.write_all(&vec![b'x'; MOST_BYTES + 1]).await;
+        });
+        let request = Request::get(format!("http://{address}/long")).body(Bytes::new()).unwrap();
+        let error = Client::untrusting().send(request).await.unwrap_err();
+        assert!(error.to_string().contains("length limit exceeded"), "{error}");
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_does_not_answer_is_waited_for_no_longer_than_allowed() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = Client::untrusting().within(Duration::from_millis(50));
+        let request = Request::get(format!("http://{address}/")).body(Bytes::new()).unwrap();
+        let error = client.send(request).await.unwrap_err();
+        assert!(matches!(error, HttpError::Timeout { .. }), "{error}");
     }
 }

@@ -18,14 +18,14 @@ const STORAGE_AGAIN: u64 = 60;
 pub(super) async fn work(context: &Context, task: Task) -> Done {
     let guard = match context.shelf.lock(task.name.to_string()).await {
         Ok(Some(guard)) => Some(guard),
-        Ok(None) => return busy(context, &task).await,
+        Ok(None) => return busy(context, task).await,
         // Two might order, where nobody can be alone: better than nobody.
         Err(error) => {
             tracing::warn!("{}: nobody can be kept from ordering too: {error}", task.name);
             None
         }
     };
-    let mut task = task;
+    let mut task = Task { waits: None, ..task };
     match Held::load(&context.shelf, &task.name, task.held.as_ref().and_then(|held| held.id.as_ref())).await {
         Ok(Some(found)) if is_newer(&found, task.held.as_ref()) => {
             // Somebody else got it, or this is the start.
@@ -44,12 +44,14 @@ pub(super) async fn work(context: &Context, task: Task) -> Done {
 }
 
 /// What whoever has the name wants to be seen is shown here too.
-async fn busy(context: &Context, task: &Task) -> Done {
-    // As long as this is locked, the other one gives us time.
-    let told = context.shelf.lock(waiting(&task.name)).await;
+async fn busy(context: &Context, task: Task) -> Done {
+    // As long as this is locked, the other one gives us time to find the proof.
+    let waits = match task.waits {
+        Some(waits) => Some(waits),
+        None => context.shelf.lock(waiting(&task.name)).await.ok().flatten(),
+    };
     let shown = show(&context.shelf, &context.solvers, &task.name).await;
-    drop(told);
-    Done::Busy(shown)
+    Done::Busy { shown, waits }
 }
 
 fn is_newer(found: &Held, held: Option<&Held>) -> bool {

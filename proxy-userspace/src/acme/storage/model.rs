@@ -55,11 +55,11 @@ pub enum Document {
 }
 
 /// Who holds it is alone at what it stands for. Let go by dropping it, and by the end of the process, whatever that is.
-pub struct Guard(#[expect(dead_code, reason = "held, and dropped")] Box<dyn Any + Send>);
+pub struct Guard(#[expect(dead_code, reason = "held, and dropped")] Box<dyn Any + Send + Sync>);
 
 impl Guard {
     /// Holds this until it is dropped.
-    pub fn new(held: impl Any + Send) -> Self {
+    pub fn new(held: impl Any + Send + Sync) -> Self {
         Self(Box::new(held))
     }
 }
