@@ -88,6 +88,10 @@ pub(super) fn json(out: &mut Vec<u8>, entry: Entry<'_>) {
         // A path of ours: no client has a say in it.
         object.text("backend", backend.to_string().as_bytes());
     }
+    if let Some(tls) = &connection.tls {
+        object.text("tls", tls.agreed.version.word().as_bytes());
+        object.some("client_certificate", tls.client.as_ref().map(|shown| shown.fingerprint.as_bytes()));
+    }
     if let Some(seen) = record.seen.get() {
         object.text("method", seen.method.as_str().as_bytes());
         object.text("host", seen.host.as_bytes());

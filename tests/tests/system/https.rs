@@ -8,6 +8,7 @@ use proxy_tests::daemon::Daemon;
 use proxy_tests::facts;
 use proxy_tests::program::{self, Program};
 use proxy_tests::runner::Fact;
+use proxy_tests::wait::{SOON, until};
 use proxy_tests::web::{self, Answer, curl};
 use proxy_tests::world::{Family, World};
 
@@ -63,8 +64,9 @@ impl<'w> Front<'w> {
             .collect();
         let (routes, tls) =
             (routes.replace("@CA@", &ca.path("ca.pem")), tls.replace("@CA@", &ca.path("ca.pem")));
+        let log = world.folder().join("requests.log");
         let lines = format!(
-            "{pairs}[listener.plain]\nbind = [\"{plain}\"]\nprotocol = \"http\"\n\n\
+            "[access_log]\nto = {log:?}\n\n{pairs}[listener.plain]\nbind = [\"{plain}\"]\nprotocol = \"http\"\n\n\
              [listener.secure]\nbind = [\"{secure}\"]\nprotocol = \"https\"\n{tls}\n\n\
              {routes}[[route]]\nhost = [\"a.test\", \"b.test\", \"c.test\"]\ntls = \"files\"\npool = \"app\"\n\n\
              [pool.app]\nbackends = [\"{backend}\"]\n"
@@ -207,6 +209,11 @@ fn clients_show_certificates_where_they_are_asked_to() -> Result<()> {
         let text = answer.text();
         ensure!(answer.status == 200 && text.contains("subject=CN=alice"), "{answer:?}");
         ensure!(text.contains("cert=:MII") && !text.contains("AAAA:"), "{text}");
+        until("the request is written down", SOON, || {
+            let log = std::fs::read_to_string(world.folder().join("requests.log"))?;
+            ensure!(log.contains(r#""tls":"1.3","client_certificate":""#), "{log}");
+            Ok(())
+        })?;
         // Of others nothing is believed.
         let text = front.ask(A, &[&[http], &lie[..]].concat())?.text();
         ensure!(text.contains("subject= cert=") || text.ends_with("subject= cert="), "{text}");

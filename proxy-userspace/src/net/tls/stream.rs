@@ -16,6 +16,10 @@ use super::fault::Fault;
 use crate::net::buffers;
 use crate::net::stream::Stream;
 
+/// Bytes that are taken to be sent before the socket has taken those before: a head, and the largest piece of a body
+/// that is read at once.
+const MOST_UNSENT: usize = (64 + 16) << 10;
+
 /// A connection by TLS.
 pub struct TlsStream<S> {
     inner: S,
@@ -63,7 +67,8 @@ impl<S> TlsStream<S> {
         Self::new(inner, Connection::Server(tls), raw)
     }
 
-    fn new(inner: S, tls: Connection, raw: BytesMut) -> Self {
+    fn new(inner: S, mut tls: Connection, raw: BytesMut) -> Self {
+        tls.set_buffer_limit(Some(MOST_UNSENT));
         Self { inner, tls, raw, plain: 0, end: End::Open, full: false, said_goodbye: false }
     }
 

@@ -74,12 +74,12 @@ async fn a_head_and_a_body_go_in_one_write_and_the_tickets_with_them() {
     let (mut client, mut server) = pair().await;
     let before = server.inner.writes;
     assert!(server.tls.wants_write(), "tickets wait");
-    let body = vec![b'x'; 40_000];
-    assert_eq!(write(&mut server, &[b"head", &body]).await, 40_004);
+    let body = vec![b'x'; 64 << 10];
+    assert_eq!(write(&mut server, &[b"head", &body]).await, 4 + (64 << 10));
     assert_eq!(server.inner.writes, before + 1);
     assert!(!server.tls.wants_write());
     let mut got = BytesMut::new();
-    while got.len() < 40_004 {
+    while got.len() < 4 + (64 << 10) {
         got.unsplit(read(&mut client).await.unwrap());
     }
     assert_eq!(&got[..5], b"headx");
@@ -141,6 +141,9 @@ async fn a_peer_that_takes_nothing_costs_a_bounded_buffer() {
     })
     .await;
     assert!(server.full);
+    // Nothing more is taken while some of it waits.
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(server.poll_write(&mut context, &[IoSlice::new(b"more")]).is_pending());
     // All of it comes, when it is taken.
     let mut got = 0;
     while got < written {
