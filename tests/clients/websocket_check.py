@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """WebSockets through a proxy, by the package websockets.
   websocket_check.py serve HOST PORT           an echo; prints `ready` when it listens
-  websocket_check.py check ws://HOST:PORT/     everything that must work; closes with `N passed, N failed`
+  websocket_check.py check ws[s]://HOST:PORT/  everything that must work; closes with `N passed, N failed`
   websocket_check.py hold ws://HOST:PORT/ N SECONDS
                                                N connections that talk all the time: none may break
 """
 import asyncio
+import ssl
 import sys
 import time
 
@@ -14,6 +15,10 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve as listen
 
 ANY = dict(max_size=None, ping_interval=None, proxy=None)
+if any(word.startswith('wss:') for word in sys.argv):
+    ANY['ssl'] = ssl.create_default_context()
+    ANY['ssl'].check_hostname = False
+    ANY['ssl'].verify_mode = ssl.CERT_NONE
 
 
 async def echo(socket):

@@ -10,9 +10,12 @@ use proxy_tests::runner::{Fact, figure};
 use proxy_tests::web;
 use proxy_tests::world::{Family, World};
 
+use crate::issuer::Ca;
+
 pub(crate) const FACTS: &[Fact] = facts![
     websockets_talk_through_http1,
     websockets_talk_through_http2,
+    websockets_talk_through_tls,
     grpc_streams_both_ways_and_fails_as_its_server_says,
     a_grpc_client_without_a_backend_gets_a_status,
 ];
@@ -60,6 +63,19 @@ fn websockets_talk_through_http2() -> Result<()> {
     let _daemon = Daemon::start(&world, &web::simple(&world, world.service(Family::V4), &[address]))?;
     let service = world.service(Family::V4);
     judge(&world, "clients/websocket_h2.py", &[&service.ip().to_string(), &service.port().to_string()])
+}
+
+fn websockets_talk_through_tls() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    let (_echo, address) = echo(&world)?;
+    let service = world.service(Family::V4);
+    let ca = Ca::new(&world.folder().join("certs"), "ca")?;
+    ca.issue("web", &[&service.ip().to_string()])?;
+    let (cert, key) = (ca.path("web.crt"), ca.path("web.key"));
+    let text = web::simple(&world, service, &[address]).replace("\"http\"", "\"https\"");
+    let text = format!("{text}\n[[tls.certificate]]\ncert = {cert:?}\nkey = {key:?}\n");
+    let _daemon = Daemon::start(&world, &text)?;
+    judge(&world, "clients/websocket_check.py", &["check", &format!("wss://{service}/")])
 }
 
 /// A configuration whose only pool speaks gRPC.
