@@ -1,13 +1,15 @@
 //! Certificates: where they are found, what proves names to CAs, and who gets them. Made once: it lives through reloads.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
 use super::cert_files::CertFiles;
 use super::marks::Marks;
+use crate::acme::internal::{AcmeServer, Ports};
 use crate::acme::{Clock, Handle, Manager, Settings};
-use crate::config::{Config, TicketsConfig};
+use crate::config::{AcmeConfig, Config, InternalCaConfig, TicketsConfig};
 use crate::tls::{Challenges, FileTrouble, OnDemand, Store, Tickets, TicketsError, Wanted};
 
 /// Names that handshakes ask for, until somebody looks for their certificates.
@@ -26,6 +28,10 @@ pub(super) struct Certs {
     pub(super) on_demand: Option<OnDemand>,
     files: CertFiles,
     manager: Option<Managed>,
+    /// The internal CA as an ACME server, and as what.
+    server: Option<(InternalCaConfig, PathBuf, AcmeServer)>,
+    /// Why it does not serve.
+    refused: Option<String>,
     /// Where names come out that handshakes ask for, until there is a manager.
     wanted: Option<mpsc::Receiver<Wanted>>,
 }
@@ -52,6 +58,8 @@ impl Certs {
             tickets: Arc::new(Tickets::new(tickets)?),
             on_demand: Some(on_demand),
             manager: None,
+            server: None,
+            refused: None,
             wanted: Some(wanted),
         })
     }
@@ -60,6 +68,7 @@ impl Certs {
     /// any. `named`: by [`CertFiles::marks`], before it was compiled.
     pub(super) fn put(&mut self, config: &Arc<Config>, named: Marks) {
         self.files.put(config, named);
+        self.serve(&config.acme);
         if let Some(managed) = &self.manager {
             // Who manages has ended if it does not listen: that was said then.
             let _ = managed.config.send(config.clone());
@@ -83,6 +92,37 @@ impl Certs {
         }
     }
 
+    /// Serves the internal CA as this configuration wants. What cannot be is said, and tried again by [`Certs::look`].
+    fn serve(&mut self, config: &AcmeConfig) {
+        let AcmeConfig { internal, storage, .. } = config;
+        let is = self.server.as_ref().map(|(is, at, _)| (is, at));
+        if is == internal.serve.as_ref().map(|_| (internal, storage)) {
+            return;
+        }
+        // The old one first: the new one may want its address.
+        self.server = None;
+        let before = self.refused.take();
+        let Some(serve) = &internal.serve else { return };
+        let folder = storage.join("ca");
+        match AcmeServer::start(&folder, internal, serve, Clock::system(), Ports::default()) {
+            Ok(server) => self.server = Some((internal.clone(), storage.clone(), server)),
+            Err(error) => {
+                let error = error.to_string();
+                if before.as_ref() != Some(&error) {
+                    tracing::error!("{error}; tried again every two seconds");
+                }
+                self.refused = Some(error);
+            }
+        }
+    }
+
+    /// Tries again what could not be done. Called often.
+    pub(super) fn look(&mut self, config: &Config) {
+        if self.refused.is_some() {
+            self.serve(&config.acme);
+        }
+    }
+
     /// Certificates of files.
     pub(super) fn files(&mut self) -> &mut CertFiles {
         &mut self.files
@@ -101,6 +141,7 @@ impl Certs {
     /// Gets and renews no more certificates: another daemon does.
     pub(super) fn leave(&mut self) {
         self.manager = None;
+        (self.server, self.refused) = (None, None);
     }
 }
 

@@ -187,6 +187,7 @@ impl Supervisor {
 
     fn measure(&mut self) {
         signal::alive();
+        self.certs.look(&self.config);
         self.take_kernel_back();
         self.refresh();
         self.web.registry().expire(Instant::now());

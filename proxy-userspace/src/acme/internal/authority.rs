@@ -85,6 +85,18 @@ impl Authority {
         Ok(Self { keep, name, lifetime, state: Mutex::new(State { root, intermediate }) })
     }
 
+    /// Where its keys are kept, and what the ACME server writes down.
+    pub(super) fn keep(&self) -> &Keep {
+        &self.keep
+    }
+
+    /// Whether a certificate was signed by the present intermediate.
+    pub(super) fn has_signed(&self, certificate: &X509Certificate<'_>) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let intermediate = parse(&state.intermediate.certificate);
+        intermediate.is_ok_and(|own| certificate.verify_signature(Some(own.public_key())).is_ok())
+    }
+
     /// The root, PEM: what machines are told to trust.
     pub fn root_pem(&self) -> String {
         pem(&self.state.lock().unwrap_or_else(PoisonError::into_inner).root.certificate)

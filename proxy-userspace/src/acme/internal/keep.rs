@@ -99,6 +99,21 @@ impl Keep {
         }
     }
 
+    /// What the ACME server has written down; none: nothing yet.
+    pub(super) fn document(&self, name: &str) -> Result<Option<String>, KeepError> {
+        let path = self.0.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(KeepError::File { path, error }),
+        }
+    }
+
+    /// Writes something down for the ACME server, whole or not at all.
+    pub(super) fn keep_document(&self, name: &str, text: &str) -> Result<(), KeepError> {
+        self.replace(name, text)
+    }
+
     fn replace(&self, name: &str, text: &str) -> Result<(), KeepError> {
         let (path, aside) = (self.0.join(name), self.aside(name));
         self.write_aside(&aside, text)?;

@@ -10,7 +10,10 @@ mod authority;
 mod keep;
 /// What a certificate of the CA says.
 mod params;
+/// The CA as an ACME server for other machines.
+mod server;
 
 pub use authority::{Authority, AuthorityError, Issued};
 pub use keep::KeepError;
 pub use params::generate;
+pub use server::{AcmeServer, Ports, ServeCaError};

@@ -17,6 +17,7 @@ mod tls_alpn01;
 
 pub use history::{History, name};
 pub use solvers::Solvers;
+pub(super) use tls_alpn01::asked_name;
 
 /// What tests of solvers begin with.
 #[cfg(test)]

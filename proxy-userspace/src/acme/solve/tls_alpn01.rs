@@ -53,7 +53,7 @@ impl Solver for TlsAlpn01 {
 }
 
 /// What a CA names in its ClientHello: an address cannot stand there, its reverse name does (RFC 8738 §6).
-fn asked_name(name: &str) -> Box<str> {
+pub(in crate::acme) fn asked_name(name: &str) -> Box<str> {
     match name.parse() {
         Ok(IpAddr::V4(address)) => {
             let [a, b, c, d] = address.octets();
