@@ -63,7 +63,7 @@ enum Word {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Measure: `kernel` is nanoseconds per packet of the kernel path, `http` CPU time per request beside other proxies
+    /// Measure: `kernel` is nanoseconds per packet of the kernel path, `http` and `tls` CPU time beside other proxies
     Bench {
         /// What to measure, and its options
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]

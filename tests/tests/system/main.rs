@@ -51,6 +51,8 @@ fn main() -> std::process::ExitCode {
         acme::renew::FACTS,
         acme::crash::FACTS,
         acme::storage::FACTS,
+        acme::choices::FACTS,
+        acme::sharing::FACTS,
         acme::trouble::FACTS,
         traffic::FACTS,
         frames::FACTS,

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use proxy_tests::daemon::Daemon;
 use proxy_tests::facts;
 use proxy_tests::runner::{Fact, figure};
+use proxy_tests::wait::{SOON, until};
 
 use super::fault::Fault;
 use super::pebble::Settings;
@@ -32,6 +33,13 @@ fn killed_at(points: &[Point]) -> Result<()> {
         stand.proxy.next(*step, fault.clone());
         let mut daemon = Daemon::start(&stand.world, &config)?;
         stand.proxy.wait_held().with_context(|| format!("{step:?} {fault:?}: {}", daemon.log()))?;
+        if matches!((step, fault), (Step::Challenge, Fault::HoldAfter)) {
+            // The server was told to look: who is gone before it has looked has failed to prove anything.
+            until("the server has looked", SOON, || {
+                ensure!(stand.pebble.said().contains("set VALID by"), "{}", stand.pebble.said());
+                Ok(())
+            })?;
+        }
         daemon.kill()?;
         stand.proxy.abandon();
         daemon.run()?;

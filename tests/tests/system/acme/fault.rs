@@ -115,6 +115,13 @@ impl FaultProxy {
         self.shared.lock().always.push((step, fault));
     }
 
+    /// Nothing happens any more.
+    pub(super) fn calm(&self) {
+        let mut state = self.shared.lock();
+        state.faults.clear();
+        state.always.clear();
+    }
+
     /// Waits until a request is held.
     pub(super) fn wait_held(&self) -> Result<()> {
         until("a request is held", UNTIL_HELD, || {

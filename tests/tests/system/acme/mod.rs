@@ -2,6 +2,8 @@
 
 /// A CA of the harness: for what must be trusted before any certificate came.
 mod authority;
+/// What may be chosen.
+pub(super) mod choices;
 /// A daemon that is killed.
 pub(super) mod crash;
 /// A proxy before the ACME server.
@@ -20,6 +22,8 @@ pub(super) mod on_demand;
 mod pebble;
 /// Certificates that take the place of others.
 pub(super) mod renew;
+/// Daemons that share a storage.
+pub(super) mod sharing;
 /// A world with all of it.
 mod stand;
 /// What a fault proxy counts: the steps of an order.

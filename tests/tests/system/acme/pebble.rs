@@ -16,7 +16,7 @@ use super::visit;
 /// Its directory is here.
 pub(super) const ACME: u16 = 14000;
 /// Its roots are here, and here it is told what to do.
-const MANAGEMENT: u16 = 15000;
+pub(super) const MANAGEMENT: u16 = 15000;
 /// Where it proves names by HTTP-01: our listener.
 pub(super) const HTTP: u16 = 5002;
 /// Where it proves names by TLS-ALPN-01: our listener.
@@ -122,6 +122,11 @@ impl Pebble {
     /// The root that its certificates are signed by, PEM.
     pub(super) fn root(&self) -> PathBuf {
         self.folder.join("pebble-root.pem")
+    }
+
+    /// What it has said since its last start.
+    pub(super) fn said(&self) -> String {
+        self.acme.as_ref().map(Program::said).unwrap_or_default()
     }
 
     /// What its directory offers.
