@@ -1,5 +1,9 @@
 //! Certificates out of files: put into the store at each configuration, and when the files change. A thread of its own
-//! looks at them: there may be thousands, and handshakes never wait for a disk.
+//! looks at them: there may be thousands, and handshakes never wait for a disk. Another one asks OCSP responders, which
+//! may take their time.
+
+/// Asks OCSP responders.
+mod ocsp;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -12,8 +16,9 @@ use tokio::sync::mpsc;
 
 use super::marks::{Marks, named};
 use super::order::Order;
+use crate::acme::Clock;
 use crate::config::Config;
-use crate::tls::{FileTrouble, Files, Loaded, Origin, Store};
+use crate::tls::{FileTrouble, Files, Loaded, OcspQuestion, Origin, Store};
 
 /// How often files are looked at. A change counts once two looks have seen the same: whoever writes a chain and its key
 /// is done with both by then.
@@ -23,7 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(1500);
 #[derive(Debug)]
 pub(super) struct CertFiles {
     held: Arc<Mutex<Held>>,
-    stop: Option<Sender<()>>,
+    /// Threads end when these are dropped.
+    stop: Vec<Sender<()>>,
 }
 
 #[derive(Debug)]
@@ -63,7 +69,7 @@ impl CertFiles {
             named: Marks::default(),
             pending: None,
         };
-        Self { held: Arc::new(Mutex::new(held)), stop: None }
+        Self { held: Arc::new(Mutex::new(held)), stop: Vec::new() }
     }
 
     /// The files that a configuration names beside certificates, as they are before it is compiled.
@@ -90,7 +96,11 @@ impl CertFiles {
         let (stop, stopped) = channel();
         let held = self.held.clone();
         thread::Builder::new().name("files".into()).spawn(move || watch(&held, &stopped, &orders))?;
-        self.stop = Some(stop);
+        self.stop.push(stop);
+        let (stop, stopped) = channel();
+        let (held, asker) = (self.held.clone(), ocsp::Asker::new()?);
+        thread::Builder::new().name("ocsp".into()).spawn(move || staple(&held, &stopped, &asker))?;
+        self.stop.push(stop);
         Ok(())
     }
 }
@@ -102,6 +112,18 @@ fn watch(held: &Mutex<Held>, stopped: &Receiver<()>, orders: &mpsc::Sender<Order
             && orders.blocking_send(Order::Reload("a file that it names changed")).is_err()
         {
             return;
+        }
+    }
+}
+
+/// Asks OCSP responders whenever it is time to.
+fn staple(held: &Mutex<Held>, stopped: &Receiver<()>, asker: &ocsp::Asker) {
+    let clock = Clock::system();
+    while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+        let questions = lock(held).questions(&clock);
+        if !questions.is_empty() {
+            let answers = asker.ask(questions);
+            lock(held).answers(&answers, &clock);
         }
     }
 }
@@ -130,6 +152,33 @@ impl Held {
             self.load();
         }
         if named { Found::Named } else { Found::Certificates }
+    }
+
+    /// What responders are to be asked now. Answers that have run out are served no longer.
+    fn questions(&mut self, clock: &Clock) -> Vec<OcspQuestion> {
+        let now = clock.now();
+        if self.files.ocsp_next().is_none_or(|next| next > now) {
+            return Vec::new();
+        }
+        let (questions, changed) = self.files.ocsp_due(now);
+        if changed {
+            self.store.put(Origin::Files, self.files.certificates());
+        }
+        questions
+    }
+
+    /// What came of it is stapled, or told.
+    fn answers(&mut self, answers: &[ocsp::Answer], clock: &Clock) {
+        let now = clock.now();
+        let mut changed = false;
+        for (question, answer) in answers {
+            changed |= self.files.ocsp_answered(question, answer.as_deref().map_err(Clone::clone), now);
+        }
+        if changed {
+            self.store.put(Origin::Files, self.files.certificates());
+        }
+        // Says what is wrong now.
+        self.load();
     }
 
     /// Reads what is new or has changed. Where a pair is broken, its old certificate stays.

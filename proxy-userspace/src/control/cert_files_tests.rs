@@ -123,3 +123,56 @@ fn whoever_watches_ends_with_the_files_and_orders_a_reload() {
     drop(files);
     assert_eq!(ordered.blocking_recv(), None, "the thread is gone");
 }
+
+/// A responder that answers everything with this, and what it was asked.
+fn responder(answer: &'static str) -> (std::net::SocketAddr, Receiver<String>) {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (seen, asked) = channel();
+    thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut head = [0; 4096];
+            let len = connection.read(&mut head).unwrap();
+            let _ = seen.send(String::from_utf8_lossy(&head[..len]).into_owned());
+            connection.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    (address, asked)
+}
+
+#[test]
+fn responders_are_asked_and_what_is_wrong_with_their_answers_is_told() {
+    let folder = Folder::new("ocsp");
+    let ca_key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca = rcgen::CertifiedIssuer::self_signed(params, ca_key).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(["a.test".to_owned()]).unwrap();
+    let leaf = params.signed_by(&key, &ca).unwrap();
+    std::fs::write(folder.path("a.crt"), leaf.pem() + &ca.pem()).unwrap();
+    std::fs::write(folder.path("a.key"), key.serialize_pem()).unwrap();
+
+    let (address, asked) = responder("HTTP/1.1 500 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let config = format!(
+        "[[tls.certificate]]\ncert = {:?}\nkey = {:?}\nocsp = \"http://{address}/\"\n",
+        folder.path("a.crt"),
+        folder.path("a.key")
+    );
+    let (mut files, store) = started(&config);
+    assert!(store.find("a.test").is_some(), "served without an answer");
+    let (orders, _kept) = mpsc::channel(1);
+    files.watch(orders).unwrap();
+    let request = asked.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert!(request.starts_with("POST / HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains("content-type: application/ocsp-request\r\n"), "{request}");
+    let told = std::iter::repeat_with(|| {
+        thread::yield_now();
+        files.troubles().iter().map(ToString::to_string).find(|trouble| trouble.contains("ocsp"))
+    });
+    let begin = std::time::Instant::now();
+    let told = told.take_while(|_| begin.elapsed() < Duration::from_secs(30)).flatten().next().unwrap();
+    assert!(told.contains("it answers 500"), "{told}");
+}
