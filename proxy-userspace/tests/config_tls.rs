@@ -117,6 +117,14 @@ client_auth = { ca = "/etc/ca.pem", mode = "optional", crl = "/etc/ca.crl", head
 }
 
 #[test]
+fn a_listener_that_only_redirects_needs_no_route() {
+    let routed = SMALLEST.replace("host = ", "listener = \"secure\"\nhost = ");
+    assert_eq!(parse(&routed).warnings, []);
+    let alone = routed.replace("protocol = \"http\"\n", "protocol = \"http\"\nredirect_https = false\n");
+    assert_eq!(parse(&alone).warnings.len(), 1);
+}
+
+#[test]
 fn hsts_is_a_word_or_a_table() {
     let hsts = |value: &str| {
         let text = SMALLEST.replace("protocol = \"https\"", &format!("protocol = \"https\"\nhsts = {value}"));
@@ -198,6 +206,7 @@ fn a_redirect_leads_where_every_address_of_the_listener_is_served() {
     assert_eq!(redirect("\"10.0.0.1:80\"", "\"10.0.0.2:443\""), None);
     assert_eq!(redirect("\"unix:/run/web.sock\"", "\"0.0.0.0:443\""), None);
     assert_eq!(redirect("[\"unix:/run/web.sock\", \"10.0.0.1:80\"]", "\"0.0.0.0:443\""), Some(443));
+    assert_eq!(redirect("\"10.0.0.1:80\"\nredirect_https = 8443", "\"10.0.0.1:443\""), Some(8443));
     assert_eq!(redirect("\"10.0.0.1:80\"\nredirect_https = false", "\"10.0.0.1:443\""), None);
 }
 

@@ -79,6 +79,12 @@ fn check_route(route: &FileRoute, acme: &AcmeConfig, known: &Known<'_>, report: 
             {
                 report.warn(span, &NotPublic { name });
             }
+            (
+                None | Some(CertificateFrom::Auto | CertificateFrom::Internal),
+                HostPattern::Wildcard(parent),
+            ) if !parent.contains('.') && !known.files && (from.is_some() || !known.said.contains(host)) => {
+                report.warn(span, &TooWide { host });
+            }
             (None, HostPattern::Wildcard(parent))
                 if !known.wildcards && !known.files && is_public(parent) && !known.said.contains(host) =>
             {
@@ -143,6 +149,26 @@ impl Fact for NobodyPermits {
             "add [acme.on_demand] ask = \"http://127.0.0.1:9000/may-have\": who is asked may refuse"
                 .to_owned(),
         )
+    }
+}
+
+#[derive(Debug)]
+struct TooWide<'a> {
+    host: &'a HostPattern,
+}
+
+impl fmt::Display for TooWide<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "clients believe no certificate for {}: it stands for a whole top-level name", self.host)
+    }
+}
+
+impl Fact for TooWide<'_> {
+    fn help(&self) -> Option<String> {
+        let Self { host } = self;
+        let below = host.to_string();
+        let below = below.trim_start_matches("*.");
+        Some(format!("name each host (\"app.{below}\"), or have them one level deeper (\"*.home.{below}\")"))
     }
 }
 

@@ -42,10 +42,10 @@ pub(super) fn resolve(mut file: File, report: &mut Report<'_>) -> Result<Config,
         listener::check_pool_name(listener, &file.pool_names, report);
         listener::check_ports(listener, report);
     }
+    redirect::resolve(&mut file.web_listeners, report);
     route::check(&file, report);
     pool::check(&file, report);
     size::check(&file, report);
-    redirect::resolve(&mut file.web_listeners, report);
     let hosts = tls::hosts(&file, report);
     acme::check(&file, report);
 

@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::config::diagnostic::Fact;
 use crate::config::file::FileWebListener;
-use crate::config::report::Report;
+use crate::config::kind::MaybePort;
+use crate::config::report::{At, Report};
 use crate::config::web::{RedirectHttps, WebBind};
 
 /// Finds the `https` listener of each `http` one, and puts it there.
@@ -12,13 +13,16 @@ pub(super) fn resolve(listeners: &mut [FileWebListener], report: &mut Report<'_>
     let secure: Vec<Secure> = listeners.iter().filter_map(secure).collect();
     for listener in listeners.iter_mut() {
         let (Ok(said), Ok(bind)) = (&listener.redirect_https, &listener.bind) else { continue };
-        let wanted = said.as_ref().is_none_or(|said| said.value);
+        let wanted = said.as_ref().is_none_or(|said| said.value != MaybePort::No);
         let (true, Ok(rest)) = (wanted, &mut listener.rest) else { continue };
         if rest.tls.is_some() {
             continue;
         }
         let addresses: Vec<SocketAddr> = bind.iter().filter_map(|bind| tcp(&bind.value)).collect();
         rest.redirect_https = find(&addresses, &secure);
+        if let (Some(At { value: MaybePort::Port(port), .. }), Some(to)) = (said, &mut rest.redirect_https) {
+            to.port = *port;
+        }
         if let (Some(said), None) = (said, &rest.redirect_https) {
             report.error(&said.span, &Nowhere { name: &listener.name.value });
         }

@@ -8,7 +8,7 @@ use crate::config::file::{File, FileListener, FileMiddleware, FileRoute, Parts};
 use crate::config::name::ListenerName;
 use crate::config::nearest::instead;
 use crate::config::report::{At, Report, Reported};
-use crate::config::web::{MiddlewareConfig, RouteConfig};
+use crate::config::web::{MiddlewareConfig, RouteConfig, WebListenerConfig};
 
 /// Everything about routes.
 pub(super) fn check(file: &File, report: &mut Report<'_>) {
@@ -80,7 +80,7 @@ fn check_names(routes: &[FileRoute], report: &mut Report<'_>) {
     }
 }
 
-/// A listener without a route answers everything with 404.
+/// A listener without a route answers everything with 404, unless it sends its clients to one by TLS.
 fn warn_of_unrouted(file: &File, report: &mut Report<'_>) {
     if file.routes.iter().any(|route| route.listeners.as_ref().is_ok_and(Option::is_none)) {
         return;
@@ -91,7 +91,9 @@ fn warn_of_unrouted(file: &File, report: &mut Report<'_>) {
         .flat_map(|route| route.listeners.iter().flatten().flatten())
         .map(|at| &*at.value)
         .collect();
-    for listener in file.web_listeners.iter().filter(|listener| !routed.contains(&*listener.name.value)) {
+    let redirects = |rest: &WebListenerConfig| rest.redirect_https.is_some();
+    let unrouted = file.web_listeners.iter().filter(|listener| !routed.contains(&*listener.name.value));
+    for listener in unrouted.filter(|listener| !listener.rest.as_ref().is_ok_and(redirects)) {
         report.warn(&listener.name.span, &NoRoute { name: &listener.name.value });
     }
 }

@@ -11,6 +11,7 @@ use crate::config::keys::listener::{
     Spoken, TRUSTED_PROXIES,
 };
 use crate::config::keys::tls::{HSTS, LISTENER_TLS, REDIRECT_HTTPS};
+use crate::config::kind::MaybePort;
 use crate::config::model::{Forward, Protocol};
 use crate::config::reader::Entries;
 use crate::config::report::{At, Report, Reported};
@@ -35,7 +36,7 @@ pub(in crate::config) struct FileWebListener {
     pub(in crate::config) name: At<Box<str>>,
     pub(in crate::config) bind: Result<Vec<At<WebBind>>, Reported>,
     /// As it is said, if it is.
-    pub(in crate::config) redirect_https: Result<Option<At<bool>>, Reported>,
+    pub(in crate::config) redirect_https: Result<Option<At<MaybePort>>, Reported>,
     /// All of it, but for what it is bound to and where it redirects to.
     pub(in crate::config) rest: Result<WebListenerConfig, Reported>,
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::config::host_pattern::HostPattern;
-use crate::config::kind::{Flag, HOST_PATTERN, Lasting, List, Ocsp, OneOrMore, Parsed, Path, Word, Words};
+use crate::config::kind::{
+    Flag, HOST_PATTERN, Lasting, List, Ocsp, OneOrMore, Parsed, Path, PortOrFlag, Word, Words,
+};
 use crate::config::nested::{Nested, ShortOr};
 use crate::config::table::Presence::{Default, Optional, Required};
 use crate::config::table::{Key, Section};
@@ -248,12 +250,14 @@ pub(in crate::config) static PRELOAD: Key<Flag> = Key {
     example: "true",
 };
 
-pub(in crate::config) static REDIRECT_HTTPS: Key<Flag> = Key {
+pub(in crate::config) static REDIRECT_HTTPS: Key<PortOrFlag> = Key {
     name: "redirect_https",
-    kind: Flag,
+    kind: PortOrFlag,
     presence: Optional("true if an `https` listener has the same addresses"),
-    meaning: "`http`: requests for hosts of the `https` listener with the same addresses are redirected there (308). \
-              Challenges of ACME are answered before that.",
+    meaning: "`http`: requests that a route of the `https` listener with the same addresses takes are redirected there \
+              (308), but for those of routes that name this listener alone. \
+              Challenges of ACME are answered before that. A port: the one that clients see, where it is not the one \
+              that the listener is bound to.",
     example: "false",
 };
 

@@ -37,7 +37,7 @@ pub(super) use map::{Map, Named};
 pub(super) use middleware::{
     BCRYPT, FIELD_TEMPLATE, MEDIA_TYPE, PATH_TEMPLATE, REALM, USER, check_hash, check_user,
 };
-pub(super) use number::{Flag, Lasting, Number, Port, PortRange, Share, StatusRange};
+pub(super) use number::{Flag, Lasting, MaybePort, Number, Port, PortOrFlag, PortRange, Share, StatusRange};
 pub(super) use parsed::{Parsed, PlainText};
 pub(super) use request::{
     COOKIE_NAME, FIELD_NAME, FIELD_VALUE, HOST_PATTERN, LOCATION, METHOD, NETWORK, PATH, REGEX, TEXT,

@@ -84,6 +84,39 @@ impl Kind for Port {
     }
 }
 
+/// A port, or whether there is one at all.
+#[derive(Debug)]
+pub(in crate::config) struct PortOrFlag;
+
+/// What a [`PortOrFlag`] says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::config) enum MaybePort {
+    No,
+    Yes,
+    Port(u16),
+}
+
+impl Kind for PortOrFlag {
+    type Value = MaybePort;
+
+    fn read(&self, place: Place<'_>, report: &mut Report<'_>) -> Result<MaybePort, Reported> {
+        match &place.node.value {
+            Value::Flag(false) => Ok(MaybePort::No),
+            Value::Flag(true) => Ok(MaybePort::Yes),
+            Value::Integer(_) => Port.read(place, report).map(MaybePort::Port),
+            _ => Err(wrong_kind(place, &self.wanted(), "true", report)),
+        }
+    }
+
+    fn wanted(&self) -> String {
+        "true, false, or a port".to_owned()
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "anyOf": [{ "type": "boolean" }, Port.schema()] })
+    }
+}
+
 /// A share, from 0 to `most`.
 #[derive(Debug)]
 pub(in crate::config) struct Share {
