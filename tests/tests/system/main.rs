@@ -34,6 +34,8 @@ mod table;
 mod traffic;
 /// HTTP.
 mod web;
+/// How backends are reached.
+mod web_backends;
 /// WebSockets and gRPC, by other people's libraries.
 mod web_clients;
 /// Reloads and upgrades under load.
@@ -68,6 +70,7 @@ fn main() -> std::process::ExitCode {
         web::FACTS,
         web_pools::FACTS,
         web_routes::FACTS,
+        web_backends::FACTS,
         web_clients::FACTS,
         https::FACTS,
         conformance::FACTS,
