@@ -170,9 +170,10 @@ pub(super) fn start(
     if let Some(kernel) = &mut supervisor.kernel {
         kernel.keep();
     }
-    supervisor.set_checks();
     supervisor.certs.put(&supervisor.config, named);
     supervisor.web.put(prepared);
+    // After the pools are there: checks go by their TLS.
+    supervisor.set_checks();
     Ok((supervisor, Events { orders, calls: called, reports, resolved }))
 }
 
