@@ -1,6 +1,7 @@
 //! The daemon under test: started in a world's balancer, asked by its command line.
 
 use std::fs::{self, File};
+use std::net::IpAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -41,6 +42,8 @@ pub struct Daemon<'w> {
     binary: PathBuf,
     starts: u32,
     environment: Vec<(String, String)>,
+    /// What it finds in place of the system's file of name servers.
+    name_servers: Option<PathBuf>,
 }
 
 impl<'w> Daemon<'w> {
@@ -59,7 +62,14 @@ impl<'w> Daemon<'w> {
     /// # Errors
     /// When it is not built.
     pub fn prepare(world: &'w World, config: &str) -> Result<Self> {
-        let daemon = Self { world, child: None, binary: binary()?, starts: 0, environment: Vec::new() };
+        let daemon = Self {
+            world,
+            child: None,
+            binary: binary()?,
+            starts: 0,
+            environment: Vec::new(),
+            name_servers: None,
+        };
         daemon.write_config(config)?;
         Ok(daemon)
     }
@@ -67,6 +77,25 @@ impl<'w> Daemon<'w> {
     /// From the next start on, it has this in its environment.
     pub fn set_environment(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// From the next start on, it asks this name server, and no other.
+    ///
+    /// # Errors
+    /// When the file that says so cannot be written.
+    pub fn set_name_server(&mut self, address: IpAddr) -> Result<()> {
+        let path = self.world.folder().join("resolv.conf");
+        fs::write(&path, format!("nameserver {address}\noptions ndots:0 attempts:1 timeout:1\n"))?;
+        self.name_servers = Some(path);
+        Ok(())
+    }
+
+    fn start_command(&self) -> Command {
+        let Some(path) = &self.name_servers else { return Command::new(&self.binary) };
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\""]);
+        command.arg(path).arg(&self.binary);
+        command
     }
 
     /// Writes the configuration, and does nothing else: a running daemon may notice.
@@ -118,7 +147,7 @@ impl<'w> Daemon<'w> {
         ensure!(self.child.is_none(), "the daemon runs already");
         self.starts += 1;
         let log = File::create(self.log_path()).context("the daemon's log")?;
-        let mut command = Command::new(&self.binary);
+        let mut command = self.start_command();
         command.arg("run").arg("--config").arg(self.config_path());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).env("NO_COLOR", "1");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

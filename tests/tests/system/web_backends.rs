@@ -1,10 +1,14 @@
 //! How backends are reached: by TLS, by names that change, and from which worker.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use proxy_tests::daemon::Daemon;
-use proxy_tests::program::Program;
+use proxy_tests::program::{self, Program};
 use proxy_tests::runner::Fact;
 use proxy_tests::wait::{SOON, until};
 use proxy_tests::web::{self, Answer, curl};
@@ -19,6 +23,8 @@ pub(crate) const FACTS: &[Fact] = facts![
     a_backend_that_wants_our_certificate_gets_it,
     the_proxy_protocol_comes_before_tls_and_sessions_go_on,
     an_https_check_goes_by_its_pools_trust,
+    requests_follow_a_name_to_its_new_address,
+    a_client_is_served_by_the_worker_of_its_packets_cpu,
 ];
 
 /// Where nginx waits, beside the daemon.
@@ -187,5 +193,100 @@ fn an_https_check_goes_by_its_pools_trust() -> Result<()> {
     daemon.write_config(&pool("@CA@"))?;
     daemon.cli(&["reload"])?;
     checked("up")?;
+    Ok(())
+}
+
+/// A name server that gives each name this address, for a second.
+fn name_server(world: &World, address: &Arc<AtomicU32>) -> Result<()> {
+    let socket = world.balancer.enter(|| UdpSocket::bind((Ipv4Addr::LOCALHOST, 53)))??;
+    let address = Arc::clone(address);
+    // It ends with the process of the facts: nobody asks it once its world is gone.
+    std::thread::spawn(move || {
+        let mut question = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut question) {
+            let answer = name_answer(&question[..length], address.load(Ordering::SeqCst));
+            if answer.is_none_or(|answer| socket.send_to(&answer, from).is_err()) {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// RFC 1035 §4.1: one address for a question of type A, none for others.
+fn name_answer(question: &[u8], address: u32) -> Option<Vec<u8>> {
+    let name = question.get(12..)?.iter().position(|&byte| byte == 0)? + 13;
+    let wants_a = question.get(name..name + 2)? == [0, 1];
+    let mut answer = question.get(..2)?.to_vec();
+    answer.extend([0x81, 0x80, 0, 1, 0, u8::from(wants_a), 0, 0, 0, 0]);
+    answer.extend(question.get(12..name + 4)?);
+    if wants_a {
+        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4]);
+        answer.extend(address.to_be_bytes());
+    }
+    Some(answer)
+}
+
+fn requests_follow_a_name_to_its_new_address() -> Result<()> {
+    let world = World::routed().backends(2).build()?;
+    let at = |number| match world.backend_address(Family::V4, number) {
+        IpAddr::V4(address) => Ok(u32::from(address)),
+        IpAddr::V6(address) => bail!("{address} is no IPv4"),
+    };
+    let address = Arc::new(AtomicU32::new(at(0)?));
+    name_server(&world, &address)?;
+    let (bind, port) = (world.service(Family::V4), world.backend(Family::V4, 0).port());
+    let lines = format!(
+        "[listener.web]\nbind = [\"{bind}\"]\nprotocol = \"http\"\n[[route]]\npool = \"app\"\n\
+         [pool.app]\nbackends = [\"app.test:{port}\"]\n"
+    );
+    let mut daemon = Daemon::prepare(&world, &web::text(&world, &lines))?;
+    daemon.set_name_server(Ipv4Addr::LOCALHOST.into())?;
+    daemon.run()?;
+    for (number, name) in [(0, "b0"), (1, "b1"), (0, "b0")] {
+        address.store(at(number)?, Ordering::SeqCst);
+        until("requests go to where the name is now", SOON, || {
+            let answer = curl(world.client(), &[&format!("http://{bind}/")])?;
+            ensure!(answer.status == 200, "{answer:?}");
+            ensure!(answer.field("server-name") == Some(name), "{answer:?}");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// How often each worker has waited, by its number.
+fn waits(pid: u32) -> Result<BTreeMap<usize, u64>> {
+    let mut all = BTreeMap::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let status = fs::read_to_string(task?.path().join("status"))?;
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let worker = field("Name:").and_then(|name| name.strip_prefix("worker-"));
+        if let (Some(worker), Some(waits)) = (worker, field("voluntary_ctxt_switches:")) {
+            all.insert(worker.parse()?, waits.parse()?);
+        }
+    }
+    Ok(all)
+}
+
+fn a_client_is_served_by_the_worker_of_its_packets_cpu() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    let (bind, backend) = (world.service(Family::V4), world.backend(Family::V4, 0));
+    let daemon = Daemon::start(&world, &web::simple(&world, bind, &[backend]))?;
+    let url = format!("http://{bind}/");
+    let workers = waits(daemon.pid()?)?.len();
+    ensure!(workers > 1, "one worker has no choice");
+    for cpu in 0..workers {
+        let before = waits(daemon.pid()?)?;
+        for _ in 0..20 {
+            // Over veth a packet comes in on the CPU of who sends it.
+            let mut curl = program::command(&["taskset", "--cpu-list", &cpu.to_string(), "curl", "--silent"]);
+            curl.args(["--fail", "--output", "/dev/null", &url]);
+            program::succeed(world.client(), &mut curl)?;
+        }
+        let more: Vec<u64> = waits(daemon.pid()?)?.iter().map(|(worker, now)| now - before[worker]).collect();
+        let others = more.iter().enumerate().filter(|(worker, _)| *worker != cpu).map(|(_, more)| more);
+        ensure!(more[cpu] >= 20 && others.max() < Some(&(more[cpu] / 4)), "on CPU {cpu}: {more:?}");
+    }
     Ok(())
 }
