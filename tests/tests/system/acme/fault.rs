@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
@@ -39,6 +39,8 @@ pub(super) enum Fault {
 /// A request that came, and what the server answered.
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
+    /// When it came.
+    pub(super) at: Instant,
     /// What it was about.
     pub(super) step: Step,
     /// What it said, where it was signed (RFC 8555 §6.2); null otherwise.
@@ -231,7 +233,12 @@ impl Shared {
     /// Notes a request; gives its number and what shall happen to it.
     fn note(&self, step: Step, request: &Message) -> (usize, Option<Fault>) {
         let mut state = self.lock();
-        state.seen.push(Exchange { step, payload: payload(request).unwrap_or(Value::Null), status: None });
+        state.seen.push(Exchange {
+            at: Instant::now(),
+            step,
+            payload: payload(request).unwrap_or(Value::Null),
+            status: None,
+        });
         let at = state.faults.iter().position(|(of, _)| *of == step);
         let always = state.always.iter().find(|(of, _)| *of == step).map(|(_, fault)| fault.clone());
         (state.seen.len() - 1, at.map(|at| state.faults.remove(at).1).or(always))
