@@ -37,6 +37,17 @@ pub(super) struct Entry {
     waits: Option<Guard>,
 }
 
+/// What has come of work.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// Another certificate is to be served.
+    pub(super) serves: bool,
+    /// Who waits is told this, once it is served.
+    pub(super) told: Option<Result<Arc<Certificate>, Box<str>>>,
+    /// What was shown for others, and is to be taken away.
+    pub(super) shown: Vec<Presented>,
+}
+
 /// Who waits for a certificate.
 #[derive(Debug)]
 pub(super) enum Waiter {
@@ -111,20 +122,20 @@ impl Entry {
         }
     }
 
-    /// What came of it. True: another certificate is to be served. What was shown for others is handed over.
-    pub(super) fn end(&mut self, name: &str, done: Done, clock: &Clock) -> (bool, Vec<Presented>) {
+    /// What came of it.
+    pub(super) fn end(&mut self, done: Done, clock: &Clock) -> Ended {
         self.working = false;
         let now = clock.now();
-        let mut serves = false;
+        let (mut serves, mut told) = (false, None);
         match done {
             Done::Busy { shown, waits } => {
                 self.waits = waits;
                 self.shown.extend(shown.filter(|shown| !self.shown.contains(shown)));
                 self.due = now + BUSY;
-                return (false, Vec::new());
+                return Ended { serves, told, shown: Vec::new() };
             }
             Done::Serve(held) => {
-                self.answer(name, Ok(&held.certificate));
+                told = Some(Ok(Arc::clone(&held.certificate)));
                 (self.held, self.error, self.forced, serves) = (Some(held), None, false, true);
                 self.plan(now);
             }
@@ -133,7 +144,7 @@ impl Entry {
                 self.plan(now);
             }
             Done::Failed { cause, again } => {
-                self.answer(name, Err(&cause));
+                told = Some(Err(cause.clone()));
                 (self.error, self.forced, self.due) = (Some(cause), false, from_unix(again));
             }
         }
@@ -142,19 +153,28 @@ impl Entry {
         if self.forced && !serves {
             self.due = now;
         }
-        (serves, std::mem::take(&mut self.shown))
+        Ended { serves, told, shown: std::mem::take(&mut self.shown) }
     }
 
-    fn answer(&mut self, name: &str, with: Result<&Arc<Certificate>, &str>) {
+    /// Whether somebody waits.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.waiters.is_empty()
+    }
+
+    /// Tells who waits.
+    pub(super) fn tell(&mut self, name: &str, told: &Result<Arc<Certificate>, Box<str>>) {
         // Who waited may be gone.
         for waiter in self.waiters.drain(..) {
             match waiter {
                 Waiter::Asked(answer) => {
-                    let failed = |cause: &str| AskError::Failed { name: name.into(), cause: cause.into() };
-                    let _ = answer.send(with.map(|_| ()).map_err(failed));
+                    let told = told.as_ref().map(|_| ());
+                    let _ = answer.send(
+                        told.map_err(|cause| AskError::Failed { name: name.into(), cause: cause.clone() }),
+                    );
                 }
                 Waiter::Handshake(answer) => {
-                    let _ = answer.send(with.map(Arc::clone).map_err(|cause| Denied::Failed(cause.into())));
+                    let told = told.as_ref().map(Arc::clone);
+                    let _ = answer.send(told.map_err(|cause| Denied::Failed(cause.clone())));
                 }
             }
         }

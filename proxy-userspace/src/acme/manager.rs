@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::clock::Clock;
 use super::context::{Context, Lasting};
 use super::counts::Counts;
-use super::entry::Waiter;
+use super::entry::{Ended, Waiter};
 use super::handle::{Ask, AskError, Board, Handle, Reason};
 use super::obtain::work;
 use super::on_demand::{Gate, serve};
@@ -29,8 +29,10 @@ use crate::tls::{Certificate, Challenges, Denied, Store, Wanted};
 
 /// Questions that wait.
 const MOST_ASKS: usize = 64;
-/// Names that are worked on at a time.
+/// Names of CAs that are worked on at a time, and as many of our own.
 const AT_ONCE: usize = 16;
+/// What has changed is shown no more often than this, unless somebody waits for it.
+const SHOW: Duration = Duration::from_millis(100);
 /// Files and other daemons are looked at this often.
 const LOOK: Duration = Duration::from_secs(30);
 /// The clock may step: what is due is looked at no more seldom than this.
@@ -52,6 +54,10 @@ pub struct Manager {
     tasks: JoinSet<Output>,
     /// Which name a task works on.
     working: HashMap<Id, Box<str>>,
+    /// Certificates are there that handshakes do not find yet.
+    unserved: bool,
+    /// What others see is not how it is.
+    hidden: bool,
 }
 
 /// What it works with.
@@ -99,13 +105,24 @@ impl Manager {
         let names = roster.missing(&config, &settings.store);
         let found = Found::in_storage(&FileStorage::new(&config.acme.storage), &names, true);
         roster.arrange(&config, &settings.store, found, &settings.clock);
-        roster.serve(&settings.store);
         let context = Arc::new(Context::new(lasting.clone(), &config.acme));
         let gate = Arc::new(Gate::new(&config.acme.on_demand, context.client_of_others()));
         let wanted = std::mem::replace(&mut settings.on_demand, mpsc::channel(1).1);
         let (tasks, working) = (JoinSet::new(), HashMap::new());
-        let mut manager = Self { settings, asks, board, lasting, context, roster, gate, tasks, working };
-        manager.publish();
+        let mut manager = Self {
+            settings,
+            asks,
+            board,
+            lasting,
+            context,
+            roster,
+            gate,
+            tasks,
+            working,
+            unserved: true,
+            hidden: true,
+        };
+        manager.show();
         let run = async move {
             let gate = Arc::clone(&manager.gate);
             let demands = tokio::spawn(serve(wanted, gate, move |name| demand(asking.clone(), name)));
@@ -118,10 +135,20 @@ impl Manager {
 
     async fn run(&mut self) {
         let mut look = Instant::now() + LOOK;
+        let mut shown = Instant::now();
         loop {
-            self.begin_due();
-            self.publish();
-            let wake = self.wake().min(look);
+            let wake = self.begin_due().min(look);
+            // Thousands may come at once: each is shown, but not each by itself.
+            let now = Instant::now();
+            let wake = match self.hidden {
+                true if now < shown + SHOW => wake.min(shown + SHOW),
+                true => {
+                    self.show();
+                    shown = now;
+                    wake
+                }
+                false => wake,
+            };
             let task = async {
                 match self.tasks.join_next_with_id().await {
                     Some(ended) => ended,
@@ -150,23 +177,21 @@ impl Manager {
         &self.lasting.clock
     }
 
-    /// When something is due, by the clock of timers.
-    fn wake(&self) -> Instant {
-        let wait = self.roster.next().map_or(LONGEST_SLEEP, |next| self.clock().until(next));
-        // All that may be done at once is being done: what ends wakes us.
-        let wait = if self.working.len() >= AT_ONCE { LONGEST_SLEEP } else { wait };
-        Instant::now() + wait.min(LONGEST_SLEEP)
-    }
-
-    fn begin_due(&mut self) {
-        let room = AT_ONCE.saturating_sub(self.working.len());
-        for name in self.roster.due(self.clock().now(), room) {
+    /// Begins what is due. When something is due next, by the clock of timers.
+    fn begin_due(&mut self) -> Instant {
+        let now = self.clock().now();
+        let (acme, internal) = self.roster.working();
+        let due = self.roster.due(now, AT_ONCE.saturating_sub(acme), AT_ONCE.saturating_sub(internal));
+        for name in due {
             let Some(entry) = self.roster.get(&name) else { continue };
             let task = entry.begin(&name);
             let context = Arc::clone(&self.context);
             let started = self.tasks.spawn(async move { Output::Work(work(&context, task).await) });
             self.working.insert(started.id(), name);
+            self.hidden = true;
         }
+        let wait = self.roster.next_after(now).map_or(LONGEST_SLEEP, |next| self.clock().until(next));
+        Instant::now() + wait.min(LONGEST_SLEEP)
     }
 
     fn ended(&mut self, ended: Result<(Id, Output), tokio::task::JoinError>) {
@@ -194,9 +219,17 @@ impl Manager {
     fn done(&mut self, name: &str, done: Done) {
         // It may have left the configuration meanwhile.
         let Some(entry) = self.roster.get(name) else { return };
-        let (serves, shown) = entry.end(name, done, &self.lasting.clock);
-        if serves {
-            self.roster.serve(&self.settings.store);
+        let Ended { serves, told, shown } = entry.end(done, &self.lasting.clock);
+        self.hidden = true;
+        self.unserved |= serves;
+        if let Some(told) = told
+            && entry.is_awaited()
+        {
+            // Who waits looks for it as soon as it is told.
+            self.show();
+            if let Some(entry) = self.roster.get(name) {
+                entry.tell(name, &told);
+            }
         }
         if !shown.is_empty() {
             let context = Arc::clone(&self.context);
@@ -249,8 +282,9 @@ impl Manager {
             }
         };
         if self.roster.arrange(config, &self.settings.store, found, &self.lasting.clock) {
-            self.roster.serve(&self.settings.store);
+            self.unserved = true;
         }
+        self.hidden = true;
     }
 
     fn ask(&mut self, ask: Ask) {
@@ -318,8 +352,13 @@ impl Manager {
         Ok(Generation::clone(&held.generation))
     }
 
-    /// What others see.
-    fn publish(&mut self) {
+    /// What handshakes find, and what others see.
+    fn show(&mut self) {
+        if self.unserved {
+            self.roster.serve(&self.settings.store);
+        }
+        (self.unserved, self.hidden) = (false, false);
+
         let list = self.roster.list();
         let metrics = Metrics {
             issued: self.lasting.counts.issued(),

@@ -37,7 +37,7 @@ impl Renewal {
         let (from, to) = (unix(certificate.not_before), unix(certificate.not_after));
         let lifetime = to.saturating_sub(from) as f64;
         let share = 2.0 / 3.0 + SPREAD * (roll - 0.5);
-        let at = from + (lifetime * share) as u64;
+        let at = from + (lifetime * share).round() as u64;
         Self { fingerprint: certificate.fingerprint.clone(), at, window: None, ask: 0 }
     }
 
@@ -83,4 +83,60 @@ impl Renewal {
 fn start_of_end(certificate: &Certificate) -> u64 {
     let (from, to) = (unix(certificate.not_before), unix(certificate.not_after));
     to - to.saturating_sub(from) / 10
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    /// A certificate for an example, valid from one moment to another.
+    fn certificate(from: i64, to: i64) -> Certificate {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["app.example.com".to_owned()]).unwrap();
+        params.not_before = OffsetDateTime::from_unix_timestamp(from).unwrap();
+        params.not_after = OffsetDateTime::from_unix_timestamp(to).unwrap();
+        let chain = params.self_signed(&key).unwrap().pem();
+        Certificate::from_pem(chain.as_bytes(), key.serialize_pem().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn without_a_suggestion_it_is_renewed_around_two_thirds_of_its_lifetime() {
+        let certificate = certificate(1_000_000, 1_090_000);
+        assert_eq!(Renewal::of(&certificate, 0.5).at, 1_060_000);
+        assert_eq!(Renewal::of(&certificate, 0.0).at, 1_058_500);
+        assert_eq!(Renewal::of(&certificate, 1.0).at, 1_061_500);
+        assert!(Renewal::of(&certificate, 0.5).is_of(&certificate));
+        assert!(!Renewal::of(&certificate, 0.5).is_of(&super::tests::certificate(1_000_000, 1_090_000)));
+    }
+
+    #[test]
+    fn a_moment_in_a_window_is_drawn_once() {
+        let certificate = certificate(1_000_000, 1_090_000);
+        let mut renewal = Renewal::of(&certificate, 0.5);
+        renewal.suggested((1_020_000, 1_030_000), &certificate, 0.25);
+        assert_eq!(renewal.at, 1_022_500);
+        renewal.suggested((1_020_000, 1_030_000), &certificate, 0.75);
+        assert_eq!(renewal.at, 1_022_500, "the same window is no reason to draw again");
+        renewal.suggested((1_000_000, 1_000_000), &certificate, 0.75);
+        assert!(renewal.is_due(1_000_000), "at once");
+        renewal.suggested((9_000_000, 9_900_000), &certificate, 0.75);
+        assert_eq!(renewal.at, 1_081_000, "before it expires, whatever is suggested");
+    }
+
+    #[test]
+    fn a_ca_is_asked_as_often_as_it_says_within_reason() {
+        let mut renewal = Renewal::of(&certificate(1_000_000, 1_090_000), 0.5);
+        assert_eq!(renewal.next(), 0, "at once");
+        renewal.asked(1000, None);
+        assert_eq!(renewal.ask, 1000 + ASK);
+        renewal.asked(1000, Some(Duration::ZERO));
+        assert_eq!(renewal.ask, 1000 + ASK_LEAST);
+        renewal.asked(1000, Some(Duration::from_secs(1 << 40)));
+        assert_eq!(renewal.ask, 1000 + ASK_MOST);
+        let kept = serde_json::to_string(&renewal).unwrap();
+        assert_eq!(serde_json::from_str::<Renewal>(&kept).unwrap(), renewal);
+    }
 }

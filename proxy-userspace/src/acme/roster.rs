@@ -138,17 +138,34 @@ impl Roster {
         self.entries.values().filter(|entry| entry.on_demand).count() < MOST_ON_DEMAND
     }
 
-    /// Names that something is to be done for, the longest due first.
-    pub(super) fn due(&self, now: SystemTime, most: usize) -> Vec<Box<str>> {
+    /// Names that something is to be done for, who is waited for first, then who has nothing, then the longest due:
+    /// `room` of CAs, and `internal` of our own, which no CA holds up.
+    pub(super) fn due(&self, now: SystemTime, mut room: usize, mut internal: usize) -> Vec<Box<str>> {
         let mut due: Vec<_> =
             self.entries.iter().filter(|(_, entry)| !entry.working && entry.due <= now).collect();
-        due.sort_by_key(|(_, entry)| (!entry.forced, entry.held.is_some(), entry.due));
-        due.into_iter().take(most).map(|(name, _)| name.clone()).collect()
+        due.sort_by_key(|(_, entry)| (!entry.is_awaited(), entry.held.is_some(), entry.due));
+        due.retain(|(_, entry)| {
+            let left = if entry.kind == Kind::Internal { &mut internal } else { &mut room };
+            let fits = *left > 0;
+            *left = left.saturating_sub(1);
+            fits
+        });
+        due.into_iter().map(|(name, _)| name.clone()).collect()
     }
 
-    /// When something is due next, of what is not being worked on.
-    pub(super) fn next(&self) -> Option<SystemTime> {
-        self.entries.values().filter(|entry| !entry.working).map(|entry| entry.due).min()
+    /// When something is due after this. What is due already waits for room.
+    pub(super) fn next_after(&self, now: SystemTime) -> Option<SystemTime> {
+        let waiting = self.entries.values().filter(|entry| !entry.working && entry.due > now);
+        waiting.map(|entry| entry.due).min()
+    }
+
+    /// How many are worked on: of CAs, and of our own.
+    pub(super) fn working(&self) -> (usize, usize) {
+        let working = self.entries.values().filter(|entry| entry.working);
+        working.fold((0, 0), |(room, internal), entry| match entry.kind {
+            Kind::Acme => (room + 1, internal),
+            Kind::Internal => (room, internal + 1),
+        })
     }
 
     /// Names with what is served of them, to see whether somebody else has got a newer one.

@@ -190,4 +190,16 @@ mod tests {
         assert_eq!(failure.retry_after, Some(Duration::from_secs(7)));
         assert_eq!(failure.to_string(), "too many new orders (rateLimited)");
     }
+
+    #[test]
+    fn a_clock_that_is_wrong_is_told_by_the_certificates_of_cas() {
+        let of = |error: rustls::CertificateError| {
+            let cause = rustls::Error::InvalidCertificate(error).to_string();
+            Failure::of(instant_acme::Error::Other(cause.into()), &Seen::default()).to_string()
+        };
+        let past = of(rustls::CertificateError::NotValidYet);
+        assert!(past.ends_with("the clock of this machine seems to be in the past"), "{past}");
+        let future = of(rustls::CertificateError::Expired);
+        assert!(future.ends_with("or the clock of this machine is in the future"), "{future}");
+    }
 }
