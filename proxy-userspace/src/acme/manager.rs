@@ -102,7 +102,7 @@ impl Manager {
         };
         let config = Arc::clone(&settings.config.borrow_and_update());
         let mut roster = Roster::default();
-        let names = roster.missing(&config, &settings.store);
+        let names = roster.missing(&config, &settings.store, &settings.clock);
         let found = Found::in_storage(&FileStorage::new(&config.acme.storage), &names, true);
         roster.arrange(&config, &settings.store, found, &settings.clock);
         let context = Arc::new(Context::new(lasting.clone(), &config.acme));
@@ -271,7 +271,7 @@ impl Manager {
     }
 
     async fn arrange(&mut self, config: &Config) {
-        let names = self.roster.missing(config, &self.settings.store);
+        let names = self.roster.missing(config, &self.settings.store, &self.lasting.clock);
         let found = match names.is_empty() {
             true => Found::default(),
             false => {

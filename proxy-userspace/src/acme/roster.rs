@@ -70,8 +70,8 @@ fn recall(storage: &dyn Storage, name: &str, held: &mut Held) {
 
 impl Roster {
     /// Names of a configuration that are not here yet.
-    pub(super) fn missing(&self, config: &Config, store: &Store) -> Vec<Box<str>> {
-        let wanted = managed(config, store).into_keys();
+    pub(super) fn missing(&self, config: &Config, store: &Store, clock: &Clock) -> Vec<Box<str>> {
+        let wanted = managed(config, store, clock.now()).into_keys();
         wanted.filter(|name| !self.entries.contains_key(name)).collect()
     }
 
@@ -83,7 +83,8 @@ impl Roster {
         mut found: Found,
         clock: &Clock,
     ) -> bool {
-        let (wanted, now) = (managed(config, store), clock.now());
+        let now = clock.now();
+        let wanted = managed(config, store, now);
         let before = self.entries.len();
         self.entries.retain(|name, entry| {
             entry.on_demand &= !wanted.contains_key(name);
