@@ -170,9 +170,9 @@ fn responders_are_asked_and_what_is_wrong_with_their_answers_is_told() {
     assert!(request.contains("content-type: application/ocsp-request\r\n"), "{request}");
     let told = std::iter::repeat_with(|| {
         thread::yield_now();
-        files.troubles().iter().map(ToString::to_string).find(|trouble| trouble.contains("ocsp"))
+        files.troubles().iter().map(ToString::to_string).find(|trouble| trouble.contains("it answers"))
     });
     let begin = std::time::Instant::now();
     let told = told.take_while(|_| begin.elapsed() < Duration::from_secs(30)).flatten().next().unwrap();
-    assert!(told.contains("it answers 500"), "{told}");
+    assert!(told.contains("500"), "{told}");
 }

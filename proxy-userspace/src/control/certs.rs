@@ -151,3 +151,7 @@ impl Default for Certs {
         Self::new(&TicketsConfig::default()).expect("no file is read, and the system gives random numbers")
     }
 }
+
+#[cfg(test)]
+#[path = "certs_tests.rs"]
+mod tests;
