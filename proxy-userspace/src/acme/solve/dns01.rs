@@ -36,6 +36,25 @@ impl Dns01 {
         SolveError::new(self.provider.name(), cause)
     }
 
+    /// Puts the record where it belongs. Where CNAMEs lead may be nobody's intention: `*.example.com` is a CNAME for
+    /// `_acme-challenge.app.example.com` too, until there is a record of that very name.
+    async fn put(
+        &self,
+        resolvers: &Resolvers,
+        proof: &Proof,
+    ) -> Result<(Name, Option<Box<str>>), SolveError> {
+        let (own, led) = target(resolvers, &proof.name).await.map_err(|cause| self.fails(cause))?;
+        let value = &proof.dns_value;
+        match self.provider.add(&led, value, self.ttl).await {
+            Ok(handle) => Ok((led, handle)),
+            Err(first) if led != own => match self.provider.add(&own, value, self.ttl).await {
+                Ok(handle) => Ok((own, handle)),
+                Err(_) => Err(self.fails(first)),
+            },
+            Err(first) => Err(self.fails(first)),
+        }
+    }
+
     async fn seen(&self, resolvers: &Resolvers, fqdn: &Name, value: &str) -> Result<(), SolveError> {
         if self.propagation.is_zero() {
             return Ok(());
@@ -53,9 +72,7 @@ impl Solver for Dns01 {
     async fn present(&self, proof: &Proof) -> Result<Presented, SolveError> {
         // Made anew each time: the system's servers may be others by now.
         let resolvers = Resolvers::new(&self.resolvers);
-        let fqdn = target(&resolvers, &proof.name).await.map_err(|cause| self.fails(cause))?;
-        let added = self.provider.add(&fqdn, &proof.dns_value, self.ttl).await;
-        let handle = added.map_err(|cause| self.fails(cause))?;
+        let (fqdn, handle) = self.put(&resolvers, proof).await?;
         let shown =
             Presented::Record { fqdn: fqdn.to_ascii().into(), value: proof.dns_value.clone(), handle };
         if let Err(error) = self.seen(&resolvers, &fqdn, &proof.dns_value).await {
@@ -104,6 +121,21 @@ mod tests {
             solver.cleanup(serde_json::from_str(&kept).unwrap()).await.unwrap();
         }
         assert_eq!(server.texts(&there), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_cname_that_leads_to_a_zone_of_others_is_passed_over() {
+        let (writes, asks) = (NameServer::start("example.com.").await, NameServer::start("com.").await);
+        asks.cname("_acme-challenge.app.example.com.", "balancer.example.net.com.");
+        // As the world sees it once the record is there.
+        let proof = proof("app.example.com", false);
+        asks.txt("_acme-challenge.app.example.com.", &proof.dns_value);
+        let solver = solver(&writes, &asks);
+        let shown = solver.present(&proof).await.unwrap();
+        let own = Name::from_ascii("_acme-challenge.app.example.com.").unwrap();
+        assert_eq!(writes.texts(&own), [&*proof.dns_value]);
+        solver.cleanup(shown).await.unwrap();
+        assert_eq!(writes.texts(&own), [""; 0]);
     }
 
     #[tokio::test]

@@ -22,8 +22,8 @@ pub(in super::super) enum ZoneError {
 }
 
 /// Where the record of a name's proof belongs: at `_acme-challenge.NAME`, or where the CNAME there leads
-/// (RFC 8555 §8.4), so that another zone than the name's own can be written to.
-pub(in super::super) async fn target(resolvers: &Resolvers, name: &str) -> Result<Name, ZoneError> {
+/// (RFC 8555 §8.4), so that another zone than the name's own can be written to. Gives both.
+pub(in super::super) async fn target(resolvers: &Resolvers, name: &str) -> Result<(Name, Name), ZoneError> {
     let start = absolute(&format!("_acme-challenge.{name}"))?;
     let mut at = start.clone();
     for _ in 0..=MOST_CNAMES {
@@ -34,7 +34,7 @@ pub(in super::super) async fn target(resolvers: &Resolvers, name: &str) -> Resul
         });
         match next {
             Some(next) => at = next,
-            None => return Ok(at),
+            None => return Ok((start, at)),
         }
     }
     Err(ZoneError::Loop(start.into()))
@@ -85,11 +85,12 @@ mod tests {
     async fn the_record_belongs_where_the_cnames_lead() {
         let server = NameServer::start("example.com.").await;
         let resolvers = Resolvers::new(&[server.address]);
-        let here = target(&resolvers, "app.example.com").await.unwrap();
+        let (own, here) = target(&resolvers, "app.example.com").await.unwrap();
+        assert_eq!(own, here);
         assert_eq!(here.to_ascii(), "_acme-challenge.app.example.com.");
         server.cname("_acme-challenge.app.example.com.", "one.example.com.");
         server.cname("one.example.com.", "two.proofs.example.com.");
-        let there = target(&resolvers, "app.example.com").await.unwrap();
+        let (_, there) = target(&resolvers, "app.example.com").await.unwrap();
         assert_eq!(there.to_ascii(), "two.proofs.example.com.");
     }
 
