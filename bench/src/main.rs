@@ -3,6 +3,8 @@
 
 use std::process::ExitCode;
 
+/// What many certificates cost.
+mod certs;
 /// A hand-made BPF program that restores a packet and calls the program under test.
 mod harness;
 /// CPU time, latency and memory of HTTP and TLS, beside other proxies.
@@ -25,9 +27,10 @@ fn main() -> anyhow::Result<ExitCode> {
         "tls" => http::run(&http::TLS, rest),
         "reload" => http::reload::run(),
         "route" => route::run(),
+        "certs" => certs::run(),
         // Peers: started by `http` and `tls`.
         "bare-hyper-tls" => http::bare::run_tls(rest).map(|()| ExitCode::SUCCESS),
         "bare-hyper" => http::bare::run(rest).map(|()| ExitCode::SUCCESS),
-        other => anyhow::bail!("no bench is called {other:?}; there are: kernel http tls reload route"),
+        other => anyhow::bail!("no bench is called {other:?}; there are: kernel http tls reload route certs"),
     }
 }

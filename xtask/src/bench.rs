@@ -6,7 +6,7 @@ use anyhow::Result;
 use std::process::Command;
 
 /// Runs bench/ with these arguments: `kernel` measures the kernel path, packet by packet; `http` measures requests beside
-/// other proxies, `tls` handshakes and requests by TLS; `reload` measures how soon a changed configuration serves; `route` measures look-ups among routes.
+/// other proxies, `tls` handshakes and requests by TLS; `reload` measures how soon a changed configuration serves; `route` measures look-ups among routes, `certs` those among certificates.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let name = arguments.first().map_or("", String::as_str);
     // They have nginx for a backend.
