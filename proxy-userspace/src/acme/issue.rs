@@ -195,7 +195,7 @@ impl<'a> Issue<'a> {
         done
     }
 
-    /// The account. A CA that cannot be asked now is asked again soon.
+    /// The account. A CA that cannot be asked now is asked again soon, unless somebody else could be.
     async fn ready(&self, accounts: &Accounts<'_>) -> Result<Ready, Failure> {
         let mut pass = 1;
         loop {
@@ -203,7 +203,8 @@ impl<'a> Issue<'a> {
                 Ok(ready) => return Ok(ready),
                 Err(failure) => failure,
             };
-            let Some(wait) = soon(&failure, pass) else { return Err(failure) };
+            let alone = !self.has_another(&accounts.issuer.name);
+            let Some(wait) = soon(&failure, pass).filter(|_| alone) else { return Err(failure) };
             tracing::debug!("{}: {failure}; again in {}s", self.task.name, wait.as_secs());
             tokio::time::sleep(wait).await;
             pass += 1;
@@ -322,12 +323,16 @@ impl<'a> Issue<'a> {
     /// Whether an order that cannot be gone on with now is waited for: it is, unless somebody else could be asked, and
     /// then for a while if what is served lasts.
     fn is_patient(&self, order: &Order) -> bool {
-        let now = self.now();
-        let mut others = self.context.config.issuers.iter().filter(|issuer| issuer.name != order.issuer);
-        let another = others.any(|issuer| self.attempts.not_before(&issuer.name) <= now);
         let served = self.task.held.as_ref().is_some_and(|held| held.is_comfortable(self.context.clock()));
         let patience = if order.url.is_some() && served { PATIENCE } else { 1 };
-        !another || order.stalls < patience
+        !self.has_another(&order.issuer) || order.stalls < patience
+    }
+
+    /// Whether somebody else could be asked now.
+    fn has_another(&self, issuer: &str) -> bool {
+        let now = self.now();
+        let mut others = self.context.config.issuers.iter().filter(|other| *other.name != *issuer);
+        others.any(|other| self.attempts.not_before(&other.name) <= now && !self.spent.contains(&other.name))
     }
 
     /// The order leads nowhere.
