@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
+use super::on_demand::{Counts, Gate};
 use super::status::{CertificateStatus, Metrics};
 use super::storage::Generation;
 use crate::tls::{Certificate, Denied};
@@ -34,6 +35,7 @@ pub(super) enum Ask {
 pub struct Handle {
     board: Arc<Board>,
     asks: mpsc::Sender<Ask>,
+    gate: Arc<Gate>,
 }
 
 /// Why a certificate is revoked (RFC 5280 §5.3.1): what subscribers may give.
@@ -76,8 +78,8 @@ pub enum AskError {
 }
 
 impl Handle {
-    pub(super) fn new(board: Arc<Board>, asks: mpsc::Sender<Ask>) -> Self {
-        Self { board, asks }
+    pub(super) fn new(board: Arc<Board>, asks: mpsc::Sender<Ask>, gate: Arc<Gate>) -> Self {
+        Self { board, asks, gate }
     }
 
     /// All names that are managed, and how they are. In their order.
@@ -88,6 +90,11 @@ impl Handle {
     /// What is counted.
     pub fn metrics(&self) -> Metrics {
         Metrics::clone(&self.board.metrics.load())
+    }
+
+    /// What became of names that handshakes asked for.
+    pub fn on_demand(&self) -> Counts {
+        self.gate.counts()
     }
 
     /// Gets another certificate for a name now, whatever its age. Ends when it is served, or cannot be had.

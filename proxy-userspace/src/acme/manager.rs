@@ -91,7 +91,6 @@ impl Manager {
     pub fn start(mut settings: Settings) -> io::Result<(Handle, JoinHandle<()>)> {
         let (asking, asks) = mpsc::channel(MOST_ASKS);
         let board = Arc::new(Board::default());
-        let handle = Handle::new(Arc::clone(&board), asking.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let lasting = Lasting {
             clock: settings.clock.clone(),
@@ -107,6 +106,7 @@ impl Manager {
         roster.arrange(&config, &settings.store, found, &settings.clock);
         let context = Arc::new(Context::new(lasting.clone(), &config.acme));
         let gate = Arc::new(Gate::new(&config.acme.on_demand, context.client_of_others()));
+        let handle = Handle::new(Arc::clone(&board), asking.clone(), Arc::clone(&gate));
         let wanted = std::mem::replace(&mut settings.on_demand, mpsc::channel(1).1);
         let (tasks, working) = (JoinSet::new(), HashMap::new());
         let mut manager = Self {

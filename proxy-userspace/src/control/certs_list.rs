@@ -99,6 +99,21 @@ pub(super) fn metrics(text: &mut Text, certs: &Certs) {
     for order in &counted.issued {
         orders.count(&[("issuer", &order.issuer), ("result", order.result)], order.count);
     }
+    let demanded = manager.on_demand();
+    let mut demands = text.metric(
+        "proxy_now_certificate_demands_total",
+        Counter,
+        "Names that handshakes asked a certificate for, by what became of it.",
+    );
+    for (result, count) in [
+        ("issued", demanded.issued),
+        ("failed", demanded.failed),
+        ("refused", demanded.refused),
+        ("too_many", demanded.too_many),
+        ("unanswered", demanded.unanswered),
+    ] {
+        demands.count(&[("result", result)], count);
+    }
     text.metric("proxy_now_certificate_orders_in_flight", Gauge, "Names that are being worked on.")
         .count(&[], counted.in_flight);
     text.metric(

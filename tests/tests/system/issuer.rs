@@ -26,7 +26,7 @@ pub(crate) struct Ca {
 }
 
 impl Ca {
-    /// A new one, of this name; its certificate is `NAME.pem` in the folder.
+    /// A new one, of this name; its certificate is `NAME.pem` in the folder, its key `NAME.key`.
     ///
     /// # Errors
     /// When nothing can be written.
@@ -38,6 +38,7 @@ impl Ca {
         params.distinguished_name.push(DnType::CommonName, name);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
         fs::write(folder.join(format!("{name}.pem")), issuer.pem())?;
+        fs::write(folder.join(format!("{name}.key")), issuer.key().serialize_pem())?;
         Ok(Self { issuer, folder: folder.to_owned() })
     }
 

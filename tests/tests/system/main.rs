@@ -8,6 +8,8 @@ mod attach;
 mod bad_input;
 /// A table of a million flows.
 mod capacity;
+/// Certificates of our own CA, and what responders say of others.
+mod certificates;
 /// The command line, as a user has it.
 mod cli;
 /// What must be refused, and survived.
@@ -73,6 +75,7 @@ fn main() -> std::process::ExitCode {
         web_backends::FACTS,
         web_clients::FACTS,
         https::FACTS,
+        certificates::FACTS,
         conformance::FACTS,
         acme::on_demand::ALONE,
         continuity::ALONE,
