@@ -25,7 +25,7 @@ pub(super) struct Export {
 
 /// A file could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {error}", .path.display())]
+#[error("{} cannot be written: {error}; --to names a folder that is there and may be written to", .path.display())]
 struct CannotWrite {
     path: PathBuf,
     error: io::Error,

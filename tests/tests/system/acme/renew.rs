@@ -1,5 +1,6 @@
 //! Certificates that take the place of others.
 
+use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
@@ -18,6 +19,7 @@ pub(crate) const FACTS: &[Fact] = facts![
     a_certificate_is_renewed_by_its_age_and_no_handshake_fails,
     a_certificate_is_renewed_when_the_ca_suggests_it,
     a_ca_that_has_forgotten_the_account_gets_another,
+    an_account_whose_key_is_old_gets_another_key,
     who_asks_for_a_renewal_gets_it_though_the_ca_does_not_echo_what_it_replaces,
 ];
 
@@ -105,6 +107,33 @@ fn a_ca_that_has_forgotten_the_account_gets_another() -> Result<()> {
     daemon.cli(&["certs", "renew", HOST])?;
     stand.wait_renewed(HOST, &first, &daemon)?;
     ensure!(stand.proxy.taken(Step::Account) == 2, "{:?}", stand.proxy.seen());
+    Ok(())
+}
+
+fn an_account_whose_key_is_old_gets_another_key() -> Result<()> {
+    let stand = Stand::build(Settings::new())?;
+    let config = stand.config("", &[HOST]);
+    let first = {
+        let daemon = Daemon::start(&stand.world, &config)?;
+        stand.wait_served(HOST, &daemon)?
+    };
+    let files = fs::read_dir(stand.storage().join("accounts"))?;
+    let path = files.flatten().map(|entry| entry.path()).next().context("no account is kept")?;
+    let account = || Ok::<Value, anyhow::Error>(serde_json::from_slice(&fs::read(&path)?)?);
+    let mut old = account()?;
+    old["made"] = json!(0);
+    fs::write(&path, serde_json::to_vec(&old)?)?;
+    let daemon = Daemon::start(&stand.world, &config)?;
+    daemon.cli(&["certs", "renew", HOST])?;
+    stand.wait_renewed(HOST, &first, &daemon)?;
+    let now = account()?;
+    ensure!(now["url"] == old["url"] && now["key"] != old["key"], "the account has the key from before");
+    let (changes, accounts) = (stand.proxy.taken(Step::KeyChange), stand.proxy.taken(Step::Account));
+    ensure!(
+        changes == 1 && accounts == 1,
+        "{changes} changes, {accounts} accounts: {:?}",
+        stand.proxy.seen()
+    );
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use super::pebble::{self, Settings, here};
 use super::stand::{ISSUED, Stand};
 use super::visit;
+use crate::issuer::Ca;
 
 pub(crate) const FACTS: &[Fact] = facts![
     broken_files_are_named_and_the_other_hosts_are_served,
@@ -68,11 +69,22 @@ fn broken_files_are_named_and_the_other_hosts_are_served() -> Result<()> {
     ] {
         text.push_str(&table(&pair(&stand, name, chain, key)?));
     }
-    let config = stand.config("", &["good.example.com"]).replace("tls = \"acme\"", "tls = \"files\"");
+    let [chain, key] = pair(&stand, "keyless", &other.0, &other.1)?;
+    fs::remove_file(&key)?;
+    text.push_str(&table(&[chain, key]));
+    // Its issuer first: the wrong way round.
+    let ca = Ca::new(&stand.world.folder().join("reversed"), "ca")?;
+    ca.issue("leaf", &["reversed.example.com"])?;
+    let root = PathBuf::from(ca.path("ca.pem"));
+    let chain = fs::read_to_string(&root)? + &fs::read_to_string(ca.path("leaf.crt"))?;
+    text.push_str(&table(&pair(&stand, "turned", &chain, &fs::read_to_string(ca.path("leaf.key"))?)?));
+    let hosts = ["good.example.com", "reversed.example.com"];
+    let config = stand.config("", &hosts).replace("tls = \"acme\"", "tls = \"files\"");
     let daemon = Daemon::start(&stand.world, &format!("{config}\n{text}"))?;
     served(&stand, "good.example.com", &files[0], &daemon)?;
+    served(&stand, "reversed.example.com", &root, &daemon)?;
     let log = daemon.log();
-    for name in ["mismatched", "encrypted", "garbage", "empty", "expired"] {
+    for name in ["mismatched", "encrypted", "garbage", "empty", "expired", "keyless", "turned"] {
         let lines: Vec<&str> = log.lines().filter(|line| line.contains(&format!("{name}."))).collect();
         ensure!(lines.len() == 1, "{} lines tell of {name}:\n{log}", lines.len());
     }
