@@ -6,6 +6,9 @@
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics), allow(internal_features, reason = "see cell.rs"))]
 #![deny(missing_docs)]
 
+#[cfg(test)]
+extern crate std;
+
 /// Addresses and the two address families.
 pub mod addr;
 /// What one backend of one listener is, as the kernel sees it.
@@ -20,6 +23,8 @@ pub mod counters;
 pub mod drop_reason;
 /// Flows: the established ones, and the young ones that have not proved to be alive.
 pub mod flow;
+/// Rates, kept by one number a key.
+pub mod gcra;
 /// The hash of a flow.
 pub mod hash;
 /// The remembered next hop of a flow.
@@ -41,4 +46,4 @@ pub mod settings;
 
 /// The version of everything in this crate that has a layout. It is part of the pin path, stands in the BPF object
 /// and in [`settings::Settings`], and is checked before a map is adopted.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;

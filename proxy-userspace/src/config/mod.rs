@@ -8,6 +8,8 @@
 mod acme;
 /// Where a backend is, as people write it.
 mod address;
+/// Who is kept out.
+mod ban;
 /// From what the file says to what it means.
 mod check;
 /// A mistake, with the place where it was made.
@@ -22,6 +24,8 @@ mod host_pattern;
 mod keys;
 /// The kinds of values.
 mod kind;
+/// How much is let through.
+mod limit;
 /// What the configuration means.
 mod model;
 /// Names that a configuration gives.
@@ -59,10 +63,12 @@ mod web_pool;
 
 pub use acme::*;
 pub use address::{BackendAddr, Endpoint, NotAnAddress};
+pub use ban::*;
 pub use diagnostic::{ConfigErrors, Diagnostic, Diagnostics, Fact, Severity};
 pub use host_pattern::HostPattern;
+pub use limit::*;
 pub use model::*;
-pub use name::{ListenerName, PoolName};
+pub use name::{LimitName, ListenerName, PoolName};
 pub use parse::{load, parse};
 pub use reference::{json_schema, markdown};
 pub use tls::*;

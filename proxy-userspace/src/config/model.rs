@@ -12,7 +12,9 @@ use serde::Serialize;
 
 use super::acme::AcmeConfig;
 use super::address::Endpoint;
+use super::ban::{AutoBanConfig, BanConfig};
 use super::diagnostic::Diagnostic;
+use super::limit::LimitConfig;
 use super::name::{ListenerName, PoolName};
 use super::tls::TlsConfig;
 use super::web::{RouteConfig, ServerConfig, WebListenerConfig};
@@ -39,6 +41,12 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Certificates that come by themselves.
     pub acme: AcmeConfig,
+    /// How much is let through, in file order.
+    pub limits: Vec<LimitConfig>,
+    /// Who is kept out.
+    pub ban: BanConfig,
+    /// Who is kept out by what they do, in file order.
+    pub auto_bans: Vec<AutoBanConfig>,
     /// What is allowed, and probably not meant.
     pub warnings: Vec<Diagnostic>,
 }

@@ -52,3 +52,7 @@ name! {
     /// The name of a pool.
     PoolName
 }
+name! {
+    /// The name of a limit.
+    LimitName
+}

@@ -14,6 +14,7 @@ pub(super) const LAYERS: &[(&str, u32)] = &[
     ("route", 2),
     ("upstream", 2),
     ("tls", 2),
+    ("limit", 2),
     ("config", 1),
     ("net", 0),
     ("telemetry", 0),

@@ -192,3 +192,13 @@ impl Fact for DsrPorts<'_> {
         Some("make a listener for each port; they can share a pool whose backends have no port".to_owned())
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("there is no listener: nothing will be served")]
+pub(super) struct NothingToServe;
+
+impl Fact for NothingToServe {
+    fn help(&self) -> Option<String> {
+        Some("add a [listener.NAME]; examples/quickstart.toml shows one".to_owned())
+    }
+}

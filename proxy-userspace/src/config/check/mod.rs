@@ -17,7 +17,7 @@ mod size;
 /// Hosts of `https` listeners.
 mod tls;
 
-use super::diagnostic::Fact;
+use super::ban::BanConfig;
 use super::file::File;
 use super::model::{AdminConfig, Config};
 use super::name::ListenerName;
@@ -34,7 +34,7 @@ pub(super) fn resolve(mut file: File, report: &mut Report<'_>) -> Result<Config,
         report.error(&first.name.span, &listener::NoKernel { name: &first.name.value });
     }
     if file.listeners.is_empty() && file.web_listeners.is_empty() {
-        report.warn(&(0..0), &NothingToServe);
+        report.warn(&(0..0), &listener::NothingToServe);
     }
     listener::check_binds(&file.listeners, &file.web_listeners, report);
     listener::check_trust(&file.web_listeners, report);
@@ -64,17 +64,10 @@ pub(super) fn resolve(mut file: File, report: &mut Report<'_>) -> Result<Config,
         server: file.server?,
         tls: TlsConfig { hosts, ..file.tls? },
         acme: file.acme?,
+        limits: Vec::new(),
+        ban: BanConfig::default(),
+        auto_bans: Vec::new(),
         pools: pools.into_iter().collect::<Result<_, _>>()?,
         warnings: Vec::new(),
     })
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("there is no listener: nothing will be served")]
-struct NothingToServe;
-
-impl Fact for NothingToServe {
-    fn help(&self) -> Option<String> {
-        Some("add a [listener.NAME]; examples/quickstart.toml shows one".to_owned())
-    }
 }
