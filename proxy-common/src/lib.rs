@@ -17,6 +17,8 @@ pub mod backend;
 pub mod cell;
 /// Internet checksum arithmetic (RFC 1071, RFC 1624).
 pub mod checksum;
+/// What a client says first when it speaks TLS.
+pub mod client_hello;
 /// What is counted, per CPU.
 pub mod counters;
 /// Why a packet was dropped.
