@@ -137,12 +137,22 @@ impl Host {
 
     /// A frame's way: the verdict, and the frame as it is then.
     pub fn run(&mut self, ingress_ifindex: u32, frame: &[u8]) -> (Verdict, &[u8]) {
+        self.run_by(ingress_ifindex, frame, |host| ingress(host, &mut Work::default(), &mut Work::default()))
+    }
+
+    /// A frame's way through some stages alone.
+    pub fn run_by(
+        &mut self,
+        ingress_ifindex: u32,
+        frame: &[u8],
+        stages: impl FnOnce(&mut Self) -> Verdict,
+    ) -> (Verdict, &[u8]) {
         self.v4.reclaim();
         self.v6.reclaim();
         self.frame.clear();
         self.frame.extend_from_slice(frame);
         self.ingress = ingress_ifindex;
-        let verdict = ingress(self, &mut Work::default(), &mut Work::default());
+        let verdict = stages(self);
         if let Verdict::Drop(reason) = verdict {
             *self.drops.entry(reason.label()).or_default() += 1;
         }

@@ -19,6 +19,8 @@ pub mod stage;
 pub mod steer;
 /// What a flow writes into its packets.
 pub mod translation;
+/// A packet in hand, turned around.
+pub mod turned;
 /// What the pipeline ends with.
 pub mod verdict;
 /// What a packet's way has to remember.

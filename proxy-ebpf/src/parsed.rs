@@ -113,6 +113,26 @@ impl Transport {
     }
 }
 
+/// A TCP segment without data that a packet is answered with, beside the ports.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Segment {
+    /// TCP sequence number.
+    pub sequence: u32,
+    /// TCP acknowledgment number.
+    pub acknowledgment: u32,
+    /// [`tcp`] flags.
+    pub flags: u8,
+    /// The window, not scaled.
+    pub window: u16,
+    /// The options, as they lie in memory.
+    pub options: [u32; OPTION_WORDS],
+    /// How many words of them there are.
+    pub option_words: u32,
+}
+
+/// Words of options that an answer has at most: segment size, SACK, timestamps, window scale.
+pub const OPTION_WORDS: usize = 5;
+
 /// What an ICMP error quotes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Quote<A> {

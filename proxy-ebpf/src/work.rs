@@ -6,7 +6,7 @@ use proxy_common::{
     hop::HopView,
 };
 
-use crate::parsed::{Internet, Outer, Quote, Transport};
+use crate::parsed::{Internet, Outer, Quote, Segment, Transport};
 
 /// How a packet leaves: by a hop, or by the host's stack, which first has to find the neighbour.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -51,4 +51,6 @@ pub struct Work<A> {
     pub back: FlowKey<A>,
     /// An entry on its way into the flow table.
     pub flow: Flow<A>,
+    /// What a packet is answered with.
+    pub answer: Segment,
 }

@@ -12,6 +12,8 @@ pub mod fragment;
 pub mod icmp;
 /// From bytes to a sound header.
 pub mod parse;
+/// A TCP packet is turned into an answer to its sender.
+pub mod reply;
 /// Addresses, ports, checksums, TTL.
 pub mod rewrite;
 /// A backend for a new flow: the ring, and a port to leave from.

@@ -19,6 +19,8 @@ mod hops;
 mod link;
 /// What holds of every packet.
 mod properties;
+/// Packets turned into answers to their senders.
+mod replies;
 /// A world with a service by TCP and one by UDP, three backends each.
 mod scene;
 /// Packets too long for their way out.
