@@ -30,6 +30,8 @@ mod failure;
 mod file_trouble;
 /// Certificates out of files.
 mod files;
+/// What kind of client says so, by its ClientHello.
+pub mod fingerprint;
 /// The names of a listener, and what each asks for.
 mod hosts;
 /// What handshakes of a listener go by.
