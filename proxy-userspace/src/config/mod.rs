@@ -16,6 +16,8 @@ mod check;
 mod diagnostic;
 /// What the file says.
 mod file;
+/// Who wants to know what kind of client says so.
+mod fingerprint;
 /// Hosts of routes.
 mod host;
 /// A host, or all below one.

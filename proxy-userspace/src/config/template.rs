@@ -7,7 +7,7 @@ use super::nearest::{list, nearest};
 use super::web::{Template, TemplatePart, Variable};
 
 /// Variables with one name.
-const PLAIN: [Variable; 12] = [
+const PLAIN: [Variable; 14] = [
     Variable::ClientIp,
     Variable::ClientPort,
     Variable::Scheme,
@@ -20,6 +20,8 @@ const PLAIN: [Variable; 12] = [
     Variable::RequestId,
     Variable::Listener,
     Variable::Route,
+    Variable::Sni,
+    Variable::Ja4,
 ];
 
 /// Variables that name what they are taken from.

@@ -289,6 +289,10 @@ pub enum Variable {
     Listener,
     /// `{route}`.
     Route,
+    /// `{sni}`: the host that the client asked for by TLS; empty without.
+    Sni,
+    /// `{ja4}`: what kind of client it is, by its ClientHello; empty without TLS.
+    Ja4,
     /// `{header.NAME}`: of the request.
     Header(HeaderName),
     /// `{cookie.NAME}`.
@@ -311,6 +315,8 @@ impl Variable {
             Self::RequestId => "request_id",
             Self::Listener => "listener",
             Self::Route => "route",
+            Self::Sni => "sni",
+            Self::Ja4 => "ja4",
             Self::Header(_) => "header",
             Self::Cookie(_) => "cookie",
         }

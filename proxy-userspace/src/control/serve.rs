@@ -101,7 +101,7 @@ fn secure(
 ) -> Result<Option<Arc<TlsListener>>, tls::TlsError> {
     let rules = ListenerTls::build(listener, &config.tls, &certs.store, &certs.challenges, &certs.tickets)?;
     let on_demand = certs.on_demand.clone().map(|ask| (ask, config.acme.on_demand.wait));
-    Ok(rules.map(|rules| Arc::new(TlsListener::new(listener, rules, on_demand))))
+    Ok(rules.map(|rules| Arc::new(TlsListener::new(listener, rules, on_demand, config.wants_ja4(listener)))))
 }
 
 fn compile_route(route: &RouteConfig, pools: &HashMap<&PoolName, u32>) -> Result<Route, ServeError> {

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::id::Id;
 use super::request::Request;
+use super::tls::TlsInfo;
 use crate::config::{Template, TemplatePart, Variable};
 
 /// A text, ready to be filled in. One without variables is made once.
@@ -87,11 +88,18 @@ fn write_value(text: &mut Vec<u8>, variable: &Variable, Values { request, route 
         }
         Variable::Listener => text.write_all(request.connection.listener.name.as_str().as_bytes()),
         Variable::Route => text.write_all(route.as_bytes()),
+        Variable::Sni => text.write_all(of_tls(request, TlsInfo::sni)),
+        Variable::Ja4 => text.write_all(of_tls(request, |tls| tls.ja4.as_deref())),
         Variable::Header(name) => {
             text.write_all(request.headers.get(name).map_or(&[][..], HeaderValue::as_bytes))
         }
         Variable::Cookie(name) => text.write_all(cookie(&request.headers, name).unwrap_or_default()),
     };
+}
+
+/// What is known of the client's TLS. Empty where it came without.
+fn of_tls(request: &Request, what: impl FnOnce(&TlsInfo) -> Option<&str>) -> &[u8] {
+    request.connection.tls.as_deref().and_then(what).unwrap_or_default().as_bytes()
 }
 
 /// The value of a cookie (RFC 6265 §5.4); the first, if there are more.

@@ -30,6 +30,9 @@ fn variables_stand_for_what_the_request_says() {
         (Variable::RequestId, "id-1"),
         (Variable::Listener, "web"),
         (Variable::Route, "shop"),
+        // It came without TLS.
+        (Variable::Sni, ""),
+        (Variable::Ja4, ""),
         (Variable::Header("x-team".parse().unwrap()), "red"),
         (Variable::Header("x-none".parse().unwrap()), ""),
         (Variable::Cookie("session".into()), "xyz"),

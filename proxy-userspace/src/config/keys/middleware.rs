@@ -126,8 +126,8 @@ pub(in crate::config) static EDITS_SECTION: Section = Section {
     title: "request_headers = { … }",
     meaning: "Changes to fields, and the same for `response_headers`: first `remove`, then `set`, then `add`. Values \
               can have variables: `{client_ip}`, `{client_port}`, `{scheme}`, `{host}`, `{port}`, `{method}`, \
-              `{path}`, `{query}`, `{uri}`, `{request_id}`, `{listener}`, `{route}`, `{header.NAME}`, \
-              `{cookie.NAME}`; a brace itself is doubled. Fields that belong to a connection or frame a message \
+              `{path}`, `{query}`, `{uri}`, `{request_id}`, `{listener}`, `{route}`, `{sni}`, `{ja4}`, \
+              `{header.NAME}`, `{cookie.NAME}`; a brace itself is doubled. Fields that belong to a connection or frame a message \
               cannot be changed, nor Host: see the pool's `host`.",
     keys: &[&SET, &ADD, &REMOVE],
     elsewhere: &[],

@@ -6,19 +6,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
-use rustls::server::{Accepted, Acceptor};
+use bytes::BytesMut;
+use rustls::server::Accepted;
 use rustls::{ServerConfig, ServerConnection};
 use tokio::sync::oneshot;
 use tokio::time::{timeout, timeout_at};
 
 use super::failed::Failed;
+use super::hello::Hello;
 use super::info::{self, TlsInfo};
 use super::listener::TlsListener;
 use crate::l7::refuse;
-use crate::net::buffers;
 use crate::net::stream::Stream;
-use crate::net::tls::{Fault, TlsStream};
+use crate::net::tls::TlsStream;
 use crate::telemetry::handshakes::{Failure, Handshakes};
 use crate::tls::{Answer, Denied, Served, Wanted};
 
@@ -41,11 +41,12 @@ pub(in crate::l7) async fn shake<S: Stream>(
     terms: Terms<'_>,
 ) -> Option<(TlsStream<S>, TlsInfo)> {
     let due = terms.since + terms.time;
-    let begun = match within(due, greeting(&mut stream, &mut read)).await {
-        Ok(accepted) => begin(accepted, terms).await,
+    let hello = Hello::read(&mut stream, &mut read, terms.listener.wants_ja4);
+    let begun = match within(due, hello).await {
+        Ok(Hello { accepted, ja4 }) => begin(accepted, terms).await.map(|begun| (begun, ja4)),
         Err(failed) => Err(failed),
     };
-    let (tls, begun) = match begun {
+    let ((tls, begun), ja4) = match begun {
         Ok(begun) => begun,
         Err(failed) => {
             fail(&failed, terms);
@@ -70,7 +71,7 @@ pub(in crate::l7) async fn shake<S: Stream>(
         refuse::say(stream, Vec::new());
         return None;
     };
-    let info = TlsInfo::of(stream.tls(), served, Arc::clone(terms.listener));
+    let info = TlsInfo::of(stream.tls(), served, ja4, Arc::clone(terms.listener));
     terms.counts.done(info.agreed);
     Some((stream, info))
 }
@@ -90,38 +91,6 @@ async fn within<T>(due: Instant, what: impl Future<Output = Result<T, Failed>>) 
 fn fail(failed: &Failed, terms: Terms<'_>) {
     terms.counts.failed(failed.why);
     tracing::debug!(client = %terms.client, "no TLS: {}", failed.text);
-}
-
-/// Reads the ClientHello. rustls bounds it (64 KiB, however many records it comes in).
-async fn greeting<S: Stream>(stream: &mut S, read: &mut BytesMut) -> Result<Accepted, Failed> {
-    let mut acceptor = Acceptor::default();
-    let mut first = true;
-    loop {
-        while !read.is_empty() {
-            // A method. TLS begins with 22, the type of a handshake's records (RFC 8446 §5.1).
-            if std::mem::take(&mut first) && read[0].is_ascii_uppercase() {
-                return Err(Failed::plain_http());
-            }
-            let mut some = &read[..];
-            acceptor.read_tls(&mut some)?;
-            let left = some.len();
-            read.advance(read.len() - left);
-            match acceptor.accept() {
-                Ok(Some(accepted)) => {
-                    buffers::give_if_empty(read);
-                    return Ok(accepted);
-                }
-                Ok(None) => {}
-                Err((error, alert)) => return Err(Failed::with_alert(&error, alert)),
-            }
-        }
-        buffers::give_if_empty(read);
-        poll_fn(|context| stream.poll_readable(context)).await?;
-        buffers::room(read);
-        if poll_fn(|context| stream.poll_read(context, read)).await? == 0 {
-            return Err(Fault::Closed.into());
-        }
-    }
 }
 
 /// Chooses what to go on with.

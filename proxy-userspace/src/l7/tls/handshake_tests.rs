@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::rc::Rc;
 
+use proxy_common::client_hello::{self, ClientHello};
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,9 +14,11 @@ use tokio::task::LocalSet;
 use super::*;
 use crate::config::{ListenerTlsConfig, TicketsConfig, TlsConfig, TlsPolicy, WebLimits, WebListenerConfig};
 use crate::net::epoll::EpollStream;
+use crate::net::tls::Fault;
 use crate::net::tls::testing::{TestCa, client_end};
 use crate::telemetry::handshakes::{self, Alpn, Version};
 use crate::telemetry::prometheus::Text;
+use crate::tls::fingerprint::{self, Over};
 use crate::tls::{Certificate, Challenges, ListenerTls, Origin, Store, Tickets};
 
 /// A listener with a certificate for `a.test`.
@@ -40,7 +43,7 @@ impl Front {
         let front = config();
         let tickets = Arc::new(Tickets::new(&TicketsConfig::default()).unwrap());
         let rules = ListenerTls::build(&front, tls, &store, &challenges, &tickets).unwrap().unwrap();
-        let listener = Arc::new(TlsListener::new(&front, rules, on_demand));
+        let listener = Arc::new(TlsListener::new(&front, rules, on_demand, true));
         store.add(Origin::Files, certificate(&ca, "a.test"));
         Self { ca, store, challenges, listener, counts: Rc::default(), time: Duration::from_secs(5) }
     }
@@ -135,7 +138,10 @@ fn a_client_agrees_on_http_2_and_is_served_with_the_certificate_of_its_name() {
         assert_eq!(client.unwrap().alpn(), Some(&b"h2"[..]));
         let (_, info) = served.unwrap();
         assert_eq!((info.agreed.alpn, info.agreed.version), (Alpn::H2, Version::Tls13));
-        assert_eq!(info.served.name.as_deref(), Some("a.test"));
+        assert_eq!(info.sni(), Some("a.test"));
+        // Which groups and ciphers this library offers is its own matter.
+        let ja4 = info.ja4.as_deref().unwrap();
+        assert!(ja4.starts_with("t13d") && ja4[8..].starts_with("h2_") && ja4.len() == 36, "{ja4}");
         assert!(front.listener.rules.serves(&info.served, "a.test"));
         assert!(!front.listener.rules.serves(&info.served, "b.test"));
         assert!(front.metrics().contains("alpn=\"h2\",resumed=\"no\"} 1\n"));
@@ -178,6 +184,67 @@ fn a_hello_may_come_byte_by_byte() {
         socket.read_exact(&mut answer).await.unwrap();
         // A handshake's record, with a ServerHello in it.
         assert_eq!((answer[0], answer[5]), (22, 2));
+    });
+}
+
+/// What is made of these bytes, which come one by one.
+async fn read_hello(bytes: &[u8], wants_ja4: bool) -> Result<Hello, Failed> {
+    let (mut client, server) = UnixStream::pair().unwrap();
+    let mut server = EpollStream::Unix(server);
+    let write = async {
+        for byte in bytes {
+            client.write_all(&[*byte]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    let mut read = BytesMut::new();
+    tokio::join!(write, Hello::read(&mut server, &mut read, wants_ja4)).1
+}
+
+#[test]
+fn a_fingerprint_is_made_of_what_came_for_whoever_wants_it() {
+    run(async {
+        let mut config = TestCa::new().client();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let mut hello = Vec::new();
+        let name = "a.test".to_owned().try_into().unwrap();
+        let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+        client.write_tls(&mut hello).unwrap();
+        let message = client_hello::whole(&hello).unwrap();
+        let expected = fingerprint::ja4(&ClientHello::read(message).unwrap(), Over::Tcp);
+        let made = read_hello(&hello, true).await.unwrap();
+        assert_eq!(made.ja4.as_deref(), Some(&*expected));
+        assert!(read_hello(&hello, false).await.unwrap().ja4.is_none());
+        // The same in small records.
+        let record = |content: &[u8]| [&[22, 3, 1, 0, content.len() as u8][..], content].concat();
+        let small: Vec<u8> = message.chunks(90).flat_map(record).collect();
+        assert_eq!(read_hello(&small, true).await.unwrap().ja4.as_deref(), Some(&*expected));
+    });
+}
+
+#[test]
+fn what_we_do_not_understand_and_the_library_does_is_no_reason_to_refuse_anybody() {
+    run(async {
+        let mut hello = Vec::new();
+        let name = "a.test".to_owned().try_into().unwrap();
+        let mut client = rustls::ClientConnection::new(Arc::new(TestCa::new().client()), name).unwrap();
+        client.write_tls(&mut hello).unwrap();
+        let message = client_hello::whole(&hello).unwrap();
+        let extensions = ClientHello::read(message).unwrap().extensions();
+        let extensions: usize = extensions.map(|extension| 4 + extension.body.len()).sum();
+        // Padding (RFC 7685) up to more than a record may have; and the lengths of all that it stands in.
+        let padding = 17_000 - hello.len() as u16;
+        let mut added = [&[0, 21][..], &padding.to_be_bytes()].concat();
+        added.resize(4 + usize::from(padding), 0);
+        for at in [3, 7, hello.len() - extensions - 2] {
+            let length = u16::from_be_bytes([hello[at], hello[at + 1]]) + added.len() as u16;
+            hello[at..at + 2].copy_from_slice(&length.to_be_bytes());
+        }
+        hello.extend(added);
+        assert!(client_hello::whole(&hello).is_err());
+        let read = read_hello(&hello, true).await.unwrap();
+        assert_eq!(read.accepted.client_hello().server_name(), Some("a.test"));
+        assert!(read.ja4.is_none());
     });
 }
 

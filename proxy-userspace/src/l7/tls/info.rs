@@ -14,6 +14,8 @@ use crate::tls::Served;
 pub struct TlsInfo {
     /// What the connection was served with: the name that was asked for, and the certificate.
     pub served: Served,
+    /// What kind of client it is, by its ClientHello (JA4), if somebody wants to know: see [`TlsListener::wants_ja4`].
+    pub ja4: Option<Box<str>>,
     /// What was agreed on.
     pub agreed: Agreed,
     /// The certificate that the client has shown, if it had to or wanted to.
@@ -24,9 +26,19 @@ pub struct TlsInfo {
 
 impl TlsInfo {
     /// Of a handshake that has come to its end.
-    pub(super) fn of(state: &CommonState, served: Served, listener: Arc<TlsListener>) -> Self {
+    pub(super) fn of(
+        state: &CommonState,
+        served: Served,
+        ja4: Option<Box<str>>,
+        listener: Arc<TlsListener>,
+    ) -> Self {
         let client = state.peer_certificates().and_then(|chain| ClientCertificate::of(chain.first()?));
-        Self { served, agreed: agreed(state), client, listener }
+        Self { served, ja4, agreed: agreed(state), client, listener }
+    }
+
+    /// The host that the client asked for by SNI, in lower case; none: it named none.
+    pub fn sni(&self) -> Option<&str> {
+        self.served.name.as_deref()
     }
 }
 

@@ -17,6 +17,8 @@ pub struct TlsListener {
     pub on_demand: Option<(OnDemand, Duration)>,
     /// Strict-Transport-Security of its answers.
     pub hsts: Option<HeaderValue>,
+    /// Somebody asks for the JA4 of its clients.
+    pub wants_ja4: bool,
 }
 
 impl TlsListener {
@@ -25,8 +27,9 @@ impl TlsListener {
         listener: &WebListenerConfig,
         rules: ListenerTls,
         on_demand: Option<(OnDemand, Duration)>,
+        wants_ja4: bool,
     ) -> Self {
         let hsts = listener.tls.as_ref().and_then(|tls| tls.hsts.as_ref()).map(hsts::value);
-        Self { rules, on_demand, hsts }
+        Self { rules, on_demand, hsts, wants_ja4 }
     }
 }

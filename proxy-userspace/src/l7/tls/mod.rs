@@ -7,6 +7,8 @@ mod client_certificate;
 mod failed;
 /// From a ClientHello to a connection.
 pub(super) mod handshake;
+/// What a client says first.
+mod hello;
 /// Strict Transport Security.
 mod hsts;
 /// What is known of a client's TLS.
