@@ -69,6 +69,16 @@ impl Cell64 {
         self.0.fetch_or(bits, core::sync::atomic::Ordering::SeqCst)
     }
 
+    /// Adds, around the end; returns the value before. A full barrier.
+    pub fn fetch_add(&self, by: u64) -> u64 {
+        self.0.fetch_add(by, core::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// Subtracts, around the end; returns the value before. A full barrier.
+    pub fn fetch_sub(&self, by: u64) -> u64 {
+        self.0.fetch_sub(by, core::sync::atomic::Ordering::SeqCst)
+    }
+
     /// Writes `new` if the value is `old`. A full barrier. Whether it did.
     pub fn replace_if(&self, old: u64, new: u64) -> bool {
         use core::sync::atomic::Ordering::SeqCst;
@@ -99,6 +109,20 @@ impl Cell64 {
         use core::intrinsics::{AtomicOrdering::SeqCst, atomic_or};
         // SAFETY: the pointer is this cell's own, aligned and valid; every other access to it is atomic too.
         unsafe { atomic_or::<u64, u64, { SeqCst }>(self.0.as_ptr(), bits) }
+    }
+
+    /// Adds, around the end; returns the value before. A full barrier.
+    #[inline(always)]
+    pub fn fetch_add(&self, by: u64) -> u64 {
+        use core::intrinsics::{AtomicOrdering::SeqCst, atomic_xadd};
+        // SAFETY: the pointer is this cell's own, aligned and valid; every other access to it is atomic too.
+        unsafe { atomic_xadd::<u64, u64, { SeqCst }>(self.0.as_ptr(), by) }
+    }
+
+    /// Subtracts, around the end; returns the value before. A full barrier.
+    #[inline(always)]
+    pub fn fetch_sub(&self, by: u64) -> u64 {
+        self.fetch_add(by.wrapping_neg())
     }
 
     /// Writes `new` if the value is `old`. A full barrier. Whether it did.

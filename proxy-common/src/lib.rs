@@ -13,6 +13,8 @@ extern crate std;
 pub mod addr;
 /// What one backend of one listener is, as the kernel sees it.
 pub mod backend;
+/// What each key of each limit has used up.
+pub mod bucket;
 /// A 64-bit number that several CPUs read and write at once.
 pub mod cell;
 /// Internet checksum arithmetic (RFC 1071, RFC 1624).

@@ -16,6 +16,8 @@ pub mod control;
 pub mod l4;
 /// Layer 3: HTTP: clients, requests, answers.
 pub mod l7;
+/// Layer 2: limits: the table and the clock that kernel and workers share.
+pub mod limit;
 /// Layer 0: what the host's network looks like.
 pub mod net;
 /// Layer 2: which request goes where.

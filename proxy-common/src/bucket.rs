@@ -1,0 +1,794 @@
+//! Buckets: what each key of each limit has used up, in one table that the kernel programs and the workers share.
+//!
+//! A key is at home in two sets of four ways each, by the two halves of its tag. Its state is a theoretical arrival time
+//! ([`crate::gcra`]), or a count of what is there at a time. A state that is not ahead of the clock, and a count of 0, say
+//! nothing that an absent key does not say: such a way is **dead**, and another key may take it. If none of the
+//! eight is, the new key has no place, which is told.
+//!
+//! How a way changes hands, without a lock:
+//! 1. the dead state becomes "taken", by compare-exchange: whoever charges it in the same instant has been faster, or
+//!    sees it;
+//! 2. the tag becomes the new key's, tentative: with the number of who takes it;
+//! 3. both sets are read again. The key's confirmed entry elsewhere: this one gives way. Tentative ones are struck out;
+//! 4. the state becomes a fresh one, and the tag is confirmed, unless somebody struck it out.
+//!
+//! Of two who enter one key at once, the later to write its tentative tag sees the other's, so there never are two confirmed
+//! entries. Whoever stops half-way, killed, leaves a dead way behind.
+
+use crate::cell::Cell64;
+use crate::gcra::Gcra;
+use crate::hash::mix64;
+
+/// Ways of a set.
+pub const WAYS: usize = 4;
+/// Keys of the table unless the configuration says otherwise.
+pub const KEYS_DEFAULT: u32 = 1 << 16;
+/// The least and the most keys that the configuration may ask for.
+pub const KEYS_RANGE: core::ops::RangeInclusive<u32> = 1024..=1 << 24;
+
+/// How often a state is tried to be changed when another CPU was faster. After that it is refused: a limit never opens.
+const TRIES: u32 = 8;
+/// How often a key is looked for anew when its way changes hands under it.
+const ROUNDS: u32 = 4;
+/// Bits of a tag that say who is about to take a way; 0: confirmed.
+const CLAIMANT: u64 = 0xff;
+/// A state that is no time: a count (in the low 32 bits), or with [`TAKEN`] nothing.
+const COUNT: u64 = 1 << 63;
+/// Beside [`COUNT`]: the way changes hands.
+const TAKEN: u64 = 1 << 62;
+const NUMBER: u64 = 0xffff_ffff;
+
+/// Four ways: `BucketSet` is the plain copy, [`SharedBucketSet`] the same bytes in the table. The first cache line is all
+/// that a charge touches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct BucketSet<U64 = u64> {
+    /// Whose each way is: [`Key::tag`]; 0: nobody's.
+    pub tags: [U64; WAYS],
+    /// How much it has used up.
+    pub states: [U64; WAYS],
+    /// How often it was refused (lower half), and how often of these events have told (upper half).
+    pub refused: [U64; WAYS],
+    /// [`Key::who`].
+    pub who: [[U64; 2]; WAYS],
+    /// [`Key::info`], and in the lower half the clock's tick at the last event.
+    pub info: [U64; WAYS],
+}
+
+/// A set that every CPU reads and writes.
+pub type SharedBucketSet = BucketSet<Cell64>;
+
+const _: () = assert!(size_of::<BucketSet>() == 192 && size_of::<SharedBucketSet>() == 192);
+
+/// Where the sets lie: a map, or plain memory.
+pub trait Memory {
+    /// The set of this number, which is below [`Self::sets`].
+    fn set(&self, index: u32) -> Option<&SharedBucketSet>;
+    /// How many sets there are: a power of two.
+    fn sets(&self) -> u32;
+    /// A number from 1 to 255 that nobody else has who works on the table in the same instant.
+    fn claimant(&self) -> u8;
+}
+
+/// Whose traffic is counted together, for one measure of one limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Key {
+    /// Its hash, never 0, the lowest byte 0.
+    pub tag: u64,
+    /// The masked address (IPv4 in the low half of the first word), or a hash of a text: for people.
+    pub who: [u64; 2],
+    /// See [`Key::new`].
+    pub info: u64,
+}
+
+/// What a key's [`Key::who`] is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum Who {
+    /// All that the limit counts, or a number: of a listener, or of a backend.
+    Number = 0,
+    /// An IPv4 address.
+    V4 = 1,
+    /// An IPv6 address.
+    V6 = 2,
+    /// The hash of a text.
+    Text = 3,
+}
+
+impl Who {
+    /// From its number.
+    #[inline(always)]
+    pub const fn of(number: u8) -> Self {
+        match number {
+            1 => Self::V4,
+            2 => Self::V6,
+            3 => Self::Text,
+            _ => Self::Number,
+        }
+    }
+}
+
+impl Key {
+    /// The key of `who` for a measure (by its number) of a limit (by its number). The seed is the table's secret.
+    #[inline(always)]
+    pub const fn new(seed: u64, limit: u16, measure: u8, kind: Who, who: [u64; 2]) -> Self {
+        let info = (limit as u64) << 48 | (measure as u64) << 40 | (kind as u64) << 32;
+        let mut hash = mix64(seed ^ info ^ who[0]);
+        if who[1] != 0 {
+            hash = mix64(hash ^ who[1]);
+        }
+        // Never 0 above the claimant's bits.
+        let tag = (hash | 1 << 63) & !CLAIMANT;
+        Self { tag, who, info }
+    }
+
+    /// The limit of an entry, by its [`BucketSet::info`].
+    pub const fn limit_of(info: u64) -> u16 {
+        (info >> 48) as u16
+    }
+    /// Its measure.
+    pub const fn measure_of(info: u64) -> u8 {
+        (info >> 40) as u8
+    }
+    /// What its `who` is.
+    pub const fn kind_of(info: u64) -> Who {
+        Who::of((info >> 32) as u8)
+    }
+
+    /// The two sets it is at home in.
+    #[inline(always)]
+    const fn homes(&self, sets: u32) -> [u32; 2] {
+        let mask = sets.wrapping_sub(1);
+        let first = (self.tag >> 8) as u32 & mask;
+        let second = (self.tag >> 36) as u32 & mask;
+        [first, if second == first { (second ^ 1) & mask } else { second }]
+    }
+}
+
+/// Whether an absent key gets an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Make {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+}
+
+/// What a charge came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Charge {
+    /// It may pass; so many fractions of the tolerance are left.
+    Passed(u64),
+    /// It is too much; after so many fractions it would not be.
+    Refused(u64),
+    /// The key has no entry, and was to get none.
+    Absent,
+    /// The key has no entry, and there is no place for one.
+    Full,
+}
+
+/// What an entrance came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Enter {
+    /// It is in: so many are there now.
+    Entered(u32),
+    /// As many are there as may be.
+    Refused,
+    /// The key has no entry, and there is no place for one.
+    Full,
+}
+
+/// Where an entry is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    set: u32,
+    way: usize,
+}
+
+/// What a key begins with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Begin {
+    Time(u64),
+    Count,
+}
+
+/// Where a key's confirmed entry is.
+#[inline(always)]
+pub fn find<M: Memory>(memory: &M, key: &Key) -> Option<Place> {
+    for set in key.homes(memory.sets()) {
+        let tags = &memory.set(set)?.tags;
+        for (way, tag) in tags.iter().enumerate() {
+            if tag.load() == key.tag {
+                return Some(Place { set, way });
+            }
+        }
+    }
+    None
+}
+
+/// Charges `units` to a key at `now`, the clock in fractions.
+#[inline(always)]
+pub fn charge<M: Memory>(memory: &M, key: &Key, gcra: &Gcra, units: u32, now: u64, make: Make) -> Charge {
+    charge_from(memory, key, gcra, units, now, (make == Make::Yes).then_some(0))
+}
+
+/// As [`charge`]; a key without an entry gets one, if at all, that begins with this state.
+#[inline(always)]
+pub fn charge_from<M: Memory>(
+    memory: &M,
+    key: &Key,
+    gcra: &Gcra,
+    units: u32,
+    now: u64,
+    begin: Option<u64>,
+) -> Charge {
+    if let Some(place) = find(memory, key)
+        && let Some(done) = charge_at(memory, key, place, gcra, units, now)
+    {
+        return done;
+    }
+    match begin {
+        Some(state) => charge_anew(memory, key, gcra, units, now, state),
+        None => Charge::Absent,
+    }
+}
+
+/// The long way: the key has no entry, or its way changed hands.
+#[inline(never)]
+fn charge_anew<M: Memory>(memory: &M, key: &Key, gcra: &Gcra, units: u32, now: u64, state: u64) -> Charge {
+    for _ in 0..ROUNDS {
+        match claim(memory, key, Begin::Time(state), now) {
+            Claim::At(place) => {
+                if let Some(done) = charge_at(memory, key, place, gcra, units, now) {
+                    return done;
+                }
+            }
+            Claim::Full => return Charge::Full,
+            Claim::Again => {}
+        }
+    }
+    Charge::Full
+}
+
+/// Charges an entry. `None`: it is the key's no more.
+#[inline(always)]
+fn charge_at<M: Memory>(
+    memory: &M,
+    key: &Key,
+    place: Place,
+    gcra: &Gcra,
+    units: u32,
+    now: u64,
+) -> Option<Charge> {
+    let set = memory.set(place.set)?;
+    let (tag, state) = (&set.tags[place.way & (WAYS - 1)], &set.states[place.way & (WAYS - 1)]);
+    for _ in 0..TRIES {
+        let old = state.load();
+        if old & COUNT != 0 {
+            strike(tag, key.tag, old);
+            return None;
+        }
+        match gcra.step(old, now, units) {
+            Err(wait) => return (tag.load() == key.tag).then_some(Charge::Refused(wait)),
+            Ok(next) if state.replace_if(old, next) => {
+                // Another key's by now: that one has lost a unit, and this one is charged anew.
+                let left = now.wrapping_add(gcra.tolerance).wrapping_sub(next);
+                return (tag.load_ordered() == key.tag).then_some(Charge::Passed(left));
+            }
+            Ok(_) => {}
+        }
+    }
+    Some(Charge::Refused(0))
+}
+
+/// Whether `units` would pass, without a charge. A key without an entry is absent.
+#[inline(always)]
+pub fn peek<M: Memory>(memory: &M, key: &Key, gcra: &Gcra, units: u32, now: u64) -> Charge {
+    let Some(place) = find(memory, key) else { return Charge::Absent };
+    let Some(set) = memory.set(place.set) else { return Charge::Absent };
+    let state = set.states[place.way & (WAYS - 1)].load();
+    if state & COUNT != 0 {
+        return Charge::Absent;
+    }
+    match gcra.step(state, now, units) {
+        Ok(next) => Charge::Passed(now.wrapping_add(gcra.tolerance).wrapping_sub(next)),
+        Err(wait) => Charge::Refused(wait),
+    }
+}
+
+/// Counts one more for a key, unless `most` are there already.
+#[inline(never)]
+pub fn enter<M: Memory>(memory: &M, key: &Key, most: u32, now: u64) -> Enter {
+    for _ in 0..ROUNDS {
+        let place = match find(memory, key) {
+            Some(place) => place,
+            None if most == 0 => return Enter::Refused,
+            None => match claim(memory, key, Begin::Count, now) {
+                Claim::At(place) => place,
+                Claim::Full => return Enter::Full,
+                Claim::Again => continue,
+            },
+        };
+        if let Some(done) = enter_at(memory, key, place, most) {
+            return done;
+        }
+    }
+    Enter::Full
+}
+
+/// Counts one more in an entry. `None`: it is the key's no more.
+#[inline(always)]
+fn enter_at<M: Memory>(memory: &M, key: &Key, place: Place, most: u32) -> Option<Enter> {
+    let set = memory.set(place.set)?;
+    let (tag, state) = (&set.tags[place.way & (WAYS - 1)], &set.states[place.way & (WAYS - 1)]);
+    for _ in 0..TRIES {
+        let old = state.load();
+        if old & (COUNT | TAKEN) != COUNT {
+            strike(tag, key.tag, old);
+            return None;
+        }
+        let there = (old & NUMBER) as u32;
+        if there >= most {
+            return (tag.load() == key.tag).then_some(Enter::Refused);
+        }
+        if state.replace_if(old, old + 1) {
+            if tag.load_ordered() == key.tag {
+                return Some(Enter::Entered(there + 1));
+            }
+            // Another key's count by now. While one is in, nobody takes the way.
+            state.fetch_sub(1);
+            return None;
+        }
+    }
+    Some(Enter::Refused)
+}
+
+/// Counts one less for a key: for each [`Enter::Entered`] once.
+#[inline(never)]
+pub fn leave<M: Memory>(memory: &M, key: &Key) {
+    let Some(place) = find(memory, key) else { return };
+    let Some(set) = memory.set(place.set) else { return };
+    let state = &set.states[place.way & (WAYS - 1)];
+    for _ in 0..TRIES {
+        let old = state.load();
+        // Nobody is in: the entry was reset by hand.
+        if old & (COUNT | TAKEN) != COUNT || old & NUMBER == 0 || state.replace_if(old, old - 1) {
+            return;
+        }
+    }
+    // So many others change it that it is far from 0.
+    state.fetch_sub(1);
+}
+
+/// How many are in for a key.
+#[inline(always)]
+pub fn count<M: Memory>(memory: &M, key: &Key) -> u32 {
+    let Some(place) = find(memory, key) else { return 0 };
+    let Some(set) = memory.set(place.set) else { return 0 };
+    let state = set.states[place.way & (WAYS - 1)].load();
+    if state & (COUNT | TAKEN) == COUNT { (state & NUMBER) as u32 } else { 0 }
+}
+
+/// Counts a refusal for a key, for people, and says whether an event shall tell of it: so many since the last one. At
+/// most one in `pause` ticks; a key without an entry has none to wait for, and is told of never.
+#[inline(never)]
+pub fn refuse<M: Memory>(memory: &M, key: &Key, ticks: u32, pause: u32) -> Option<u32> {
+    let place = find(memory, key)?;
+    let set = memory.set(place.set)?;
+    let (refused, info) = (&set.refused[place.way & (WAYS - 1)], &set.info[place.way & (WAYS - 1)]);
+    let total = refused.fetch_add(1).wrapping_add(1);
+    let old = info.load();
+    let told = total >> 32;
+    if told != 0 && ticks.wrapping_sub(old as u32) < pause {
+        return None;
+    }
+    if !info.replace_if(old, old & !NUMBER | ticks as u64) {
+        return None;
+    }
+    let all = total & NUMBER;
+    refused.store(all << 32 | all);
+    Some((all as u32).wrapping_sub(told as u32))
+}
+
+/// Forgets what a key has used up; what is in at a time stays counted. Whether there was an entry.
+pub fn reset<M: Memory>(memory: &M, key: &Key) -> bool {
+    let Some(set) = find(memory, key).and_then(|place| Some((memory.set(place.set)?, place.way))) else {
+        return false;
+    };
+    reset_way(set.0, set.1);
+    true
+}
+
+/// Forgets what a way's key has used up; what is in at a time stays counted.
+pub fn reset_way(set: &SharedBucketSet, way: usize) {
+    let state = &set.states[way];
+    let old = state.load();
+    if old & COUNT == 0 {
+        // Whoever was faster has charged a unit: that one is forgotten too, or, at worst, not.
+        let _charged = state.replace_if(old, 0);
+    }
+    set.refused[way].store(0);
+}
+
+/// An entry, as people are shown it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// The limit, by its number.
+    pub limit: u16,
+    /// The measure, by its number.
+    pub measure: u8,
+    /// What `who` is.
+    pub kind: Who,
+    /// Whose.
+    pub who: [u64; 2],
+    /// The state: a time ahead of the clock, or a count.
+    pub state: State,
+    /// How often it was refused.
+    pub refused: u32,
+}
+
+/// The state of an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// Theoretical arrival time, in fractions.
+    Time(u64),
+    /// So many at a time.
+    Count(u32),
+}
+
+/// A way's entry, if it has one that is confirmed.
+pub fn entry(set: &SharedBucketSet, way: usize) -> Option<Entry> {
+    let (tag, state, info) = (set.tags[way].load(), set.states[way].load(), set.info[way].load());
+    if tag == 0 || tag & CLAIMANT != 0 || state & TAKEN != 0 && state & COUNT != 0 {
+        return None;
+    }
+    Some(Entry {
+        limit: Key::limit_of(info),
+        measure: Key::measure_of(info),
+        kind: Key::kind_of(info),
+        who: [set.who[way][0].load(), set.who[way][1].load()],
+        state: if state & COUNT == 0 { State::Time(state) } else { State::Count((state & NUMBER) as u32) },
+        refused: set.refused[way].load() as u32,
+    })
+}
+
+/// A tag whose state is taken is of no more use to its key: without it, the key can have another.
+#[inline(always)]
+fn strike(tag: &Cell64, key: u64, state: u64) {
+    if state & TAKEN != 0 {
+        // Not so: who takes the way has written its own tag already.
+        let _theirs = tag.replace_if(key, 0);
+    }
+}
+
+enum Claim {
+    /// The key has an entry here.
+    At(Place),
+    /// No way is dead.
+    Full,
+    /// Somebody else was faster.
+    Again,
+}
+
+/// Gives a key an entry, or finds the one that it has by now.
+#[inline(never)]
+fn claim<M: Memory>(memory: &M, key: &Key, begin: Begin, now: u64) -> Claim {
+    if let Some(place) = find(memory, key) {
+        return Claim::At(place);
+    }
+    let Some(victim) = victim(memory, key, now) else { return Claim::Full };
+    let Some(set) = memory.set(victim.place.set) else { return Claim::Full };
+    let way = victim.place.way & (WAYS - 1);
+    let (tag, state) = (&set.tags[way], &set.states[way]);
+    let mine = memory.claimant() as u64;
+    let (taken, tentative) = (COUNT | TAKEN | mine, key.tag | mine);
+    if !state.replace_if(victim.state, taken) || !tag.replace_if(victim.tag, tentative) {
+        return Claim::Again;
+    }
+    if !is_alone(memory, key, victim.place) {
+        let _struck = tag.replace_if(tentative, 0);
+        return Claim::Again;
+    }
+    set.refused[way].store(0);
+    set.who[way][0].store(key.who[0]);
+    set.who[way][1].store(key.who[1]);
+    set.info[way].store(key.info);
+    let fresh = match begin {
+        Begin::Time(state) => state & !COUNT,
+        Begin::Count => COUNT,
+    };
+    if state.replace_if(taken, fresh) && tag.replace_if(tentative, key.tag) {
+        return Claim::At(victim.place);
+    }
+    Claim::Again
+}
+
+/// A dead way, as it was read.
+struct Victim {
+    place: Place,
+    tag: u64,
+    state: u64,
+}
+
+/// The way that has been dead for longest.
+#[inline(always)]
+fn victim<M: Memory>(memory: &M, key: &Key, now: u64) -> Option<Victim> {
+    let mut best = Victim { place: Place { set: 0, way: 0 }, tag: 0, state: 0 };
+    let mut least = now;
+    for set in key.homes(memory.sets()) {
+        let lines = memory.set(set)?;
+        for way in 0..WAYS {
+            let (tag, state) = (lines.tags[way].load(), lines.states[way].load());
+            let life = life(tag, state);
+            if life < least {
+                least = life;
+                best = Victim { place: Place { set, way }, tag, state };
+            }
+        }
+    }
+    (least < now).then_some(best)
+}
+
+/// How much a way says: less than the clock is nothing.
+#[inline(always)]
+const fn life(tag: u64, state: u64) -> u64 {
+    if state & COUNT == 0 {
+        return if tag == 0 { 0 } else { state };
+    }
+    if state & TAKEN != 0 || state & NUMBER == 0 { 0 } else { u64::MAX }
+}
+
+/// Whether the key has no confirmed entry beside a tentative one at `own`. Other tentative ones are struck out.
+#[inline(always)]
+fn is_alone<M: Memory>(memory: &M, key: &Key, own: Place) -> bool {
+    for index in key.homes(memory.sets()) {
+        let Some(set) = memory.set(index) else { return false };
+        for (way, cell) in set.tags.iter().enumerate() {
+            if index == own.set && way == own.way {
+                continue;
+            }
+            let tag = cell.load_ordered();
+            // Not struck out: it was confirmed, or given up, in this instant.
+            if tag & !CLAIMANT == key.tag && (tag == key.tag || !cell.replace_if(tag, 0)) {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+    use std::{cell::Cell, collections::HashSet, format, thread, thread_local, vec::Vec};
+
+    const SECOND: u64 = 1_000_000_000;
+    const NOW: u64 = 1 << 57;
+
+    thread_local! {
+        static CLAIMANT_NUMBER: Cell<u8> = const { Cell::new(1) };
+    }
+
+    struct Plain(Vec<SharedBucketSet>);
+
+    impl Plain {
+        fn new(sets: usize) -> Self {
+            Self((0..sets).map(|_| SharedBucketSet::default()).collect())
+        }
+        fn confirmed(&self) -> Vec<u64> {
+            let tags = self.0.iter().flat_map(|set| set.tags.iter().map(Cell64::load));
+            tags.filter(|tag| *tag != 0 && tag & CLAIMANT == 0).collect()
+        }
+    }
+
+    impl Memory for Plain {
+        fn set(&self, index: u32) -> Option<&SharedBucketSet> {
+            self.0.get(index as usize)
+        }
+        fn sets(&self) -> u32 {
+            self.0.len() as u32
+        }
+        fn claimant(&self) -> u8 {
+            CLAIMANT_NUMBER.get()
+        }
+    }
+
+    fn key(number: u64) -> Key {
+        Key::new(7, 3, 1, Who::V4, [number, 0])
+    }
+
+    fn second(count: u64, burst: u64) -> Gcra {
+        Gcra::new(count, SECOND, burst, 1000).unwrap()
+    }
+
+    #[test]
+    fn a_key_has_its_burst_and_is_then_refused() {
+        let table = Plain::new(16);
+        let gcra = second(1, 5);
+        assert_eq!(peek(&table, &key(1), &gcra, 1, NOW), Charge::Absent);
+        assert_eq!(charge(&table, &key(1), &gcra, 1, NOW, Make::No), Charge::Absent);
+        for _ in 0..5 {
+            assert!(matches!(charge(&table, &key(1), &gcra, 1, NOW, Make::Yes), Charge::Passed(_)));
+        }
+        assert!(matches!(charge(&table, &key(1), &gcra, 1, NOW, Make::No), Charge::Refused(_)));
+        assert!(matches!(peek(&table, &key(1), &gcra, 1, NOW), Charge::Refused(_)));
+        assert!(matches!(charge(&table, &key(2), &gcra, 1, NOW, Make::Yes), Charge::Passed(_)));
+        assert!(reset(&table, &key(1)) && !reset(&table, &key(3)));
+        assert!(matches!(charge(&table, &key(1), &gcra, 1, NOW, Make::No), Charge::Passed(_)));
+    }
+
+    #[test]
+    fn a_full_table_says_so_and_takes_the_place_of_who_has_all_credit_again() {
+        let table = Plain::new(2);
+        let gcra = second(1, 1);
+        for number in 0..8 {
+            let charged = charge(&table, &key(number), &gcra, 1, NOW, Make::Yes);
+            assert!(matches!(charged, Charge::Passed(_)), "{number}");
+        }
+        assert_eq!(charge(&table, &key(8), &gcra, 1, NOW, Make::Yes), Charge::Full);
+        let later = NOW + (1100 << crate::gcra::FRACTION);
+        assert!(matches!(charge(&table, &key(8), &gcra, 1, later, Make::Yes), Charge::Passed(_)));
+        assert_eq!(table.confirmed().len(), 8);
+        assert!(find(&table, &key(8)).is_some());
+    }
+
+    #[test]
+    fn a_count_goes_up_to_its_most_and_its_way_is_free_once_all_have_left() {
+        let table = Plain::new(2);
+        assert_eq!(enter(&table, &key(1), 2, NOW), Enter::Entered(1));
+        assert_eq!(enter(&table, &key(1), 2, NOW), Enter::Entered(2));
+        assert_eq!(enter(&table, &key(1), 2, NOW), Enter::Refused);
+        assert_eq!(count(&table, &key(1)), 2);
+        for number in 2..9 {
+            assert_eq!(enter(&table, &key(number), 2, NOW), Enter::Entered(1));
+        }
+        assert_eq!(enter(&table, &key(9), 2, NOW), Enter::Full);
+        leave(&table, &key(1));
+        assert_eq!(enter(&table, &key(9), 2, NOW), Enter::Full);
+        leave(&table, &key(1));
+        leave(&table, &key(1));
+        assert_eq!(count(&table, &key(1)), 0);
+        assert_eq!(enter(&table, &key(9), 2, NOW), Enter::Entered(1));
+        assert_eq!(find(&table, &key(1)), None);
+    }
+
+    #[test]
+    fn a_way_that_was_counted_in_serves_a_rate_and_the_other_way_round() {
+        let table = Plain::new(1);
+        for number in 0..4 {
+            assert_eq!(enter(&table, &key(number), 1, NOW), Enter::Entered(1));
+            leave(&table, &key(number));
+        }
+        let gcra = second(1, 1);
+        for number in 4..8 {
+            let charged = charge(&table, &key(number), &gcra, 1, NOW, Make::Yes);
+            assert!(matches!(charged, Charge::Passed(_)), "{number}");
+        }
+        let later = NOW + (1100 << crate::gcra::FRACTION);
+        for number in 8..12 {
+            assert_eq!(enter(&table, &key(number), 1, later), Enter::Entered(1));
+        }
+    }
+
+    #[test]
+    fn what_was_killed_half_way_leaves_a_dead_way_behind() {
+        let table = Plain::new(1);
+        let gcra = second(1, 1);
+        table.0[0].tags[0].store(key(1).tag);
+        table.0[0].states[0].store(COUNT | TAKEN | 9);
+        table.0[0].tags[1].store(key(1).tag | 9);
+        table.0[0].states[1].store(COUNT | TAKEN | 9);
+        assert!(matches!(charge(&table, &key(1), &gcra, 1, NOW, Make::Yes), Charge::Passed(_)));
+        assert!(matches!(charge(&table, &key(1), &gcra, 1, NOW, Make::Yes), Charge::Refused(_)));
+        assert_eq!(table.confirmed(), [key(1).tag]);
+    }
+
+    #[test]
+    fn one_event_a_key_and_pause_tells_how_many_were_refused() {
+        let table = Plain::new(2);
+        assert_eq!(refuse(&table, &key(1), 5000, 1000), None, "it has no entry");
+        charge(&table, &key(1), &second(1, 1), 1, NOW, Make::Yes);
+        assert_eq!(refuse(&table, &key(1), 5000, 1000), Some(1));
+        assert_eq!(refuse(&table, &key(1), 5001, 1000), None);
+        assert_eq!(refuse(&table, &key(1), 5999, 1000), None);
+        assert_eq!(refuse(&table, &key(1), 6000, 1000), Some(3));
+        let place = find(&table, &key(1)).unwrap();
+        let entry = entry(&table.0[place.set as usize], place.way).unwrap();
+        assert_eq!((entry.limit, entry.measure, entry.kind), (3, 1, Who::V4));
+        assert_eq!((entry.who, entry.refused), ([1, 0], 4));
+    }
+
+    #[test]
+    fn threads_that_enter_one_key_at_once_make_one_entry_of_it() {
+        for round in 0..2000 {
+            let table = Plain::new(4);
+            let gcra = second(1, 3);
+            let through = AtomicU64::new(0);
+            thread::scope(|scope| {
+                for claimant in 1..=3 {
+                    let (table, gcra, through) = (&table, &gcra, &through);
+                    scope.spawn(move || {
+                        CLAIMANT_NUMBER.set(claimant);
+                        for _ in 0..4 {
+                            let charged = charge(table, &key(round), gcra, 1, NOW, Make::Yes);
+                            if matches!(charged, Charge::Passed(_)) {
+                                through.fetch_add(1, SeqCst);
+                            }
+                        }
+                    });
+                }
+            });
+            assert_eq!(through.into_inner(), 3, "round {round}");
+            assert_eq!(table.confirmed(), [key(round).tag]);
+        }
+    }
+
+    #[test]
+    fn counts_are_exact_while_threads_take_each_other_s_ways() {
+        const KEYS: usize = 24;
+        const MOST: u32 = 2;
+        let table = Plain::new(4);
+        let inside: Vec<AtomicU32> = (0..KEYS).map(|_| AtomicU32::new(0)).collect();
+        thread::scope(|scope| {
+            for claimant in 1..=4u8 {
+                let (table, inside) = (&table, &inside);
+                scope.spawn(move || {
+                    CLAIMANT_NUMBER.set(claimant);
+                    let mut random = u64::from(claimant);
+                    let mut mine = Vec::new();
+                    for _ in 0..100_000 {
+                        random = mix64(random.wrapping_add(0x9e37_79b9_7f4a_7c15));
+                        let number = (random % KEYS as u64) as usize;
+                        if mine.len() < 3 && random & 1 << 40 != 0 {
+                            if let Enter::Entered(_) = enter(table, &key(number as u64), MOST, NOW) {
+                                let there = inside[number].fetch_add(1, SeqCst) + 1;
+                                assert!(there <= MOST, "{there} inside for {number}");
+                                mine.push(number);
+                            }
+                        } else if let Some(number) = mine.pop() {
+                            inside[number].fetch_sub(1, SeqCst);
+                            leave(table, &key(number as u64));
+                        }
+                    }
+                    for number in mine {
+                        inside[number].fetch_sub(1, SeqCst);
+                        leave(table, &key(number as u64));
+                    }
+                });
+            }
+        });
+        for number in 0..KEYS as u64 {
+            assert_eq!(count(&table, &key(number)), 0, "{number}");
+        }
+        let confirmed = table.confirmed();
+        assert_eq!(confirmed.iter().collect::<HashSet<_>>().len(), confirmed.len(), "{confirmed:?}");
+    }
+
+    #[test]
+    fn rates_hold_while_threads_take_each_other_s_ways() {
+        const KEYS: u64 = 64;
+        let table = Plain::new(32);
+        let gcra = second(1, 2);
+        let through: Vec<AtomicU64> = (0..KEYS).map(|_| AtomicU64::new(0)).collect();
+        thread::scope(|scope| {
+            for claimant in 1..=4u8 {
+                let (table, through, gcra) = (&table, &through, &gcra);
+                scope.spawn(move || {
+                    CLAIMANT_NUMBER.set(claimant);
+                    let mut random = u64::from(claimant);
+                    for _ in 0..100_000 {
+                        random = mix64(random.wrapping_add(0x9e37_79b9_7f4a_7c15));
+                        let number = random % KEYS;
+                        if let Charge::Passed(_) = charge(table, &key(number), gcra, 1, NOW, Make::Yes) {
+                            through[number as usize].fetch_add(1, SeqCst);
+                        }
+                    }
+                });
+            }
+        });
+        for (number, through) in through.iter().enumerate() {
+            assert!(through.load(SeqCst) <= 2, "{}", format!("{number}: {}", through.load(SeqCst)));
+        }
+    }
+}
