@@ -1,8 +1,10 @@
 //! The `proxy-now` binary.
 
-/// Why it is not the system's: docs/decisions/0014.
+/// Where memory comes from.
+mod allocator;
+
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> std::process::ExitCode {
     proxy_userspace::cli::main()

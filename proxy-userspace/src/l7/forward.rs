@@ -32,7 +32,7 @@ pub async fn forward(
     origins: &Rc<Origins>,
     pool: &Arc<Pool>,
     limit: Option<Duration>,
-    mut request: Request,
+    request: &mut Request,
 ) -> Response {
     let web = pool.web();
     let record = Rc::clone(&request.record);
@@ -43,7 +43,7 @@ pub async fn forward(
         pool,
         web,
         body: Replay::new(body, kept),
-        key: balance_key::of(&web.balance, &request),
+        key: balance_key::of(&web.balance, request),
         terms: Terms {
             host: web.host.clone(),
             first_byte_timeout: web.first_byte_timeout,
@@ -59,7 +59,7 @@ pub async fn forward(
         None => sending.tries().await,
         Some(limit) => Box::pin(timeout::whole(record.started + limit, sending.tries())).await,
     };
-    answer.unwrap_or_else(|cause| refuse(Form::of(&sending.request), &record, cause))
+    answer.unwrap_or_else(|cause| refuse(Form::of(sending.request), &record, cause))
 }
 
 /// A request, and what has been tried with it.
@@ -67,7 +67,7 @@ struct Sending<'a> {
     origins: &'a Rc<Origins>,
     pool: &'a Arc<Pool>,
     web: &'a WebPoolConfig,
-    request: Request,
+    request: &'a mut Request,
     body: Replay,
     terms: Terms,
     key: u64,
@@ -146,7 +146,7 @@ impl Sending<'_> {
                 }
                 None => {}
             }
-            let agreed = self.origins.agree(&mut permit, self.web, &self.request).await;
+            let agreed = self.origins.agree(&mut permit, self.web, self.request).await;
             if let Some(wire) = agreed.map_err(Trouble::Unconnected)? {
                 return self.send_on(permit, wire, true).await;
             }
@@ -154,7 +154,7 @@ impl Sending<'_> {
     }
 
     async fn send_h2(&self, permit: Permit) -> Result<Response, Trouble> {
-        let answer = self.origins.exchange_h2(permit, self.web, &self.request, self.body.body());
+        let answer = self.origins.exchange_h2(permit, self.web, self.request, self.body.body());
         answer.await.map_err(|error| match error {
             Unanswered::Unconnected(error) => Trouble::Unconnected(error),
             Unanswered::Unprocessed => Trouble::Closed,
@@ -185,7 +185,7 @@ impl Sending<'_> {
         let home = self.home(permit);
         self.request.body = self.body.body();
         let link = Link::from_parts(wire.stream, wire.deadline);
-        exchange(link, &mut self.request, &self.terms, home).await.map_err(|error| match error {
+        exchange(link, self.request, &self.terms, home).await.map_err(|error| match error {
             SendError::Unsent(error) | SendError::Broken(error)
                 if new && let Some(unwelcome) = turned_away(&error) =>
             {

@@ -1,5 +1,6 @@
 //! The way of a request: ordered stages.
 
+use std::future::Future;
 use std::rc::Rc;
 
 use super::cause::Cause;
@@ -18,18 +19,25 @@ use crate::config::{Balance, HashKey, UpstreamProtocol};
 use crate::route::Query;
 
 impl Handler for Rc<Worker> {
-    async fn handle(&self, mut request: Request) -> Response {
-        let form = Form::of(&request);
-        let record = Rc::clone(&request.record);
-        let connection = Rc::clone(&request.connection);
-        let mut response = match begin(self, &mut request) {
-            Ok(Next::Route(held, route)) => by_route(self, &held, route, request).await,
-            Ok(Next::Answer(response)) => response,
-            Err(cause) => refuse(form, &record, cause),
-        };
-        headers::date(&mut response);
-        headers::secure(&mut response, &connection);
-        response
+    /// The request stays where it is on its way: each further owner would have room for one of its own.
+    #[expect(clippy::manual_async_fn, reason = "an async fn has room for its arguments twice")]
+    fn handle(&self, mut request: Request) -> impl Future<Output = Response> {
+        async move {
+            let connection = Rc::clone(&request.connection);
+            let mut response = match begin(self, &mut request) {
+                Ok(Next::Route(held, route)) if held.routes[route].stack.is_empty() => {
+                    act(self, &held, route, &mut request).await
+                }
+                Ok(Next::Route(held, route)) => {
+                    held.service(route, || service(self, &held, route)).answer(request).await
+                }
+                Ok(Next::Answer(response)) => response,
+                Err(cause) => refuse(Form::of(&request), &request.record, cause),
+            };
+            headers::date(&mut response);
+            headers::secure(&mut response, &connection);
+            response
+        }
     }
 
     fn finished(&self, connection: &Connection, record: &Record) {
@@ -54,14 +62,14 @@ fn begin(worker: &Rc<Worker>, request: &mut Request) -> Result<Next, Cause> {
     // A place first: what there is no place for must cost nothing more.
     let place = worker.shared.crowd.begin().ok_or(Cause::Overload)?;
     *request.record.place.borrow_mut() = Some(place);
+    // One snapshot for the whole way: a reload does not change a request's mind.
+    let held = worker.snapshot();
     // The access log says what the client said, whatever becomes of it.
-    if request.connection.listener.access_log {
+    if request.connection.listener.access_log && held.config.server.access_log.is_some() {
         request.keep_seen();
     }
     // Who it is from, before anything asks for that.
     headers::arrive(request)?;
-    // One snapshot for the whole way: a reload does not change a request's mind.
-    let held = worker.snapshot();
     request.record.generation.set(held.generation);
     // What a connection is not for must not be answered on it, whatever it is.
     if !is_for_its_host(&held, request) {
@@ -110,23 +118,15 @@ fn is_for_its_host(held: &Held, request: &Request) -> bool {
     host.is_empty() || rules.rules.serves(&tls.served, host)
 }
 
-/// Through the route's middleware, if it has any, to what answers.
-async fn by_route(worker: &Rc<Worker>, held: &Rc<Held>, route: usize, request: Request) -> Response {
-    if held.routes[route].stack.is_empty() {
-        return act(worker, held, route, request).await;
-    }
-    held.service(route, || service(worker, held, route)).answer(request).await
-}
-
 /// The route's middleware around what answers, kept for the worker's next requests.
 fn service(worker: &Rc<Worker>, held: &Rc<Held>, route: usize) -> LocalService {
     // What is kept must not keep what keeps it.
     let (worker, kept) = (Rc::downgrade(worker), Rc::downgrade(held));
-    let inner = LocalService::new(move |request: Request| {
+    let inner = LocalService::new(move |mut request: Request| {
         let alive = worker.upgrade().zip(kept.upgrade());
         async move {
             match alive {
-                Some((worker, held)) => act(&worker, &held, route, request).await,
+                Some((worker, held)) => act(&worker, &held, route, &mut request).await,
                 None => refuse(Form::of(&request), &request.record, Cause::Stopping),
             }
         }
@@ -135,15 +135,14 @@ fn service(worker: &Rc<Worker>, held: &Rc<Held>, route: usize) -> LocalService {
 }
 
 /// Does what the route says.
-async fn act(worker: &Rc<Worker>, held: &Rc<Held>, route: usize, request: Request) -> Response {
+async fn act(worker: &Rc<Worker>, held: &Rc<Held>, route: usize, request: &mut Request) -> Response {
     match &held.routes[route].action {
-        Action::Answer(answer) => answer.to(&request, &held.config.routes[route].name),
+        Action::Answer(answer) => answer.to(request, &held.config.routes[route].name),
         Action::Pool(pool) => {
-            let record = Rc::clone(&request.record);
             let limit = held.config.routes[route].request_timeout;
             let mut response = forward(&worker.origins, &held.pools[*pool as usize], limit, request).await;
             // Only what a backend has answered came by another hop.
-            if record.cause.get().is_none() {
+            if request.record.cause.get().is_none() {
                 headers::pass_on(&mut response);
             }
             response

@@ -43,9 +43,6 @@ impl Host {
     /// # Errors
     /// It is no host and port.
     pub fn parse(authority: &[u8]) -> Result<Self, BadHost> {
-        if authority.contains(&b'@') {
-            return Err(BadHost::User);
-        }
         if let Some(rest) = authority.strip_prefix(b"[") {
             let end = memchr::memchr(b']', rest).ok_or(BadHost::Address)?;
             let address =
@@ -85,6 +82,7 @@ fn name(name: &[u8], may_be_empty: bool) -> Result<Box<str>, BadHost> {
             b'.' => label = 0,
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' if label < LABEL_BYTES => label += 1,
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => return Err(BadHost::Label),
+            b'@' => return Err(BadHost::User),
             _ => return Err(BadHost::Character),
         }
     }
@@ -101,9 +99,13 @@ fn port(text: &[u8]) -> Result<Option<u16>, BadHost> {
     let digits = match text {
         [] | [b':'] => return Ok(None),
         [b':', digits @ ..] if digits.iter().all(u8::is_ascii_digit) => digits,
+        // `user:password@host`.
+        _ if text.contains(&b'@') => return Err(BadHost::User),
         _ => return Err(BadHost::Port),
     };
-    let number = std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok());
+    let number = digits.iter().try_fold(0u16, |number, digit| {
+        number.checked_mul(10).and_then(|tens| tens.checked_add(u16::from(digit - b'0')))
+    });
     number.map(Some).ok_or(BadHost::Port)
 }
 
@@ -139,6 +141,8 @@ mod tests {
         let longer = "a.".repeat(128);
         for (text, error) in [
             ("user@example.com", BadHost::User),
+            ("user:password@example.com", BadHost::User),
+            ("[::1]@example.com", BadHost::User),
             ("a b", BadHost::Character),
             ("a\r\nX: y", BadHost::Character),
             ("a\0", BadHost::Character),

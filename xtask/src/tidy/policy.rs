@@ -18,6 +18,7 @@ pub(super) const LAYERS: &[(&str, u32)] = &[
     ("config", 1),
     ("net", 0),
     ("telemetry", 0),
+    ("allocator", 0),
 ];
 
 /// Modules that only some may use: `control` composes them; `cli` asks the daemon through `admin`, and the pinned
@@ -58,6 +59,7 @@ pub(super) const UNSAFE: &[(&str, &str)] = &[
     ("proxy-common/src/cell.rs", "a word that several CPUs write"),
     ("proxy-ebpf/src/main.rs", "entry points are found by their section"),
     ("proxy-ebpf/src/kernel/", "maps, packet bytes and helpers of the kernel"),
+    ("proxy-userspace/src/allocator.rs", "an allocator's functions are"),
     ("proxy-userspace/src/l4/sys.rs", "bpf(2), as far as aya does not offer it"),
     ("proxy-userspace/src/net/ethtool.rs", "ioctl(2), for what a driver can do"),
     ("bench/src/harness.rs", "bpf(2), for a program made by hand"),

@@ -112,7 +112,7 @@ impl Proxy {
     }
 
     async fn get(&self, worker: usize, pool: &Arc<Pool>) -> (u16, String) {
-        read(forward(&self.workers[worker], pool, None, testing::request("/x")).await).await
+        read(forward(&self.workers[worker], pool, None, &mut testing::request("/x")).await).await
     }
 }
 
@@ -128,9 +128,9 @@ async fn read(answer: Response) -> (u16, String) {
 
 /// What a pool answers to one request, and why.
 async fn refusal(proxy: &Proxy, pool: &Arc<Pool>) -> (u16, Option<&'static str>) {
-    let request = testing::request("/");
+    let mut request = testing::request("/");
     let record = request.record.clone();
-    let answer = forward(&proxy.workers[0], pool, None, request).await;
+    let answer = forward(&proxy.workers[0], pool, None, &mut request).await;
     (answer.status().as_u16(), record.cause.get())
 }
 
@@ -184,7 +184,7 @@ async fn an_upgrade_goes_by_http1_where_there_is_a_choice() {
     LocalSet::new()
         .run_until(async {
             assert_eq!(proxy.get(0, &pool).await.1, "HTTP/2.0 https://example.com/x");
-            let answer = forward(&proxy.workers[0], &pool, None, upgrade()).await;
+            let answer = forward(&proxy.workers[0], &pool, None, &mut upgrade()).await;
             assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
             assert!(answer.body().is_tunnel());
         })
