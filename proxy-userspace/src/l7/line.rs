@@ -90,9 +90,9 @@ pub(super) fn json(out: &mut Vec<u8>, entry: Entry<'_>) {
     }
     if let Some(tls) = &connection.tls {
         object.text("tls", tls.agreed.version.word().as_bytes());
+        object.some("client_certificate", tls.client.as_ref().map(|shown| shown.fingerprint.as_bytes()));
         object.some("sni", tls.sni().map(str::as_bytes));
         object.some("ja4", tls.ja4.as_deref().map(str::as_bytes));
-        object.some("client_certificate", tls.client.as_ref().map(|shown| shown.fingerprint.as_bytes()));
     }
     if let Some(seen) = record.seen.get() {
         object.text("method", seen.method.as_str().as_bytes());

@@ -20,6 +20,8 @@ mod continuity;
 mod control;
 /// The packet corpus through the loaded program.
 mod corpus;
+/// Clients are known by their ClientHello.
+mod fingerprints;
 /// VLAN tags, fragments, extension headers, ICMP errors.
 mod frames;
 /// The harness itself.
@@ -75,6 +77,7 @@ fn main() -> std::process::ExitCode {
         web_backends::FACTS,
         web_clients::FACTS,
         https::FACTS,
+        fingerprints::FACTS,
         certificates::FACTS,
         conformance::FACTS,
         acme::on_demand::ALONE,
