@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use proxy_tests::netns::Namespace;
-use proxy_userspace::config::{AttachMode, Forward, KernelConfig, Protocol};
+use proxy_userspace::config::{AttachMode, Forward, GuardConfig, KernelConfig, Protocol};
 use proxy_userspace::l4::{Desired, DesiredBackend, DesiredListener, Kernel};
 
 use crate::harness::{PACKET, Program, Template};
@@ -121,6 +121,7 @@ fn desired(pins: PathBuf) -> Desired {
             addresses: vec![SocketAddr::from((address, 80))],
             protocol: Protocol::Tcp,
             forward,
+            guard: GuardConfig::default(),
             backends: (1..=BACKENDS).map(backend).collect(),
         }
     };
@@ -135,9 +136,11 @@ fn desired(pins: PathBuf) -> Desired {
             tcp_idle: Duration::from_secs(3600),
             tcp_closing: Duration::from_secs(60),
             udp_idle: Duration::from_secs(120),
+            icmp_limit: None,
             pin_dir: pins,
         },
         listeners: vec![listener("nat", NAT, Forward::Nat), listener("dsr", DSR, Forward::Dsr)],
+        local: Vec::new(),
     }
 }
 

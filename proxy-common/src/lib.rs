@@ -21,6 +21,8 @@ pub mod cell;
 pub mod checksum;
 /// What a client says first when it speaks TLS.
 pub mod client_hello;
+/// SYN cookies.
+pub mod cookie;
 /// What is counted, per CPU.
 pub mod counters;
 /// Why a packet was dropped.
@@ -29,6 +31,8 @@ pub mod drop_reason;
 pub mod flow;
 /// Rates, kept by one number a key.
 pub mod gcra;
+/// What keeps floods from what they are aimed at.
+pub mod guard;
 /// The hash of a flow.
 pub mod hash;
 /// The remembered next hop of a flow.
@@ -47,6 +51,8 @@ pub mod names;
 pub mod pod;
 /// What the daemon tells the kernel programs, as a whole.
 pub mod settings;
+/// SipHash-2-4.
+pub mod siphash;
 
 /// The version of everything in this crate that has a layout. It is part of the pin path, stands in the BPF object
 /// and in [`settings::Settings`], and is checked before a map is adopted.

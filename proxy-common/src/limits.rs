@@ -22,6 +22,12 @@ pub const FRAGMENTS: u32 = 8192;
 pub const VLAN_DEVICES: u32 = 4096;
 /// Candidate ports tried for a new `nat` flow before it is refused as `ports_exhausted`.
 pub const PORT_PROBES: u32 = 16;
+/// Sources that are known to be alive. A power of two.
+pub const ALIVE: u32 = 1 << 18;
+/// Places of credit for what is answered to sources that may be spoofed. A power of two.
+pub const CREDITS: u32 = 1 << 16;
+/// Guards: one for each listener, and one for ICMP.
+pub const GUARDS: u32 = LISTENERS + 1;
 /// Bits of the filter that tells at once that a packet is not ours. A power of two.
 pub const FILTER_BITS: u32 = 1 << 16;
 /// IPv6 extension headers that are walked before a packet is dropped.

@@ -31,6 +31,8 @@ pub enum Forward {
     Nat = 0,
     /// Direct server return: only the link-layer addresses change; the backend holds the listener's address itself.
     Dsr = 1,
+    /// Not at all: a socket of this host listens there, and the packet is the host's unless something refuses it.
+    Local = 2,
 }
 
 /// A listener, as its address's entry says.
@@ -74,6 +76,10 @@ pub enum Ours {
     NatSource = 2,
     /// Any address of the two kinds above (port 0, protocol 0): for fragments and ICMP errors.
     Address = 3,
+    /// (address, port, protocol) of a listener whose packets are the host's.
+    Local = 4,
+    /// An address of such a listener (port 0, protocol 0): for ICMP.
+    Host = 5,
 }
 
 /// The bit of a destination.

@@ -52,6 +52,16 @@ pub const VLAN_DEVICES: &str = "VLAN_DEVICES";
 pub const STEER: &str = "STEER";
 /// `Array<u64>`: connections by CPU, all of them, and the number of workers.
 pub const STEER_COUNT: &str = "STEER_COUNT";
+/// `Array<GuardSettings, 1>`: what the daemon says for all guards.
+pub const GUARD_SETTINGS: &str = "GUARD_SETTINGS";
+/// `Array<GuardRule>`, indexed by `ListenerId`.
+pub const GUARD_RULES: &str = "GUARD_RULES";
+/// `Array<Guard>`, indexed by `ListenerId`, and one for ICMP: written by the kernel side.
+pub const GUARDS: &str = "GUARDS";
+/// `Array<u64>`: sources that are known to be alive.
+pub const ALIVE: &str = "ALIVE";
+/// `Array<u64>`: bytes that may be answered, by the hash of the source.
+pub const CREDIT: &str = "CREDIT";
 /// `PerCpuArray<Traffic>`, indexed by `BackendId`.
 pub const TRAFFIC: &str = "TRAFFIC";
 /// `PerCpuArray<u64>`, indexed by `DropReason`.

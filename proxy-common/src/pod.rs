@@ -32,7 +32,10 @@ pod!(
     crate::counters::Traffic,
     crate::settings::Settings,
     crate::maglev::Ring,
-    crate::listener::DestinationFilter
+    crate::listener::DestinationFilter,
+    crate::guard::GuardSettings,
+    crate::guard::GuardRule,
+    crate::guard::Guard,
 );
 
 // SAFETY: an array of plain bytes is plain bytes.

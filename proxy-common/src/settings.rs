@@ -30,6 +30,8 @@ impl Settings {
     /// What leaves by the interface it came in by is redirected, not transmitted: veth takes `XDP_TX` and loses the
     /// frame, without an error, where the peer has no XDP program (`veth_xdp_flush` of drivers/net/veth.c).
     pub const REDIRECT: u16 = 1 << 1;
+    /// There are listeners whose packets are the host's ([`crate::listener::Forward::Local`]).
+    pub const LOCAL: u16 = 1 << 2;
 }
 
 const _: () = assert!(size_of::<Settings>() == 32);

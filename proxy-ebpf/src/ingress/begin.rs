@@ -33,6 +33,9 @@ pub(super) fn begin<W: World + Tables<A>, A: Address>(
         answer(world, work, settings)?;
         return way_out(world, work, None);
     };
+    if listener.forward == Forward::Local as u8 {
+        return passed();
+    }
     admit::source(&work.ip.key)?;
     rewrite::is_alive(&work.ip)?;
     work.asked.copy_from(&work.ip.key);

@@ -62,6 +62,9 @@ fn whose<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, settin
         }
         return young;
     };
+    if listener.forward == Forward::Local as u8 {
+        return false;
+    }
     work.hash = flow_hash(&work.asked, settings.hash_seed);
     let is_young = young::of_client(world, work, settings);
     let is_dsr = listener.forward == Forward::Dsr as u8;

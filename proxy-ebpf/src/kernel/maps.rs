@@ -10,6 +10,7 @@ use proxy_common::{
     counters::Traffic,
     drop_reason::{DropReason, Notice},
     flow::{Flow, FlowKey, FragmentKey, YoungSlot},
+    guard::{Guard, GuardRule, GuardSettings},
     hop::{Hop, VlanDevice},
     known, limits,
     listener::{DestinationFilter, Listener, ListenerKey, Name},
@@ -28,6 +29,9 @@ const ADDRESSES: usize = limits::LISTENER_ADDRESSES as usize;
 const LISTENERS: usize = limits::LISTENERS as usize;
 const BACKENDS: usize = limits::BACKENDS as usize;
 const SOURCES: usize = limits::NAT_SOURCES as usize;
+const GUARD_CELLS: usize = limits::GUARDS as usize;
+const ALIVE_PLACES: usize = limits::ALIVE as usize;
+const CREDIT_PLACES: usize = limits::CREDITS as usize;
 const VLANS: usize = limits::VLAN_DEVICES as usize;
 const DROP_REASONS: usize = DropReason::COUNT as usize;
 const NOTICE_KINDS: usize = Notice::COUNT as usize;
@@ -74,6 +78,19 @@ pub(crate) static NAT_SOURCES6: Array<NatSource<Ip6>, SOURCES> = Array::new();
 pub(crate) static BACKEND_HOPS: Array<Hop, BACKENDS> = Array::new();
 #[btf_map]
 pub(crate) static VLAN_DEVICES: HashMap<u32, VlanDevice, VLANS> = HashMap::new();
+#[btf_map]
+pub(crate) static GUARD_SETTINGS: Array<GuardSettings, 1> = Array::new();
+#[btf_map]
+pub(crate) static GUARD_RULES: Array<GuardRule, LISTENERS> = Array::new();
+#[btf_map]
+pub(crate) static GUARDS: Array<Guard, GUARD_CELLS> = Array::new();
+#[btf_map]
+pub(crate) static ALIVE: Array<u64, ALIVE_PLACES> = Array::new();
+#[btf_map]
+pub(crate) static CREDIT: Array<u64, CREDIT_PLACES> = Array::new();
+/// What each CPU counted, and has not told the others; never pinned.
+#[btf_map]
+pub(crate) static GATHERED: PerCpuArray<u32, GUARD_CELLS> = PerCpuArray::new();
 /// Memory of a packet's way; never pinned, its layout is this program's own.
 #[btf_map]
 pub(crate) static WORK: PerCpuArray<(Work<Ip4>, Work<Ip6>), 1> = PerCpuArray::new();

@@ -95,6 +95,7 @@ fn forward(listener: &ListenerConfig) -> &'static str {
     match listener.forward {
         Forward::Nat => "nat",
         Forward::Dsr => "dsr",
+        Forward::Local => "local",
     }
 }
 

@@ -72,6 +72,8 @@ pub struct KernelConfig {
     pub tcp_closing: Duration,
     /// An idle UDP flow is forgotten after this.
     pub udp_idle: Duration,
+    /// Unsolicited ICMP messages a second to our addresses; none: any number.
+    pub icmp_limit: Option<u32>,
     /// Where maps and links are pinned.
     pub pin_dir: PathBuf,
 }
@@ -111,6 +113,32 @@ pub struct ListenerConfig {
     pub pool: PoolName,
     /// How packets get to the backend.
     pub forward: Forward,
+    /// What floods meet.
+    pub guard: GuardConfig,
+}
+
+/// What floods that are aimed at a listener meet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct GuardConfig {
+    /// When SYNs are answered with cookies.
+    pub syn_cookies: SynCookies,
+    /// With [`SynCookies::Auto`]: SYNs a second above which they are.
+    pub syn_threshold: u32,
+    /// Bytes to a client for each byte of its own while its flow is young; none: any number.
+    pub amplification: Option<u16>,
+}
+
+/// When SYNs are answered with cookies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SynCookies {
+    /// Above the threshold.
+    Auto,
+    /// Whatever the rate.
+    Always,
+    /// Never.
+    #[default]
+    Off,
 }
 
 impl ListenerConfig {

@@ -11,6 +11,7 @@ use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 
 use super::host_pattern::HostPattern;
+use super::model::GuardConfig;
 use super::name::{ListenerName, PoolName};
 use super::tls::ListenerTlsConfig;
 
@@ -32,6 +33,8 @@ pub struct WebListenerConfig {
     pub limits: WebLimits,
     /// Requests are written down.
     pub access_log: bool,
+    /// What floods meet, where there is a `[kernel]`.
+    pub guard: GuardConfig,
     /// What TLS is like; none: protocol `http`.
     pub tls: Option<ListenerTlsConfig>,
     /// Requests for what an `https` listener of the same address serves are sent there; none: they are not.

@@ -1,7 +1,7 @@
 //! From a configuration to what the kernel part should do. Pure.
 
-use crate::config::{Config, ListenerConfig};
-use crate::l4::{Desired, DesiredBackend, DesiredListener};
+use crate::config::{Config, ListenerConfig, Protocol, SynCookies, WebBind, WebListenerConfig};
+use crate::l4::{Desired, DesiredBackend, DesiredListener, LocalListener};
 use crate::upstream::health::CheckKey;
 
 use super::drain::Drained;
@@ -14,6 +14,7 @@ pub(super) fn compile(config: &Config, findings: &Findings, drained: &Drained) -
         addresses: listener.bind.clone(),
         protocol: listener.protocol,
         forward: listener.forward,
+        guard: listener.guard,
         backends: config
             .backends(listener)
             .map(|(address, backend)| {
@@ -31,5 +32,20 @@ pub(super) fn compile(config: &Config, findings: &Findings, drained: &Drained) -
     Some(Desired {
         kernel: config.kernel.clone()?,
         listeners: config.listeners.iter().map(listener).collect(),
+        local: config.web_listeners.iter().filter_map(local).collect(),
     })
+}
+
+/// A listener of sockets, where the kernel part has something to do for it.
+fn local(listener: &WebListenerConfig) -> Option<LocalListener> {
+    if listener.guard.syn_cookies == SynCookies::Off {
+        return None;
+    }
+    let tcp = |bind: &WebBind| match bind {
+        WebBind::Tcp(address) => Some(*address),
+        WebBind::Unix(_) => None,
+    };
+    let addresses: Vec<_> = listener.bind.iter().filter_map(tcp).collect();
+    let (name, protocol, guard) = (listener.name.clone(), Protocol::Tcp, listener.guard);
+    (!addresses.is_empty()).then_some(LocalListener { name, addresses, protocol, guard })
 }

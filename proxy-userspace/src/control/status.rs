@@ -191,5 +191,6 @@ pub(super) const fn forward_word(forward: Forward) -> &'static str {
     match forward {
         Forward::Nat => "nat",
         Forward::Dsr => "dsr",
+        Forward::Local => "local",
     }
 }

@@ -52,7 +52,8 @@ impl Clock {
     }
 }
 
-fn ticks(program: &OwnedFd) -> io::Result<u32> {
+/// Now, in ticks, as the program tells.
+pub(super) fn ticks(program: &OwnedFd) -> io::Result<u32> {
     // As short as a frame may be: the program does not look at it.
     test_run(program.as_fd(), &[0; 64]).map(|(ticks, _)| ticks)
 }

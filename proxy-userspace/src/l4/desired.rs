@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use crate::config::{Forward, KernelConfig, ListenerName, Protocol};
+use crate::config::{Forward, GuardConfig, KernelConfig, ListenerName, Protocol};
 
 /// The state of the kernel part that is wanted.
 #[derive(Clone, PartialEq, Debug)]
@@ -12,6 +12,22 @@ pub struct Desired {
     pub kernel: KernelConfig,
     /// Each with a name of its own.
     pub listeners: Vec<DesiredListener>,
+    /// Listeners whose packets are the host's, and that the kernel part shall know all the same: to guard and to limit
+    /// them. Each with a name of its own.
+    pub local: Vec<LocalListener>,
+}
+
+/// A listener whose connections a socket of this host takes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LocalListener {
+    /// Its name.
+    pub name: ListenerName,
+    /// Where clients connect to. An unspecified address stands for all that the host has.
+    pub addresses: Vec<SocketAddr>,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// What floods meet.
+    pub guard: GuardConfig,
 }
 
 /// A listener that is wanted.
@@ -25,6 +41,8 @@ pub struct DesiredListener {
     pub protocol: Protocol,
     /// How packets get to the backend.
     pub forward: Forward,
+    /// What floods meet.
+    pub guard: GuardConfig,
     /// Each address once, of the listener's family.
     pub backends: Vec<DesiredBackend>,
 }
@@ -69,4 +87,6 @@ pub(super) trait Surroundings {
     fn source_towards(&self, backend: IpAddr) -> std::io::Result<IpAddr>;
     /// The ports that the host gives to its own connections.
     fn host_ports(&self) -> std::io::Result<RangeInclusive<u16>>;
+    /// The addresses that the host has, but for those of one link alone.
+    fn host_addresses(&self) -> std::io::Result<Vec<IpAddr>>;
 }

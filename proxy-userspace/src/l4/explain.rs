@@ -11,7 +11,7 @@ use proxy_common::drop_reason::DropReason;
 use proxy_common::flow::{Encode, Flow, FlowKey, FlowKind, Young, YoungSlot, state, young};
 use proxy_common::hash::{flow_hash, one_of};
 use proxy_common::limits::YOUNG;
-use proxy_common::listener::{Listener, ListenerKey, Ours, filter_bit};
+use proxy_common::listener::{Forward, Listener, ListenerKey, Ours, filter_bit};
 use proxy_common::maglev::{NO_BACKEND, RING_SLOTS};
 use proxy_common::pod::Pod;
 use serde::Serialize;
@@ -306,6 +306,12 @@ impl Explainer<'_> {
             pad: 0,
         };
         let listener = A::listener(self.tables, &place)?;
+        if let Some(listener) = listener.filter(|listener| listener.forward == Forward::Local as u8) {
+            let name = self.present.names.get(&listener.id).cloned().unwrap_or_default();
+            said.why.push(format!("the listener {name} waits there by a socket: the host gets it"));
+            (said.listener, said.forward) = (Some(name), Some("local"));
+            return Ok(said);
+        }
         if let Some(listener) = listener {
             self.ring(&mut said, listener, hash)?;
         }

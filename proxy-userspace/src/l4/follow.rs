@@ -89,6 +89,11 @@ pub(super) struct Follower {
 }
 
 impl Follower {
+    /// The devices there are.
+    pub(super) const fn links(&self) -> &BTreeMap<u32, Link> {
+        &self.links
+    }
+
     /// Begins to listen, then looks at what is there: nothing falls between.
     pub(super) fn new() -> io::Result<Self> {
         let long_ago = Instant::now().checked_sub(NEIGHBOUR_INTERVAL).unwrap_or_else(Instant::now);

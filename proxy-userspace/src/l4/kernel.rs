@@ -17,6 +17,7 @@ use super::clock::Clock;
 use super::collect::{Collected, Collector, Leaving, YOUNG_LIFETIME};
 use super::desired::{Desired, Surroundings};
 use super::follow::{FollowError, Followed, Follower};
+use super::guard::{Around, Watch};
 use super::load::{self, OpenError, OpenNote, Programs};
 use super::maps::MapError;
 use super::pins::{self, Pins};
@@ -24,7 +25,8 @@ use super::reconcile::{self, ApplyError, Constants, Present, Step, Unroutable};
 use super::tables::Tables;
 use crate::config::{AttachMode, KernelConfig};
 use crate::net::ethtool::Ethtool;
-use crate::net::{route, sysctl};
+use crate::net::netlink::Socket;
+use crate::net::{address, route, sysctl};
 
 /// A hop is looked up anew after this, even when no daemon tells of changes.
 const HOP_LIFETIME: Duration = Duration::from_secs(15);
@@ -58,6 +60,7 @@ pub(super) struct State {
     suspect: bool,
     /// Weights as the configuration has them, for the status.
     pub(super) weights: BTreeMap<u16, u32>,
+    guards: Watch,
     start: Option<Start>,
 }
 
@@ -128,6 +131,9 @@ impl Surroundings for Host<'_> {
     fn host_ports(&self) -> io::Result<RangeInclusive<u16>> {
         sysctl::local_ports()
     }
+    fn host_addresses(&self) -> io::Result<Vec<IpAddr>> {
+        address::reachable(&mut Socket::open()?)
+    }
 }
 
 impl Kernel {
@@ -164,6 +170,7 @@ impl Kernel {
                 leaving: BTreeMap::new(),
                 suspect: true,
                 weights: BTreeMap::new(),
+                guards: Watch::default(),
                 start: Some(start),
             }),
             notes: loaded.notes,
@@ -235,6 +242,7 @@ impl Kernel {
             return Err(failed.into());
         }
         state.config = desired.kernel.clone();
+        self.look_at_guards(state)?;
         state.weights = goal.rings.values().flatten().map(|share| (share.id, share.weight)).collect();
         let now = Instant::now();
         state.leaving.retain(|id, _| !goal.backends.contains_key(id));
@@ -305,9 +313,19 @@ impl Kernel {
         if state.follower.routes_are_due() {
             notes.extend(self.reroute(state));
         }
+        if state.guards.is_due() {
+            self.look_at_guards(state)?;
+        }
         let backends = || state.present.backends.values().map(|entry| entry.address.ip()).collect();
         state.follower.ways(backends)?;
         Ok(notes)
+    }
+
+    /// Sees to the keys of cookies, and to what the host's TCP is like.
+    fn look_at_guards(&self, state: &mut State) -> Result<(), MapError> {
+        let State { guards, config, follower, .. } = state;
+        let (clock, links) = (&self.clock, follower.links());
+        guards.look(&self.tables, &Around { clock, config, links, sockets: false })
     }
 
     /// Routes have changed: other source addresses may be right, and backends may be reached that were not, or the

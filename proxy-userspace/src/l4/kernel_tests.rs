@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use proxy_common::flow::FlowKey;
 
 use super::*;
-use crate::config::{AttachMode, Forward, KernelConfig, Protocol};
+use crate::config::{AttachMode, Forward, GuardConfig, KernelConfig, Protocol};
 
 /// A place of one's own: a network namespace with a pair of devices, and a BPF file system.
 pub(super) struct Place {
@@ -95,6 +95,7 @@ impl Place {
             tcp_idle: Duration::from_secs(3600),
             tcp_closing: Duration::from_secs(60),
             udp_idle: Duration::from_secs(120),
+            icmp_limit: None,
             pin_dir: self.mount.join("proxy-now"),
         }
     }
@@ -105,6 +106,7 @@ impl Place {
             addresses: vec![bind.parse().unwrap()],
             protocol: Protocol::Tcp,
             forward: Forward::Nat,
+            guard: GuardConfig::default(),
             backends: backends
                 .iter()
                 .map(|text| text.parse::<SocketAddr>().unwrap())
@@ -114,7 +116,7 @@ impl Place {
         };
         let listeners =
             vec![listener("web.v4", "10.80.0.1:80", false), listener("web.v6", "[fd80::1]:80", true)];
-        Desired { kernel: self.config(), listeners }
+        Desired { kernel: self.config(), listeners, local: Vec::new() }
     }
 
     fn pins(&self) -> Vec<String> {

@@ -19,6 +19,8 @@ mod doctor;
 mod explain;
 /// Follows what changes around the kernel part.
 mod follow;
+/// What the daemon does for the guards.
+mod guard;
 /// The kernel part, opened.
 mod kernel;
 #[cfg(test)]
@@ -47,11 +49,12 @@ mod tables;
 pub use attach::{AttachError, Attachment, Mode};
 pub use capability::{Capability, Feature};
 pub use collect::Collected;
-pub use desired::{Desired, DesiredBackend, DesiredListener};
+pub use desired::{Desired, DesiredBackend, DesiredListener, LocalListener};
 pub use detach::{DetachError, Detached, detach_all};
 pub use doctor::{Check, Finding, Severity, doctor};
 pub use explain::{Chosen, Explanation, FlowStatus, Tuple, TupleError, Verdict, WayOut};
 pub use follow::{FollowError, Followed};
+pub use guard::GuardStatus;
 pub use kernel::{Applied, Kernel, KnownBackend};
 pub use load::{OpenError, OpenNote};
 pub use maps::{Action, MapError};

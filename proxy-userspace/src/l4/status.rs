@@ -7,15 +7,20 @@ use proxy_common::backend::Backend;
 use proxy_common::counters::Traffic;
 use proxy_common::drop_reason::{DropReason, Notice};
 use proxy_common::flow::FlowKind;
+use proxy_common::listener::{Forward, Listener};
 use serde::{Serialize, Serializer};
 
 use super::attach::Mode;
+use super::clock;
 use super::collect::Seen;
 use super::follow::mode_of;
+use super::guard::{self, GuardStatus};
 use super::kernel::Kernel;
-use super::maps::{MapError, PerCpu};
+use super::maps::{Action, MapError, PerCpu};
+use super::object::PROGRAM_CLOCK;
 use super::pins::Pins;
 use super::reconcile::{self, BackendEntry, Present};
+use super::sys;
 use super::tables::Tables;
 use crate::net::link;
 use crate::net::netlink::Socket;
@@ -29,6 +34,8 @@ pub struct KernelStatus {
     pub listeners: Vec<ListenerStatus>,
     /// How full the flow tables are.
     pub flow_tables: Vec<FlowTableStatus>,
+    /// Listeners that can be guarded from floods.
+    pub guards: Vec<GuardStatus>,
     /// Packets that were dropped, and why: all reasons.
     pub drops: Vec<Count>,
     /// What was worth counting though the packet went on: all of it.
@@ -144,6 +151,7 @@ impl Kernel {
             present: &state.present,
             seen: state.collector.last.as_ref().unwrap_or(&none),
             weights: &state.weights,
+            now: self.clock.now().map_err(no_clock)?,
         };
         report.status(interfaces.collect())
     }
@@ -189,8 +197,14 @@ impl View {
             let link = links.iter().find(|link| link.name == name);
             InterfaceStatus { mode: link.and_then(mode_of), name, native_refused: None }
         });
-        let report =
-            Report { tables: &self.tables, present: &self.present, seen: &seen, weights: &BTreeMap::new() };
+        let clock = sys::open_pin(&self.pins.object(PROGRAM_CLOCK));
+        let report = Report {
+            tables: &self.tables,
+            present: &self.present,
+            seen: &seen,
+            weights: &BTreeMap::new(),
+            now: clock.and_then(|program| clock::ticks(&program)).map_err(no_clock)?,
+        };
         report.status(interfaces.collect())
     }
 }
@@ -200,6 +214,11 @@ struct Report<'a> {
     present: &'a Present,
     seen: &'a Seen,
     weights: &'a BTreeMap<u16, u32>,
+    now: u32,
+}
+
+fn no_clock(cause: std::io::Error) -> MapError {
+    MapError { map: PROGRAM_CLOCK, action: Action::Read, cause }
 }
 
 impl Report<'_> {
@@ -214,6 +233,7 @@ impl Report<'_> {
             interfaces,
             listeners: self.listeners()?,
             flow_tables: [("v4", 0), ("v6", 1)].map(table).into(),
+            guards: guard::status(self.tables, self.present, self.now)?,
             drops: DropReason::ALL
                 .iter()
                 .map(|r| count(&self.tables.drops, r.index(), r.label(), r.describe()))
@@ -227,7 +247,8 @@ impl Report<'_> {
 
     fn listeners(&self) -> Result<Vec<ListenerStatus>, MapError> {
         let mut by_id: BTreeMap<u16, ListenerStatus> = BTreeMap::new();
-        for ((address, protocol), listener) in &self.present.listeners {
+        let balanced = |listener: &Listener| listener.forward != Forward::Local as u8;
+        for ((address, protocol), listener) in self.present.listeners.iter().filter(|(_, l)| balanced(l)) {
             let status = by_id.entry(listener.id).or_insert_with(|| ListenerStatus {
                 name: self.present.names.get(&listener.id).cloned().unwrap_or_default(),
                 protocol: if *protocol == 6 { "tcp" } else { "udp" },

@@ -8,6 +8,7 @@ use proxy_common::backend::{Backend, NatSource};
 use proxy_common::counters::Traffic;
 use proxy_common::drop_reason::{DropReason, Notice};
 use proxy_common::flow::{Flow, FlowKey, FragmentKey, YoungSlot};
+use proxy_common::guard::{Guard, GuardRule, GuardSettings};
 use proxy_common::hop::{Hop, VlanDevice};
 use proxy_common::known;
 use proxy_common::limits;
@@ -70,7 +71,9 @@ impl Shape {
 
 /// Every table, for a flow table of `flows` entries.
 pub(super) fn shapes(flows: u32) -> Vec<Shape> {
-    use limits::{BACKENDS, FRAGMENTS, LISTENER_ADDRESSES, LISTENERS, NAT_SOURCES, YOUNG};
+    use limits::{
+        ALIVE, BACKENDS, CREDITS, FRAGMENTS, GUARDS, LISTENER_ADDRESSES, LISTENERS, NAT_SOURCES, YOUNG,
+    };
     vec![
         Shape::array::<Settings>(names::SETTINGS, 1),
         Shape::array::<DestinationFilter>(names::FILTER, 1),
@@ -93,6 +96,11 @@ pub(super) fn shapes(flows: u32) -> Vec<Shape> {
         Shape::array::<NatSource<Ip6>>(names::NAT_SOURCES6, NAT_SOURCES),
         Shape::array::<Hop>(names::BACKEND_HOPS, BACKENDS),
         Shape::hash::<u32, VlanDevice>(names::VLAN_DEVICES, limits::VLAN_DEVICES),
+        Shape::array::<GuardSettings>(names::GUARD_SETTINGS, 1),
+        Shape::array::<GuardRule>(names::GUARD_RULES, LISTENERS),
+        Shape::array::<Guard>(names::GUARDS, GUARDS),
+        Shape::array::<u64>(names::ALIVE, ALIVE),
+        Shape::array::<u64>(names::CREDIT, CREDITS),
         Shape::per_cpu::<Traffic>(names::TRAFFIC, BACKENDS),
         Shape::per_cpu::<u64>(names::DROPS, DropReason::COUNT),
         Shape::per_cpu::<u64>(names::NOTICES, Notice::COUNT),
@@ -125,6 +133,9 @@ pub(super) struct Tables {
     pub(super) listener_names: Table<u32, Name>,
     pub(super) rings: Rings,
     pub(super) vlan_devices: Table<u32, VlanDevice>,
+    pub(super) guard_settings: Table<u32, GuardSettings>,
+    pub(super) guard_rules: Table<u32, GuardRule>,
+    pub(super) guards: Table<u32, Guard>,
     pub(super) traffic: PerCpu<Traffic>,
     pub(super) drops: PerCpu<u64>,
     pub(super) notices: PerCpu<u64>,
@@ -156,6 +167,9 @@ impl Tables {
             listener_names: Table::new(names::LISTENER_NAMES, fd(names::LISTENER_NAMES)?)?,
             rings: Rings::new(names::RINGS, fd(names::RINGS)?)?,
             vlan_devices: Table::new(names::VLAN_DEVICES, fd(names::VLAN_DEVICES)?)?,
+            guard_settings: Table::new(names::GUARD_SETTINGS, fd(names::GUARD_SETTINGS)?)?,
+            guard_rules: Table::new(names::GUARD_RULES, fd(names::GUARD_RULES)?)?,
+            guards: Table::new(names::GUARDS, fd(names::GUARDS)?)?,
             traffic: PerCpu::new(names::TRAFFIC, fd(names::TRAFFIC)?, cpus)?,
             drops: PerCpu::new(names::DROPS, fd(names::DROPS)?, cpus)?,
             notices: PerCpu::new(names::NOTICES, fd(names::NOTICES)?, cpus)?,

@@ -17,7 +17,7 @@ use super::body::Body;
 use super::cut::BodyError;
 use super::middleware::LocalService;
 use super::request::{Authority, Connection, Record, Request, Response};
-use crate::config::{ListenerName, WebBind, WebLimits, WebListenerConfig};
+use crate::config::{GuardConfig, ListenerName, WebBind, WebLimits, WebListenerConfig};
 use crate::route::RequestTarget;
 
 /// Where the client of [`request`] is.
@@ -42,6 +42,7 @@ pub(super) fn from(client: &str, trusted: &[&str], path: &str) -> Request {
         trusted_proxies,
         limits: WebLimits::default(),
         access_log: false,
+        guard: GuardConfig::default(),
         tls: None,
         redirect_https: None,
     };

@@ -1,5 +1,7 @@
 //! What the host's network looks like: devices, routes, neighbours, driver settings. Knows no listener and no backend.
 
+/// Addresses of this host.
+pub mod address;
 /// Buffers for reading.
 pub mod buffers;
 /// Timers that are nearly always put off.

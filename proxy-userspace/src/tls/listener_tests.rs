@@ -7,7 +7,7 @@ use rustls::{ClientConfig, HandshakeKind, NamedGroup, ProtocolVersion};
 use super::super::store::Origin;
 use super::super::testing::{Ca, Pair, ask, client, client_with, shake};
 use super::*;
-use crate::config::{HostPattern, HostTlsConfig, ListenerName, WebLimits};
+use crate::config::{GuardConfig, HostPattern, HostTlsConfig, ListenerName, WebLimits};
 
 /// Everything that a listener is made from.
 struct World {
@@ -39,6 +39,7 @@ impl World {
             trusted_proxies: Vec::new(),
             limits: WebLimits::default(),
             access_log: false,
+            guard: GuardConfig::default(),
             tls: Some(own),
             redirect_https: None,
         };

@@ -25,6 +25,7 @@ pub(super) fn resolve(kernel: FileKernel) -> KernelConfig {
         tcp_idle: kernel.tcp_idle,
         tcp_closing: kernel.tcp_closing,
         udp_idle: kernel.udp_idle,
+        icmp_limit: kernel.icmp_limit,
         pin_dir: kernel.pin_dir,
     }
 }

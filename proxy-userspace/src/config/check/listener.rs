@@ -71,6 +71,7 @@ pub(super) fn check_ports(listener: &FileListener, report: &mut Report<'_>) {
 /// What a listener means: one listener for each family that it is bound to.
 pub(super) fn resolve(listener: FileListener) -> Result<Vec<ListenerConfig>, Reported> {
     let (protocol, forward, pool) = (listener.protocol?, listener.forward?, listener.pool?);
+    let guard = listener.guard?;
     let bind: Vec<_> = listener.bind?.into_iter().map(|At { value, .. }| value).collect();
     let (v4, v6): (Vec<_>, Vec<_>) = bind.into_iter().partition(SocketAddr::is_ipv4);
     let name = &*listener.name.value;
@@ -82,6 +83,7 @@ pub(super) fn resolve(listener: FileListener) -> Result<Vec<ListenerConfig>, Rep
         protocol,
         pool: (&*pool.value).into(),
         forward,
+        guard,
     };
     let families = [(named(".v4"), v4), (named(".v6"), v6)];
     Ok(families

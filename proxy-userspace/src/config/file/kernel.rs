@@ -22,6 +22,7 @@ pub(in crate::config) struct FileKernel {
     pub(in crate::config) tcp_idle: Duration,
     pub(in crate::config) tcp_closing: Duration,
     pub(in crate::config) udp_idle: Duration,
+    pub(in crate::config) icmp_limit: Option<u32>,
     pub(in crate::config) pin_dir: PathBuf,
 }
 
@@ -37,6 +38,7 @@ impl FileKernel {
         let tcp_idle = entries.get(&keys::kernel::TCP_IDLE, report);
         let tcp_closing = entries.get(&keys::kernel::TCP_CLOSING, report);
         let udp_idle = entries.get(&keys::kernel::UDP_IDLE, report);
+        let icmp_limit = entries.get(&keys::kernel::ICMP_LIMIT, report);
         let pin_dir = entries.get(&keys::kernel::PIN_DIR, report);
         Ok(Self {
             interfaces: interfaces?.value,
@@ -48,6 +50,7 @@ impl FileKernel {
             tcp_idle: tcp_idle?.value,
             tcp_closing: tcp_closing?.value,
             udp_idle: udp_idle?.value,
+            icmp_limit: icmp_limit?.value,
             pin_dir: pin_dir?.value,
         })
     }

@@ -3,16 +3,18 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::guard;
 use super::limits::read_limits;
 use super::tls::read_listener_tls;
 use crate::config::diagnostic::Fact;
+use crate::config::keys::guard::{AMPLIFICATION, SYN_COOKIES, SYN_THRESHOLD};
 use crate::config::keys::listener::{
     BIND, FORWARD, HTTP2, KERNEL_BIND, LISTENER_LIMITS, LISTENER_POOL, LOGGED, PROTOCOL, PROXY_PROTOCOL,
     Spoken, TRUSTED_PROXIES,
 };
 use crate::config::keys::tls::{HSTS, LISTENER_TLS, REDIRECT_HTTPS};
 use crate::config::kind::MaybePort;
-use crate::config::model::{Forward, Protocol};
+use crate::config::model::{Forward, GuardConfig, Protocol};
 use crate::config::reader::Entries;
 use crate::config::report::{At, Report, Reported};
 use crate::config::table::{Key, Kind};
@@ -28,6 +30,7 @@ pub(in crate::config) struct FileListener {
     pub(in crate::config) protocol: Result<Protocol, Reported>,
     pub(in crate::config) pool: Result<At<Box<str>>, Reported>,
     pub(in crate::config) forward: Result<Forward, Reported>,
+    pub(in crate::config) guard: Result<GuardConfig, Reported>,
 }
 
 /// What the table of an `http` or `https` listener says.
@@ -82,13 +85,9 @@ impl FileListener {
             (Err(reported), false) => Err(reported),
             _ => entries.get(&LISTENER_POOL, report),
         };
-        Self {
-            name,
-            bind,
-            protocol,
-            pool,
-            forward: entries.get(&FORWARD, report).map(|forward| forward.value),
-        }
+        let forward = entries.get(&FORWARD, report).map(|forward| forward.value);
+        let guard = read_guard(protocol, forward, entries, report);
+        Self { name, bind, protocol, pool, forward, guard }
     }
 }
 
@@ -105,6 +104,32 @@ impl FileWebListener {
         Self { name, bind, redirect_https, rest }
     }
 }
+
+/// What floods meet.
+fn read_guard(
+    protocol: Result<Protocol, Reported>,
+    forward: Result<Forward, Reported>,
+    entries: &Entries,
+    report: &mut Report<'_>,
+) -> Result<GuardConfig, Reported> {
+    match protocol? {
+        Protocol::Tcp => {
+            refuse_of_one(entries, &AMPLIFICATION, "udp", report);
+            guard::read_tcp(entries, report)
+        }
+        Protocol::Udp => {
+            refuse_of_one(entries, &SYN_COOKIES, OF_TCP, report);
+            refuse_of_one(entries, &SYN_THRESHOLD, OF_TCP, report);
+            if forward? == Forward::Dsr {
+                refuse(entries, &AMPLIFICATION, &AnswersPassBy, report)?;
+            }
+            guard::read_udp(entries, report)
+        }
+    }
+}
+
+/// Protocols that begin with a SYN.
+const OF_TCP: &str = "tcp, http and https";
 
 /// What TLS is like, where there is any.
 fn read_tls(
@@ -135,6 +160,8 @@ fn read_rest(name: &str, entries: &Entries, report: &mut Report<'_>) -> Result<W
     let proxy_protocol = entries.get(&PROXY_PROTOCOL, report);
     let trusted_proxies = entries.find(&TRUSTED_PROXIES, report);
     let access_log = entries.get(&LOGGED, report);
+    refuse_of_one(entries, &AMPLIFICATION, "udp", report);
+    let guard = guard::read_local(entries, report);
     let limits = entries.find(&LISTENER_LIMITS, report).and_then(|limits| match limits {
         Some(limits) => read_limits(&limits.value, report),
         None => Ok(WebLimits::default()),
@@ -150,6 +177,7 @@ fn read_rest(name: &str, entries: &Entries, report: &mut Report<'_>) -> Result<W
         trusted_proxies: trusted_proxies.into_iter().map(|network| network.value).collect(),
         limits: limits?,
         access_log: access_log?.value,
+        guard: guard?,
         tls: None,
         redirect_https: None,
     })
@@ -203,6 +231,16 @@ impl Fact for NotForHttp {
             Self::Pool => "remove it, and add a [[route]] with pool = …".to_owned(),
             Self::Forward => "remove forward".to_owned(),
         })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("amplification cannot be seen with dsr: answers do not pass here")]
+struct AnswersPassBy;
+
+impl Fact for AnswersPassBy {
+    fn help(&self) -> Option<String> {
+        Some("remove it, or forward by nat".to_owned())
     }
 }
 

@@ -4,6 +4,8 @@
 mod acme;
 /// `[acme.dns]`.
 mod dns;
+/// What a listener says of floods.
+mod guard;
 /// `health = { … }`.
 mod health;
 /// `[kernel]` and `[admin]`.

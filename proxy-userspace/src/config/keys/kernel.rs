@@ -5,7 +5,8 @@ use std::time::Duration;
 use proxy_common::limits::FLOWS_RANGE;
 
 use crate::config::kind::{
-    FileMode, HostAddress, Interface, Lasting, List, Number, Path, PortRange, SocketPath, Word, Words,
+    FileMode, HostAddress, Interface, Lasting, List, Number, Path, PerSecondOrOff, PortRange, SocketPath,
+    Word, Words,
 };
 use crate::config::model::AttachMode;
 use crate::config::table::Presence::{Default, Optional, Required};
@@ -28,6 +29,7 @@ pub(in crate::config) static KERNEL: Section = Section {
         &TCP_IDLE,
         &TCP_CLOSING,
         &UDP_IDLE,
+        &ICMP_LIMIT,
         &PIN_DIR,
     ],
     elsewhere: &[],
@@ -117,6 +119,15 @@ pub(in crate::config) static UDP_IDLE: Key<Lasting> = Key {
     presence: Default("\"2m\""),
     meaning: "A UDP flow without packets is forgotten after this.",
     example: "\"30s\"",
+};
+
+pub(in crate::config) static ICMP_LIMIT: Key<PerSecondOrOff> = Key {
+    name: "icmp_limit",
+    kind: PerSecondOrOff { high: 100_000_000 },
+    presence: Default("\"1000/s\""),
+    meaning: "ICMP messages a second to addresses of listeners that nobody asked for: pings, mostly. What is more is dropped. \
+              Errors and neighbour discovery do not count. `\"off\"`: any number.",
+    example: "\"100/s\"",
 };
 
 pub(in crate::config) static PIN_DIR: Key<Path> = Key {

@@ -1,5 +1,6 @@
 //! `[listener.NAME]`.
 
+use super::guard::{AMPLIFICATION, SYN_COOKIES, SYN_THRESHOLD};
 use super::limits::LIMITS;
 use super::tls::{HSTS, LISTENER_TLS, REDIRECT_HTTPS};
 use crate::config::kind::{Bind, Flag, List, NETWORK, Name, OneOrMore, Parsed, Word, Words};
@@ -39,6 +40,9 @@ pub(in crate::config) static LISTENER: Section = Section {
         &LISTENER_TLS,
         &HSTS,
         &REDIRECT_HTTPS,
+        &SYN_COOKIES,
+        &SYN_THRESHOLD,
+        &AMPLIFICATION,
     ],
     elsewhere: &[],
 };

@@ -4,6 +4,8 @@
 pub(super) mod acme;
 /// `[acme.dns]`.
 pub(super) mod dns;
+/// What a listener says of floods.
+pub(super) mod guard;
 /// `health = { … }`.
 pub(super) mod health;
 /// `[kernel]` and `[admin]`.

@@ -16,6 +16,8 @@ mod middleware;
 mod number;
 /// Texts that a function reads.
 mod parsed;
+/// How many a second.
+mod per_second;
 /// What requests have: hosts, paths, methods, fields, networks of clients.
 mod request;
 /// Numbers of bytes.
@@ -39,6 +41,7 @@ pub(super) use middleware::{
 };
 pub(super) use number::{Flag, Lasting, MaybePort, Number, Port, PortOrFlag, PortRange, Share, StatusRange};
 pub(super) use parsed::{Parsed, PlainText};
+pub(super) use per_second::{PerSecond, PerSecondOrOff};
 pub(super) use request::{
     COOKIE_NAME, FIELD_NAME, FIELD_VALUE, HOST_PATTERN, LOCATION, METHOD, NETWORK, PATH, REGEX, TEXT,
 };

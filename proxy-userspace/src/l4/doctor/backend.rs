@@ -93,7 +93,7 @@ impl Visit<'_> {
                 let found = format!("dsr needs it on the same link, but the way to it leads over {gateway}");
                 findings.bad(Severity::Error, Check::Route, self.subject, found, "forward = \"nat\"");
             }
-            (Some(gateway), Forward::Nat) => {
+            (Some(gateway), Forward::Nat | Forward::Local) => {
                 findings.good(Check::Route, self.subject, format!("by {name}, over {gateway}"));
             }
             (None, _) => findings.good(Check::Route, self.subject, format!("by {name}, on the link")),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proxy_common::addr::{Address, Be16, Ip4, Ip6};
 use proxy_common::backend::Backend;
-use proxy_common::listener::{DestinationFilter, Ours, filter_bit};
+use proxy_common::listener::{DestinationFilter, Forward, Listener, Ours, filter_bit};
 
 use super::goal::Goal;
 use super::present::{BackendEntry, Bind, Present, RingContent, Share, SourceEntry, SourceIndex, Step};
@@ -23,8 +23,8 @@ pub(crate) fn difference(present: &Present, goal: &Goal) -> Vec<Step> {
     // Bits of the filter: a packet whose bit is not set is never looked up, neither a client's nor a backend's answer.
     let mut sources = present.sources.clone();
     sources.extend(goal.sources.iter().map(|(index, entry)| (*index, *entry)));
-    let wanted = filter(goal.listeners.keys(), sources.values());
-    let both = filter(present.listeners.keys().chain(goal.listeners.keys()), sources.values());
+    let wanted = filter(goal.listeners.iter(), sources.values());
+    let both = filter(present.listeners.iter().chain(&goal.listeners), sources.values());
     if both != present.filter {
         steps.push(Step::Filter(both.clone()));
     }
@@ -39,6 +39,7 @@ pub(crate) fn difference(present: &Present, goal: &Goal) -> Vec<Step> {
     // Rings, each filled aside and swapped in whole, before the listeners that look into them.
     steps.extend(goal.rings.iter().filter_map(|(id, shares)| ring_step(*id, present.rings.get(id), shares)));
     steps.extend(changed(&present.names, &goal.names).map(|(id, new)| Step::Name(*id, Some(new.clone()))));
+    steps.extend(changed(&present.guards, &goal.guards).map(|(id, new)| Step::Guard(*id, Some(*new))));
     // Listeners: from here on packets come.
     steps.extend(changed(&present.listeners, &goal.listeners).map(|(b, new)| Step::Listener(*b, Some(*new))));
     // What is not wanted any more, in the opposite order.
@@ -47,6 +48,7 @@ pub(crate) fn difference(present: &Present, goal: &Goal) -> Vec<Step> {
         steps.push(Step::Filter(wanted));
     }
     steps.extend(gone(&present.names, &goal.names).map(|(id, _)| Step::Name(*id, None)));
+    steps.extend(gone(&present.guards, &goal.guards).map(|(id, _)| Step::Guard(*id, None)));
     steps.extend(gone(&present.rings, &goal.rings).map(|(id, _)| Step::Ring(*id, None)));
     steps.extend(gone(&present.backends, &goal.backends).filter_map(|(id, before)| {
         let leaving = before.flags | Backend::<()>::DRAINING | Backend::<()>::LEAVING;
@@ -84,14 +86,20 @@ fn gone<'a, K: Ord, V, W>(
 
 /// The filter for these listeners and source addresses.
 pub(crate) fn filter<'a>(
-    listeners: impl Iterator<Item = &'a Bind>,
+    listeners: impl Iterator<Item = (&'a Bind, &'a Listener)>,
     sources: impl Iterator<Item = &'a SourceEntry>,
 ) -> Box<DestinationFilter> {
     let mut filter = Box::new(DestinationFilter::EMPTY);
-    for (address, protocol) in listeners {
+    for ((address, protocol), listener) in listeners {
         let port = Be16::new(address.port());
         filter.set(bit(Ours::Listener, address.ip(), port, *protocol));
-        filter.set(bit(Ours::Address, address.ip(), Be16::new(0), 0));
+        if listener.forward == Forward::Local as u8 {
+            // What else comes to an address of the host is none of our business.
+            filter.set(bit(Ours::Local, address.ip(), port, *protocol));
+            filter.set(bit(Ours::Host, address.ip(), Be16::new(0), 0));
+        } else {
+            filter.set(bit(Ours::Address, address.ip(), Be16::new(0), 0));
+        }
     }
     for source in sources {
         filter.set(bit(Ours::NatSource, source.address, Be16::new(0), 0));
@@ -120,7 +128,7 @@ pub(crate) fn forget(present: &Present, backends: &[u16], sources: &[SourceIndex
     if !sources.is_empty() {
         let left = present.sources.iter().filter(|(index, _)| !sources.contains(index)).map(|(_, s)| s);
         steps.extend(sources.iter().map(|index| Step::Source(*index, None)));
-        steps.push(Step::Filter(filter(present.listeners.keys(), left)));
+        steps.push(Step::Filter(filter(present.listeners.iter(), left)));
     }
     steps
 }

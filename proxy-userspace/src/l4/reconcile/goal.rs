@@ -7,13 +7,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use proxy_common::backend::Backend;
+use proxy_common::guard::GuardRule;
 use proxy_common::hash::mix64;
 use proxy_common::limits;
 use proxy_common::listener::{Forward, Listener};
 use proxy_common::settings::Settings;
 
+use super::bound::{Bound, bound};
 use super::present::{BackendEntry, Bind, Present, Share, SourceEntry, SourceIndex};
-use crate::l4::desired::{Desired, DesiredBackend, DesiredListener, Surroundings};
+use crate::l4::desired::{Desired, DesiredBackend, Surroundings};
 
 /// What the clock and the program decide, not the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +37,7 @@ pub(crate) struct Goal {
     pub(crate) sources: BTreeMap<SourceIndex, SourceEntry>,
     pub(crate) backends: BTreeMap<u16, BackendEntry>,
     pub(crate) names: BTreeMap<u16, String>,
+    pub(crate) guards: BTreeMap<u16, GuardRule>,
     pub(crate) rings: BTreeMap<u16, Vec<Share>>,
     pub(crate) listeners: BTreeMap<Bind, Listener>,
     /// Backends that no connection can leave to now.
@@ -75,6 +78,9 @@ pub enum PlanError {
         "cannot read which ports the host uses itself (net.ipv4.ip_local_port_range): {0}; set nat_ports in [kernel]"
     )]
     HostPorts(#[source] io::Error),
+    /// What an unspecified address stands for cannot be found out.
+    #[error("cannot read which addresses this host has: {0}")]
+    HostAddresses(#[source] io::Error),
     /// The host leaves no ports.
     #[error(
         "net.ipv4.ip_local_port_range leaves no ports for connections to backends: make it smaller, or set nat_ports in [kernel]"
@@ -94,16 +100,18 @@ pub(crate) fn plan(
         None => free_ports(&around.host_ports().map_err(PlanError::HostPorts)?).ok_or(PlanError::NoPorts)?,
     };
     let mut goal = Goal { settings: settings(desired, present, constants, &ports), ..Goal::default() };
-    let ids = listener_ids(&desired.listeners, present)?;
+    let bound = bound(desired, around).map_err(PlanError::HostAddresses)?;
+    let ids = listener_ids(&bound, present)?;
     let mut numbers = Numbers { desired, present, ports, around, by_host: HashMap::new(), next_backend: 0 };
     let known: HashMap<(u16, SocketAddr), u16> =
         present.backends.iter().map(|(id, b)| ((b.listener, b.address), *id)).collect();
+    for (listener, id) in bound.iter().zip(&ids) {
+        goal.names.insert(*id, listener.name.to_owned());
+        let entry = Listener { id: *id, forward: listener.forward as u8, ..Listener::default() };
+        goal.listeners.extend(listener.binds.iter().map(|bind| (*bind, entry)));
+        goal.guards.extend(listener.guard.map(|rule| (*id, rule)));
+    }
     for (listener, id) in desired.listeners.iter().zip(ids) {
-        goal.names.insert(id, listener.name.as_str().to_owned());
-        for address in &listener.addresses {
-            let entry = Listener { id, forward: listener.forward as u8, pad: [0; 5] };
-            goal.listeners.insert((*address, listener.protocol.number()), entry);
-        }
         let mut shares = Vec::new();
         for backend in &listener.backends {
             let number = match known.get(&(id, backend.address)) {
@@ -112,7 +120,7 @@ pub(crate) fn plan(
             };
             let source = match listener.forward {
                 Forward::Nat => numbers.source(&mut goal, backend, present.backends.get(&number))?,
-                Forward::Dsr => Some(NO_SOURCE),
+                Forward::Dsr | Forward::Local => Some(NO_SOURCE),
             };
             if backend.takes_new_flows() && source.is_some() {
                 shares.push(Share { id: number, weight: backend.weight, address: backend.address });
@@ -156,11 +164,14 @@ fn settings(
     ports: &RangeInclusive<u16>,
 ) -> Settings {
     let was = &present.settings;
+    let flag = |set: bool, flag: u16| if set { flag } else { 0 };
     let drawn = if was.hash_seed == 0 { constants.hash_seed } else { was.hash_seed };
     Settings {
         abi_version: proxy_common::ABI_VERSION,
         hop_epoch: was.hop_epoch.max(1),
-        flags: Settings::ANSWER_TOO_BIG | if constants.redirect { Settings::REDIRECT } else { 0 },
+        flags: Settings::ANSWER_TOO_BIG
+            | flag(constants.redirect, Settings::REDIRECT)
+            | flag(!desired.local.is_empty(), Settings::LOCAL),
         hash_seed: desired.kernel.hash_seed.unwrap_or(drawn),
         hop_lifetime: constants.hop_lifetime,
         young_lifetime: constants.young_lifetime,
@@ -183,20 +194,20 @@ fn free_ports(host: &RangeInclusive<u16>) -> Option<RangeInclusive<u16>> {
 
 /// A listener keeps the number of the first of its addresses that is in the tables; one whose addresses are all new
 /// keeps that of its name; the others get one that nothing refers to.
-fn listener_ids(listeners: &[DesiredListener], present: &Present) -> Result<Vec<u16>, PlanError> {
+fn listener_ids(listeners: &[Bound<'_>], present: &Present) -> Result<Vec<u16>, PlanError> {
     let mut taken = BTreeSet::new();
     let mut ids: Vec<Option<u16>> = listeners
         .iter()
         .map(|listener| {
-            let binds = listener.addresses.iter().map(|address| (*address, listener.protocol.number()));
-            let mut known = binds.filter_map(|bind| present.listeners.get(&bind).map(|entry| entry.id));
+            let mut known =
+                listener.binds.iter().filter_map(|bind| present.listeners.get(bind).map(|entry| entry.id));
             known.find(|id| taken.insert(*id))
         })
         .collect();
     let families: HashMap<u16, bool> =
         present.listeners.iter().map(|((address, _), entry)| (entry.id, address.is_ipv6())).collect();
     for (id, listener) in ids.iter_mut().zip(listeners).filter(|(id, _)| id.is_none()) {
-        let named = |id: &u16| present.names.get(id).is_some_and(|name| name == listener.name.as_str());
+        let named = |id: &u16| present.names.get(id).is_some_and(|name| name == listener.name);
         *id = families
             .iter()
             .filter(|(_, v6)| **v6 == listener.is_ipv6())

@@ -1,6 +1,8 @@
 //! From what the tables hold to what is wanted: numbers are given, the difference is made into ordered steps, and the
 //! steps are taken or taken back. Everything here is pure but for [`store`].
 
+/// Listeners as the tables have them.
+mod bound;
 /// What differs, as ordered steps.
 mod diff;
 /// What is wanted, with numbers given.

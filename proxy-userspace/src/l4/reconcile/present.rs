@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use proxy_common::addr::{Ip4, Ip6};
 use proxy_common::backend::Backend;
+use proxy_common::guard::GuardRule;
 use proxy_common::listener::{DestinationFilter, Listener};
 use proxy_common::maglev::Ring;
 use proxy_common::settings::Settings;
@@ -95,6 +96,7 @@ pub(crate) enum Step {
         after: Option<BackendEntry>,
     },
     Name(u16, Option<String>),
+    Guard(u16, Option<GuardRule>),
     Ring(u16, Option<RingContent>),
     Listener(Bind, Option<Listener>),
 }
@@ -107,6 +109,7 @@ pub(crate) struct Present {
     pub(crate) sources: BTreeMap<SourceIndex, SourceEntry>,
     pub(crate) backends: BTreeMap<u16, BackendEntry>,
     pub(crate) names: BTreeMap<u16, String>,
+    pub(crate) guards: BTreeMap<u16, GuardRule>,
     pub(crate) rings: BTreeMap<u16, RingContent>,
     pub(crate) listeners: BTreeMap<Bind, Listener>,
 }
@@ -119,6 +122,7 @@ impl Default for Present {
             sources: BTreeMap::new(),
             backends: BTreeMap::new(),
             names: BTreeMap::new(),
+            guards: BTreeMap::new(),
             rings: BTreeMap::new(),
             listeners: BTreeMap::new(),
         }
@@ -134,6 +138,7 @@ impl Present {
             Step::Source(index, _) => Step::Source(*index, self.sources.get(index).copied()),
             Step::Backend { id, before, after } => Step::Backend { id: *id, before: *after, after: *before },
             Step::Name(id, _) => Step::Name(*id, self.names.get(id).cloned()),
+            Step::Guard(id, _) => Step::Guard(*id, self.guards.get(id).copied()),
             Step::Ring(id, _) => Step::Ring(*id, self.rings.get(id).cloned()),
             Step::Listener(bind, _) => Step::Listener(*bind, self.listeners.get(bind).copied()),
         }
@@ -153,6 +158,7 @@ impl Present {
             Step::Source(index, source) => put(&mut self.sources, index, source.as_ref()),
             Step::Backend { id, after, .. } => put(&mut self.backends, id, after.as_ref()),
             Step::Name(id, name) => put(&mut self.names, id, name.as_ref()),
+            Step::Guard(id, rule) => put(&mut self.guards, id, rule.as_ref()),
             Step::Ring(id, ring) => put(&mut self.rings, id, ring.as_ref()),
             Step::Listener(bind, listener) => put(&mut self.listeners, bind, listener.as_ref()),
         }

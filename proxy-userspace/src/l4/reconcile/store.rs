@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use proxy_common::addr::{Address, Be16, Ip4, Ip6};
 use proxy_common::backend::{Backend, BackendId, NatSource};
+use proxy_common::guard::GuardRule;
 use proxy_common::listener::{ListenerKey, Name};
 use proxy_common::maglev::Ring;
 use proxy_common::pod::Pod;
@@ -29,6 +30,7 @@ pub(crate) fn take(tables: &Tables, step: &Step) -> Result<(), MapError> {
         Step::Source((v6, index), entry) => source(tables, *v6, *index, entry.as_ref()),
         Step::Backend { id, before, after } => backend(tables, *id, before.as_ref(), after.as_ref()),
         Step::Name(id, name) => tables.listener_names.put(&u32::from(*id), &padded(name.as_deref())),
+        Step::Guard(id, rule) => tables.guard_rules.put(&u32::from(*id), &rule.unwrap_or_default()),
         Step::Ring(id, Some(RingContent::Shares(shares))) => tables.rings.put(u32::from(*id), &fill(shares)),
         Step::Ring(id, Some(RingContent::Found(found))) => tables.rings.put(u32::from(*id), &found.0),
         Step::Ring(id, None) => tables.rings.remove(u32::from(*id)).map(drop),
@@ -126,6 +128,11 @@ pub(crate) fn recover(tables: &Tables) -> Result<Present, MapError> {
         let text = String::from_utf8_lossy(&name.0).trim_end_matches('\0').to_owned();
         if !text.is_empty() {
             present.names.insert(id as u16, text);
+        }
+    }
+    for (id, rule) in tables.guard_rules.entries()? {
+        if rule != GuardRule::default() {
+            present.guards.insert(id as u16, rule);
         }
     }
     let ids: std::collections::BTreeSet<u16> =

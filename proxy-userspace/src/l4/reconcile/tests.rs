@@ -12,7 +12,7 @@ use proxy_common::backend::Backend;
 use super::present::RingContent;
 use super::take::Store;
 use super::*;
-use crate::config::{AttachMode, Forward, KernelConfig, Protocol};
+use crate::config::{AttachMode, Forward, GuardConfig, KernelConfig, Protocol};
 use crate::l4::desired::{Desired, DesiredBackend, DesiredListener, Surroundings};
 use crate::l4::maps::{Action, MapError};
 
@@ -43,7 +43,7 @@ impl Memory {
                 assert!(self.holds.sources.contains_key(&source), "a backend without a source address");
             }
         }
-        let filter = diff::filter(self.holds.listeners.keys(), self.holds.sources.values());
+        let filter = diff::filter(self.holds.listeners.iter(), self.holds.sources.values());
         let missing = filter.words.iter().zip(&self.holds.filter.words).any(|(want, have)| want & !have != 0);
         assert!(!missing || self.holds.listeners.is_empty(), "a packet that is ours is not recognised");
     }
@@ -77,6 +77,9 @@ impl Surroundings for Routes {
     fn host_ports(&self) -> io::Result<RangeInclusive<u16>> {
         Ok(32_768..=60_999)
     }
+    fn host_addresses(&self) -> io::Result<Vec<IpAddr>> {
+        Ok(["192.0.2.1", "192.0.2.2", "fd00::1"].map(|text| text.parse().unwrap()).into())
+    }
 }
 
 const CONSTANTS: Constants = Constants { hash_seed: 7, hop_lifetime: 1, young_lifetime: 1, redirect: false };
@@ -92,6 +95,7 @@ fn kernel() -> KernelConfig {
         tcp_idle: Duration::from_secs(1),
         tcp_closing: Duration::from_secs(1),
         udp_idle: Duration::from_secs(1),
+        icmp_limit: None,
         pin_dir: "/x".into(),
     }
 }
@@ -102,12 +106,13 @@ fn listener(name: &str, bind: &[&str], backends: &[&str]) -> DesiredListener {
         addresses: bind.iter().map(|text| text.parse().unwrap()).collect(),
         protocol: Protocol::Tcp,
         forward: Forward::Nat,
+        guard: GuardConfig::default(),
         backends: backends.iter().map(|text| DesiredBackend::ready(text.parse().unwrap(), 1)).collect(),
     }
 }
 
 fn desired(listeners: Vec<DesiredListener>) -> Desired {
-    Desired { kernel: kernel(), listeners }
+    Desired { kernel: kernel(), listeners, local: Vec::new() }
 }
 
 fn apply(memory: &mut Memory, present: &mut Present, desired: &Desired) -> Result<usize, Failed> {

@@ -15,7 +15,7 @@ use tokio::task::LocalSet;
 use super::client::{Terms, exchange};
 use super::link::Link;
 use super::server::serve;
-use crate::config::{WebLimits, WebListenerConfig};
+use crate::config::{GuardConfig, WebLimits, WebListenerConfig};
 use crate::l7::{Body, Connection, Handler, Leave, Record, Request, Response};
 use crate::net::epoll::EpollStream;
 
@@ -50,6 +50,7 @@ fn connection(limits: WebLimits) -> Rc<Connection> {
             trusted_proxies: Vec::new(),
             limits,
             access_log: false,
+            guard: GuardConfig::default(),
             tls: None,
             redirect_https: None,
         }),

@@ -15,7 +15,7 @@ use super::hpack::decode::{Decoder, Fields};
 use super::hpack::entry::{Entry, Name};
 use super::server::serve;
 use super::wire::begin;
-use crate::config::{WebLimits, WebListenerConfig};
+use crate::config::{GuardConfig, WebLimits, WebListenerConfig};
 use crate::l7::handler::Handler;
 use crate::l7::{Connection, Leave, Record, Request, Response};
 use crate::net::stream::Stream;
@@ -207,6 +207,7 @@ where
             trusted_proxies: Vec::new(),
             limits,
             access_log: false,
+            guard: GuardConfig::default(),
             tls: None,
             redirect_https: None,
         };

@@ -12,7 +12,9 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use super::*;
-use crate::config::{ListenerTlsConfig, TicketsConfig, TlsConfig, TlsPolicy, WebLimits, WebListenerConfig};
+use crate::config::{
+    GuardConfig, ListenerTlsConfig, TicketsConfig, TlsConfig, TlsPolicy, WebLimits, WebListenerConfig,
+};
 use crate::net::epoll::EpollStream;
 use crate::net::tls::Fault;
 use crate::net::tls::testing::{TestCa, client_end};
@@ -101,6 +103,7 @@ fn config() -> WebListenerConfig {
         trusted_proxies: Vec::new(),
         limits: WebLimits::default(),
         access_log: false,
+        guard: GuardConfig::default(),
         tls: Some(ListenerTlsConfig {
             policy: TlsPolicy::Intermediate,
             strict_sni: true,
