@@ -12,8 +12,10 @@ use proxy_common::backend::Backend;
 use super::present::RingContent;
 use super::take::Store;
 use super::*;
-use crate::config::{AttachMode, Forward, GuardConfig, KernelConfig, Protocol};
-use crate::l4::desired::{Desired, DesiredBackend, DesiredListener, Surroundings};
+use proxy_common::settings::Settings;
+
+use crate::config::{AttachMode, Forward, GuardConfig, KernelConfig, Protocol, SynCookies};
+use crate::l4::desired::{Desired, DesiredBackend, DesiredListener, LocalListener, Surroundings};
 use crate::l4::maps::{Action, MapError};
 
 /// A kernel in memory, which fails when it is told to and notices what a packet must never meet.
@@ -31,7 +33,8 @@ impl Memory {
     /// Whatever an entry refers to is there.
     fn check(&self) {
         for listener in self.holds.listeners.values() {
-            assert!(self.holds.rings.contains_key(&listener.id), "a listener without a ring");
+            let local = listener.forward == Forward::Local as u8;
+            assert!(local || self.holds.rings.contains_key(&listener.id), "a listener without a ring");
             assert_ne!(self.holds.settings.hop_epoch, 0, "a listener without settings");
         }
         for ring in self.holds.rings.values() {
@@ -303,4 +306,38 @@ proptest! {
             prop_assert_eq!(present.listeners.len(), bound);
         }
     }
+}
+
+#[test]
+fn listeners_of_sockets_are_known_by_every_address_they_wait_at() {
+    let (mut memory, mut present) = (Memory::empty(), Present::default());
+    let guard = GuardConfig { syn_cookies: SynCookies::Auto, syn_threshold: 10, amplification: None };
+    let local = |name: &str, addresses: &[&str]| LocalListener {
+        name: name.into(),
+        addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+        protocol: Protocol::Tcp,
+        guard,
+    };
+    let mut wanted = desired(vec![listener("tcp", &["192.0.2.1:80"], &["10.0.0.1:80"])]);
+    wanted.local = vec![local("all", &["0.0.0.0:80", "[::]:80"]), local("one", &["192.0.2.2:80"])];
+    apply(&mut memory, &mut present, &wanted).unwrap();
+    let at = |present: &Present, address: &str| {
+        let entry = present.listeners.get(&(address.parse().unwrap(), 6)).copied();
+        entry.map(|entry| (present.names[&entry.id].clone(), entry.forward))
+    };
+    let local_of = |name: &str| Some((name.to_owned(), Forward::Local as u8));
+    assert_eq!(at(&present, "[fd00::1]:80"), local_of("all"));
+    assert_eq!(
+        at(&present, "192.0.2.1:80"),
+        Some(("tcp".into(), 0)),
+        "the wildcard is not what another says"
+    );
+    assert_eq!(at(&present, "192.0.2.2:80"), local_of("one"));
+    assert_eq!(present.guards.len(), 2, "a listener without a guard has no rule");
+    assert!(present.settings.flags & Settings::LOCAL != 0);
+    assert_eq!(apply(&mut memory, &mut present, &wanted).unwrap(), 0, "nothing is left to do");
+    wanted.local.clear();
+    apply(&mut memory, &mut present, &wanted).unwrap();
+    assert_eq!((present.listeners.len(), present.guards.len()), (1, 0));
+    assert!(present.settings.flags & Settings::LOCAL == 0);
 }
