@@ -130,6 +130,7 @@ fn desired(pins: PathBuf) -> Desired {
             interfaces: vec!["front".into()],
             attach: AttachMode::Auto,
             flows: 1 << 20,
+            limit_keys: 1 << 16,
             nat_ports: None,
             nat_source: Vec::new(),
             hash_seed: Some(7),

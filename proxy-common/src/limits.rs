@@ -36,3 +36,11 @@ pub const IPV6_EXTENSION_HEADERS: u32 = 8;
 pub const EVENTS_BYTES: u32 = 1 << 18;
 /// CPUs whose packets can be given to workers of their own.
 pub const STEER_CPUS: u32 = 1024;
+/// Limits, by number: as many records, each with its counters.
+pub const LIMITS: u32 = 256;
+/// What limits count of one listener's packets: so many comparisons a packet at most.
+pub const PLAN_RULES: u32 = 8;
+/// Keys of limits that are remembered at a time, unless the configuration says otherwise. A power of two.
+pub const LIMIT_KEYS_DEFAULT: u32 = 1 << 16;
+/// The least and the most that the configuration may ask for.
+pub const LIMIT_KEYS_RANGE: core::ops::RangeInclusive<u32> = 1024..=1 << 24;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use proxy_userspace::config::{
-    self, AttachMode, Config, Endpoint, Forward, ListenerConfig, PoolName, Probe, ProbeTls, Protocol,
+    self, AttachMode, Config, Endpoint, Forward, LimitAction, ListenerConfig, Measures, Per, PoolName, Probe,
+    ProbeTls, Protocol, Rate,
 };
 
 fn parse(text: &str) -> Config {
@@ -40,6 +41,8 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     assert_eq!(kernel.pin_dir.to_str(), Some("/sys/fs/bpf/proxy-now"));
     assert_eq!(config.admin.socket.to_str(), Some("/run/proxy-now/admin.sock"));
     assert_eq!(config.admin.mode, 0o660);
+    assert_eq!(config.admin.audit_log, None);
+    assert_eq!(kernel.limit_keys, 65_536);
     let [listener] = &config.listeners[..] else { panic!("{:?}", config.listeners) };
     assert_eq!((listener.protocol, listener.forward), (Protocol::Tcp, Forward::Nat));
     let [pool] = &config.pools[..] else { panic!("{:?}", config.pools) };
@@ -123,4 +126,34 @@ fn tables_may_be_written_in_any_way_that_toml_knows() {
         pool.app.health.tcp = true
     "#;
     assert_eq!(parse(text).pools[0].backends[0].weight, 16);
+}
+
+#[test]
+fn a_limit_has_the_documented_defaults() {
+    let config = parse(&format!("{SMALLEST}[limit.x]\nconnections = \"100/s\"\n"));
+    let [limit] = &config.limits[..] else { panic!("{:?}", config.limits) };
+    let rate = Rate { count: 100, period: Duration::from_secs(1), burst: 2 };
+    assert_eq!(limit.measures, Measures { connections: Some(rate), ..Measures::default() });
+    assert_eq!((&limit.per, limit.action, limit.line), (&Per::Ip, LimitAction::Auto, 12));
+    assert!(limit.listeners.is_empty() && limit.routes.is_empty() && limit.exempt.is_empty());
+}
+
+#[test]
+fn a_limit_knows_listeners_by_the_names_of_their_halves() {
+    let text = SMALLEST
+        .replace(r#"["203.0.113.10:80"]"#, r#"["203.0.113.10:80", "[2001:db8::10]:80"]"#)
+        .replace(r#"["10.0.0.11:8080"]"#, r#"["10.0.0.11:8080", "[fd00::11]:8080"]"#);
+    let listeners = |named: &str| {
+        let config = parse(&format!("{text}[limit.x]\nlistener = {named}\npackets = \"5/s\"\n"));
+        config.limits[0].listeners.iter().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(listeners("\"web\""), ["web.v4", "web.v6"]);
+    assert_eq!(listeners("\"web.v6\""), ["web.v6"]);
+    assert_eq!(listeners("[\"web\", \"web.v4\"]"), ["web.v4", "web.v6"]);
+}
+
+#[test]
+fn keys_of_limits_are_as_many_as_a_power_of_two() {
+    let config = parse(&SMALLEST.replace("[\"eth0\"]", "[\"eth0\"]\nlimit_keys = 5000"));
+    assert_eq!(config.kernel.expect("a kernel part").limit_keys, 8192);
 }

@@ -62,6 +62,22 @@ pub enum Per {
 }
 
 impl Per {
+    /// As it is written.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Ip => "ip".to_owned(),
+            Self::Subnet { v4, v6 } => format!("subnet/{v4}/{v6}"),
+            Self::Listener => "listener".to_owned(),
+            Self::Backend => "backend".to_owned(),
+            Self::Sni => "sni".to_owned(),
+            Self::Ja4 => "ja4".to_owned(),
+            Self::Route => "route".to_owned(),
+            Self::Header(name) => format!("header.{name}"),
+            Self::Cookie(name) => format!("cookie.{name}"),
+            Self::Template(template) => template.to_string(),
+        }
+    }
+
     /// Whether the kernel can tell: from addresses, and what it knows of a flow.
     pub const fn is_of_packets(&self) -> bool {
         matches!(self, Self::Ip | Self::Subnet { .. } | Self::Listener | Self::Backend)
@@ -131,6 +147,78 @@ impl Measure {
             Self::Bandwidth => "bandwidth",
         }
     }
+
+    /// The measure of a key.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|measure| measure.name() == name)
+    }
+
+    /// Whether it counts bytes.
+    pub const fn is_in_bytes(self) -> bool {
+        matches!(self, Self::Bytes | Self::Bandwidth)
+    }
+
+    /// Whether the kernel counts it, for listeners whose packets it sees.
+    pub const fn is_of_packets(self) -> bool {
+        matches!(self, Self::Packets | Self::Bytes | Self::Connections | Self::Concurrent)
+    }
+
+    /// What can be done with what is too much of it.
+    pub const fn actions(self) -> &'static [LimitAction] {
+        use LimitAction::{Auto, Close, Drop, Observe, Reply, Reset};
+        match self {
+            Self::Packets | Self::Bytes => &[Auto, Drop, Reset, Observe],
+            Self::Connections | Self::Concurrent | Self::Handshakes => &[Auto, Drop, Reset, Close, Observe],
+            Self::Requests => &[Auto, Reply, Close, Reset, Drop, Observe],
+            Self::Bandwidth => &[Auto, Observe],
+        }
+    }
+}
+
+impl Measures {
+    /// What a measure lets through, if it is counted.
+    pub fn get(&self, measure: Measure) -> Option<Amount> {
+        match measure {
+            Measure::Packets => self.packets.map(Amount::Rate),
+            Measure::Bytes => self.bytes.map(Amount::Rate),
+            Measure::Connections => self.connections.map(Amount::Rate),
+            Measure::Concurrent => self.concurrent.map(Amount::Most),
+            Measure::Requests => self.requests.map(Amount::Rate),
+            Measure::Handshakes => self.handshakes.map(Amount::Rate),
+            Measure::Bandwidth => self.bandwidth.map(Amount::Rate),
+        }
+    }
+
+    /// Lets so much through. A number is for [`Measure::Concurrent`], a rate for all others; another changes nothing.
+    pub fn set(&mut self, measure: Measure, amount: Amount) {
+        let place = match (measure, amount) {
+            (Measure::Concurrent, Amount::Most(most)) => return self.concurrent = Some(most),
+            (Measure::Packets, Amount::Rate(_)) => &mut self.packets,
+            (Measure::Bytes, Amount::Rate(_)) => &mut self.bytes,
+            (Measure::Connections, Amount::Rate(_)) => &mut self.connections,
+            (Measure::Requests, Amount::Rate(_)) => &mut self.requests,
+            (Measure::Handshakes, Amount::Rate(_)) => &mut self.handshakes,
+            (Measure::Bandwidth, Amount::Rate(_)) => &mut self.bandwidth,
+            (Measure::Concurrent, Amount::Rate(_)) | (_, Amount::Most(_)) => return,
+        };
+        if let Amount::Rate(rate) = amount {
+            *place = Some(rate);
+        }
+    }
+
+    /// What is counted, and how much of it is let through.
+    pub fn iter(&self) -> impl Iterator<Item = (Measure, Amount)> + '_ {
+        Measure::ALL.into_iter().filter_map(|measure| Some((measure, self.get(measure)?)))
+    }
+}
+
+/// How much of a measure is let through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Amount {
+    /// So many in a time.
+    Rate(Rate),
+    /// So many at a time: [`Measure::Concurrent`].
+    Most(u64),
 }
 
 /// `"100/s burst 200"`, `"5/m"`, `"10MB/s burst 20MB"`.
@@ -140,8 +228,8 @@ pub struct Rate {
     pub count: u64,
     /// in this time: a second, a minute, an hour or a day.
     pub period: Duration,
-    /// So many at once, at least 1; a fiftieth of a second's count, and at least 1, if it is not said. The kernel's
-    /// clock lets through what two of its ticks are worth in any case.
+    /// So many at once, at least 1; if it is not said a fiftieth of a second's count, and at least 1, of bytes at
+    /// least 64 KiB. The kernel's clock lets through what two of its ticks are worth in any case.
     pub burst: u64,
 }
 
@@ -161,4 +249,18 @@ pub enum LimitAction {
     Reply,
     /// Counted, and let through.
     Observe,
+}
+
+impl LimitAction {
+    /// Its word in the file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Drop => "drop",
+            Self::Reset => "reset",
+            Self::Close => "close",
+            Self::Reply => "reply",
+            Self::Observe => "observe",
+        }
+    }
 }

@@ -56,7 +56,7 @@ mod table;
 mod template;
 /// What a configuration says of TLS.
 mod tls;
-/// Durations, as people write them.
+/// Numbers with units, as people write them.
 mod unit;
 /// What a configuration says of HTTP.
 mod web;
@@ -74,6 +74,6 @@ pub use name::{LimitName, ListenerName, PoolName};
 pub use parse::{load, parse};
 pub use reference::{json_schema, markdown};
 pub use tls::*;
-pub use unit::{NotADuration, format_duration, parse_duration};
+pub use unit::*;
 pub use web::*;
 pub use web_pool::*;

@@ -60,6 +60,8 @@ pub struct KernelConfig {
     pub attach: AttachMode,
     /// Entries of the IPv4 flow table.
     pub flows: u32,
+    /// Keys of limits that are remembered at a time. A power of two.
+    pub limit_keys: u32,
     /// Ports that connections to backends leave from; none: the largest range that the host itself does not use.
     pub nat_ports: Option<RangeInclusive<u16>>,
     /// Addresses that connections to backends leave from; empty: the one that the route to the backend prefers.
@@ -97,6 +99,8 @@ pub struct AdminConfig {
     pub socket: PathBuf,
     /// Its permission bits.
     pub mode: u32,
+    /// Where it is written down what operators changed; none: in the log alone.
+    pub audit_log: Option<PathBuf>,
 }
 
 /// A listener of one address family. A `[listener.NAME]` that binds both is two: `NAME.v4` and `NAME.v6`.

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use super::keys::SECTIONS;
 use super::keys::acme::ACME;
 use super::keys::kernel::{ADMIN, KERNEL};
+use super::keys::limit::LIMIT;
 use super::keys::listener::LISTENER;
 use super::keys::middleware::MIDDLEWARE;
 use super::keys::pool::POOL;
@@ -35,6 +36,7 @@ pub fn json_schema() -> Json {
             "route": { "type": "array", "items": section_schema(&ROUTE) },
             "middleware": names(&MIDDLEWARE),
             "pool": names(&POOL),
+            "limit": names(&LIMIT),
             "tls": section_schema(&TLS),
             "acme": section_schema(&ACME),
             "server": section_schema(&SERVER),
@@ -81,7 +83,7 @@ proxy-now reads one TOML file: `--config FILE`, else `/etc/proxy-now/proxy.toml`
   right. `proxy-now check` does that and nothing else; a file with a mistake never replaces a good one.
 - The file is read again on `proxy-now reload`, on SIGHUP, and when it changes.
 - Durations are texts with units: `\"500ms\"`, `\"2s\"`, `\"1h30m\"` (d, h, m, s, ms, us, ns).
-- Names of listeners and pools have letters, digits, `-` and `_`.
+- Names of listeners, pools and limits have letters, digits, `-` and `_`.
 - `proxy-now schema` prints a JSON schema for editors.
 
 [examples/quickstart.toml](../examples/quickstart.toml) is the smallest useful file,

@@ -256,6 +256,18 @@ pub struct RespondConfig {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Template(pub Vec<TemplatePart>);
 
+impl fmt::Display for Template {
+    /// As it is written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|part| match part {
+            TemplatePart::Literal(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}")),
+            TemplatePart::Variable(Variable::Header(name)) => write!(f, "{{header.{name}}}"),
+            TemplatePart::Variable(Variable::Cookie(name)) => write!(f, "{{cookie.{name}}}"),
+            TemplatePart::Variable(variable) => write!(f, "{{{}}}", variable.name()),
+        })
+    }
+}
+
 /// A part of a [`Template`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TemplatePart {

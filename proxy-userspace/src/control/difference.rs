@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::admin::api::Change;
 use crate::config::{
-    BackendConfig, Config, HostTlsConfig, ListenerConfig, PoolConfig, RouteConfig, TlsConfig,
-    WebListenerConfig,
+    Amount, BackendConfig, Config, HostTlsConfig, LimitConfig, ListenerConfig, Measure, PoolConfig,
+    RouteConfig, TlsConfig, WebListenerConfig, format_rate,
 };
 
 /// Changes of one kind that are named one by one; of more it is said how many there are.
@@ -36,6 +36,7 @@ pub(super) fn difference(old: &Config, new: &Config) -> Vec<Change> {
     changes.extend(compare("certificate", &hosts(old), &hosts(new), host_change));
     changes.extend(compare("pool", &pools(old), &pools(new), pool_change));
     changes.extend(compare("backend", &backends(old), &backends(new), backend_change));
+    changes.extend(compare("limit", &limits(old), &limits(new), limit_change));
     changes
 }
 
@@ -68,6 +69,10 @@ fn backends(config: &Config) -> ByName<'_, BackendConfig> {
     let named =
         config.pools.iter().flat_map(|pool| pool.backends.iter().map(move |backend| (of(pool), backend)));
     named.map(|(pool, backend)| (format!("{pool}/{}", backend.endpoint).into(), backend)).collect()
+}
+
+fn limits(config: &Config) -> ByName<'_, LimitConfig> {
+    config.limits.iter().map(|limit| (limit.name.as_str().into(), limit)).collect()
 }
 
 /// Everything but the hosts, of which each is told.
@@ -126,6 +131,33 @@ fn backend_change(old: &BackendConfig, new: &BackendConfig) -> Option<String> {
     (!how.is_empty()).then(|| how.join(", "))
 }
 
+/// What is different in a limit: how much, from what to what; its line is not.
+fn limit_change(old: &LimitConfig, new: &LimitConfig) -> Option<String> {
+    let amounts = Measure::ALL.into_iter().filter_map(|measure| {
+        let (was, is) = (old.measures.get(measure), new.measures.get(measure));
+        let text = |amount| amount_text(measure, amount);
+        (was != is).then(|| format!("{} {} -> {}", measure.name(), text(was), text(is)))
+    });
+    let parts = [
+        ("listener", old.listeners == new.listeners),
+        ("route", old.routes == new.routes),
+        ("per", old.per == new.per),
+        ("action", old.action == new.action),
+        ("exempt", old.exempt == new.exempt),
+    ];
+    let parts = parts.iter().filter(|(_, same)| !same).map(|(part, _)| format!("{part} changed"));
+    let different: Vec<_> = amounts.chain(parts).collect();
+    (!different.is_empty()).then(|| different.join(", "))
+}
+
+fn amount_text(measure: Measure, amount: Option<Amount>) -> String {
+    match amount {
+        None => "any number".to_owned(),
+        Some(Amount::Most(most)) => most.to_string(),
+        Some(Amount::Rate(rate)) => format_rate(measure, &rate),
+    }
+}
+
 /// What came, went, and changed: `how` says how, if it did.
 fn compare<T>(
     what: &str,
@@ -182,6 +214,16 @@ mod tests {
         let told = told(old, &new);
         let pool = "pool app: how requests are sent changed";
         assert_eq!(told, ["server [server]: changed", "access_log [access_log]: changed", pool]);
+    }
+
+    #[test]
+    fn of_a_limit_it_is_said_from_what_to_what() {
+        let old = "[limit.a]\nrequests = \"100/s\"\nconcurrent = 5\n[limit.b]\nrequests = \"5/m\"\n";
+        let new =
+            "\n[limit.a]\nrequests = \"100/s burst 300\"\naction = \"observe\"\n[limit.c]\nconcurrent = 2\n";
+        let a = "limit a: concurrent 5 -> any number, requests 100/s -> 100/s burst 300, action changed";
+        assert_eq!(told(old, new), [a, "limit b: removed", "limit c: added"]);
+        assert_eq!(told(old, &format!("\n{old}")), [""; 0]);
     }
 
     #[test]

@@ -89,6 +89,7 @@ impl Place {
             interfaces: vec!["out".into()],
             attach: AttachMode::Auto,
             flows: 4096,
+            limit_keys: 1024,
             nat_ports: None,
             nat_source: Vec::new(),
             hash_seed: None,

@@ -19,6 +19,7 @@ pub(super) fn resolve(kernel: FileKernel) -> KernelConfig {
         interfaces: kernel.interfaces.into_iter().map(|name| name.value.into()).collect(),
         attach: kernel.attach,
         flows: kernel.flows,
+        limit_keys: kernel.limit_keys,
         nat_ports: kernel.nat_ports,
         nat_source: kernel.nat_source.into_iter().map(|address| address.value).collect(),
         hash_seed: kernel.hash_seed,

@@ -4,6 +4,10 @@
 mod acme;
 /// The kernel part in itself.
 mod kernel;
+/// Limits against listeners and routes.
+mod limit;
+/// What can be wrong with limits, in words.
+mod limit_facts;
 /// Listeners against each other, the kernel part and the pools.
 mod listener;
 /// Pools against the listeners that use them.
@@ -48,6 +52,8 @@ pub(super) fn resolve(mut file: File, report: &mut Report<'_>) -> Result<Config,
     size::check(&file, report);
     let hosts = tls::hosts(&file, report);
     acme::check(&file, report);
+    limit::check(&file, report);
+    let limits = limit::resolve(&file);
 
     let listeners = file.listeners.into_iter().map(listener::resolve).collect::<Vec<_>>();
     let web_listeners = file.web_listeners.into_iter().map(listener::resolve_web);
@@ -57,14 +63,14 @@ pub(super) fn resolve(mut file: File, report: &mut Report<'_>) -> Result<Config,
     let admin = file.admin?;
     Ok(Config {
         kernel: file.kernel?.map(kernel::resolve),
-        admin: AdminConfig { socket: admin.socket, mode: admin.mode },
+        admin: AdminConfig { socket: admin.socket, mode: admin.mode, audit_log: admin.audit_log },
         listeners: listeners.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect(),
         web_listeners,
         routes: route::resolve(file.routes, file.middleware, &names)?,
         server: file.server?,
         tls: TlsConfig { hosts, ..file.tls? },
         acme: file.acme?,
-        limits: Vec::new(),
+        limits: limits?,
         ban: BanConfig::default(),
         auto_bans: Vec::new(),
         pools: pools.into_iter().collect::<Result<_, _>>()?,

@@ -16,6 +16,8 @@ pub(in crate::config) struct FileKernel {
     pub(in crate::config) interfaces: Vec<At<Box<str>>>,
     pub(in crate::config) attach: AttachMode,
     pub(in crate::config) flows: u32,
+    /// A power of two.
+    pub(in crate::config) limit_keys: u32,
     pub(in crate::config) nat_ports: Option<RangeInclusive<u16>>,
     pub(in crate::config) nat_source: Vec<At<IpAddr>>,
     pub(in crate::config) hash_seed: Option<u64>,
@@ -32,6 +34,7 @@ impl FileKernel {
         let interfaces = entries.get(&keys::kernel::INTERFACES, report);
         let attach = entries.get(&keys::kernel::ATTACH, report);
         let flows = entries.get(&keys::kernel::FLOWS, report);
+        let limit_keys = entries.get(&keys::kernel::LIMIT_KEYS, report);
         let nat_ports = entries.find(&keys::kernel::NAT_PORTS, report);
         let nat_source = entries.find(&keys::kernel::NAT_SOURCE, report);
         let hash_seed = entries.find(&keys::kernel::HASH_SEED, report);
@@ -44,6 +47,7 @@ impl FileKernel {
             interfaces: interfaces?.value,
             attach: attach?.value,
             flows: flows?.value as u32,
+            limit_keys: (limit_keys?.value as u32).next_power_of_two(),
             nat_ports: nat_ports?.map(|ports| ports.value),
             nat_source: nat_source?.map_or_else(Vec::new, |sources| sources.value),
             hash_seed: hash_seed?.map(|seed| seed.value),
@@ -61,6 +65,7 @@ impl FileKernel {
 pub(in crate::config) struct FileAdmin {
     pub(in crate::config) socket: PathBuf,
     pub(in crate::config) mode: u32,
+    pub(in crate::config) audit_log: Option<PathBuf>,
 }
 
 impl FileAdmin {
@@ -68,6 +73,8 @@ impl FileAdmin {
     pub(super) fn read(entries: &Entries, report: &mut Report<'_>) -> Result<Self, Reported> {
         let socket = entries.get(&keys::kernel::SOCKET, report);
         let mode = entries.get(&keys::kernel::MODE, report);
-        Ok(Self { socket: socket?.value, mode: mode?.value })
+        let audit_log = entries.find(&keys::kernel::AUDIT_LOG, report);
+        let audit_log = audit_log?.map(|path| path.value);
+        Ok(Self { socket: socket?.value, mode: mode?.value, audit_log })
     }
 }

@@ -10,6 +10,8 @@ mod guard;
 mod health;
 /// `[kernel]` and `[admin]`.
 mod kernel;
+/// `[limit.NAME]`.
+mod limit;
 /// `limits = { … }` of a listener.
 mod limits;
 /// `[listener.NAME]`.
@@ -36,6 +38,7 @@ mod tls;
 mod users;
 
 pub(super) use kernel::{FileAdmin, FileKernel};
+pub(super) use limit::FileLimit;
 pub(super) use listener::{FileListener, FileWebListener};
 pub(super) use middleware::{FileMiddleware, Parts};
 pub(super) use pool::{FileBackend, FilePool};

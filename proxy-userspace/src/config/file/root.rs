@@ -7,12 +7,14 @@ use super::acme::read_acme;
 use super::listener::AnyListener;
 use super::server::{read_access_log, read_server};
 use super::tls::read_tls;
-use super::{FileAdmin, FileKernel, FileListener, FileMiddleware, FilePool, FileRoute, FileWebListener};
+use super::{
+    FileAdmin, FileKernel, FileLimit, FileListener, FileMiddleware, FilePool, FileRoute, FileWebListener,
+};
 use crate::config::acme::AcmeConfig;
 use crate::config::diagnostic::Fact;
-use crate::config::keys::SECTIONS_ELSEWHERE;
 use crate::config::keys::acme::ACME;
 use crate::config::keys::kernel::{ADMIN, KERNEL};
+use crate::config::keys::limit::LIMIT;
 use crate::config::keys::listener::LISTENER;
 use crate::config::keys::middleware::MIDDLEWARE;
 use crate::config::keys::pool::POOL;
@@ -29,8 +31,19 @@ use crate::config::tls::TlsConfig;
 use crate::config::web::ServerConfig;
 
 /// The names of the outermost tables.
-const TABLES: [&str; 10] =
-    ["kernel", "listener", "route", "middleware", "pool", "tls", "acme", "server", "access_log", "admin"];
+const TABLES: [&str; 11] = [
+    "kernel",
+    "listener",
+    "route",
+    "middleware",
+    "pool",
+    "limit",
+    "tls",
+    "acme",
+    "server",
+    "access_log",
+    "admin",
+];
 
 /// The whole file. What could not be read is an `Err`, and was reported.
 #[derive(Debug)]
@@ -52,6 +65,7 @@ pub(in crate::config) struct File {
     pub(in crate::config) pools: Vec<FilePool>,
     /// The names of all pools, those that could not be read too.
     pub(in crate::config) pool_names: Vec<String>,
+    pub(in crate::config) limits: Vec<FileLimit>,
 }
 
 impl File {
@@ -80,6 +94,7 @@ impl File {
         }
         let pools = named(root, "pool", &POOL, report);
         let middleware = named(root, "middleware", &MIDDLEWARE, report);
+        let limits = named(root, "limit", &LIMIT, report);
         Self {
             kernel: kernel.transpose(),
             admin: admin.and_then(|entries| FileAdmin::read(&entries, report)),
@@ -97,6 +112,10 @@ impl File {
             tls: tls.and_then(|entries| read_tls(&entries, report)),
             pools: pools.into_iter().map(|(name, entries)| FilePool::read(name, &entries, report)).collect(),
             pool_names: names(root, "pool"),
+            limits: limits
+                .into_iter()
+                .map(|(name, entries)| FileLimit::read(name, &entries, report))
+                .collect(),
         }
     }
 }
@@ -184,10 +203,7 @@ fn refuse_unknown(name: &str, span: &Range<usize>, report: &mut Report<'_>) {
     if TABLES.contains(&name) {
         return;
     }
-    match SECTIONS_ELSEWHERE.iter().find(|(table, _)| *table == name) {
-        Some((_, why)) => report.error(span, &NotInThisBuild { name, why }),
-        None => report.error(span, &UnknownTable { name }),
-    };
+    report.error(span, &UnknownTable { name });
 }
 
 struct UnknownTable<'a> {
@@ -202,28 +218,11 @@ impl fmt::Display for UnknownTable<'_> {
 
 impl Fact for UnknownTable<'_> {
     fn help(&self) -> Option<String> {
-        let tables = "[kernel], [listener.NAME], [[route]], [middleware.NAME], [pool.NAME], [tls], [acme], [server], [access_log], [admin]";
+        let tables = "[kernel], [listener.NAME], [[route]], [middleware.NAME], [pool.NAME], [limit.NAME], [tls], [acme], [server], [access_log], [admin]";
         Some(match nearest(self.name, TABLES) {
             Some(name) => format!("did you mean {name:?}? Tables are: {tables}"),
             None => format!("tables are: {tables}"),
         })
-    }
-}
-
-struct NotInThisBuild<'a> {
-    name: &'a str,
-    why: &'static str,
-}
-
-impl fmt::Display for NotInThisBuild<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: this build does not know it yet", self.name)
-    }
-}
-
-impl Fact for NotInThisBuild<'_> {
-    fn help(&self) -> Option<String> {
-        Some(format!("{}; remove the table", self.why))
     }
 }
 

@@ -93,7 +93,7 @@ where
 }
 
 /// A list, if it is there, without an entry that stands in it twice.
-fn distinct<K, T>(
+pub(super) fn distinct<K, T>(
     entries: &Entries,
     key: &'static Key<K>,
     report: &mut Report<'_>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proxy_common::limits::FLOWS_RANGE;
+use proxy_common::limits::{FLOWS_RANGE, LIMIT_KEYS_RANGE};
 
 use crate::config::kind::{
     FileMode, HostAddress, Interface, Lasting, List, Number, Path, PerSecondOrOff, PortRange, SocketPath,
@@ -23,6 +23,7 @@ pub(in crate::config) static KERNEL: Section = Section {
         &INTERFACES,
         &ATTACH,
         &FLOWS,
+        &LIMIT_KEYS,
         &NAT_PORTS,
         &NAT_SOURCE,
         &HASH_SEED,
@@ -67,6 +68,17 @@ pub(in crate::config) static FLOWS: Key<Number> = Key {
               `dsr` flow one. When the table is full, packets are still forwarded, by the ring. A changed value \
               takes effect after `proxy-now detach` and a new start.",
     example: "4_194_304",
+};
+
+pub(in crate::config) static LIMIT_KEYS: Key<Number> = Key {
+    name: "limit_keys",
+    kind: Number { low: *LIMIT_KEYS_RANGE.start() as u64, high: *LIMIT_KEYS_RANGE.end() as u64 },
+    presence: Default("65_536"),
+    meaning: "Clients, subnets and whatever else limits count apart that are remembered at a time, 48 bytes each; \
+              rounded up to a power of two. Only those are remembered who proved that they are alive; when there are \
+              more, those are forgotten that have all their credit. A changed value takes effect after \
+              `proxy-now detach` and a new start.",
+    example: "1_048_576",
 };
 
 pub(in crate::config) static NAT_PORTS: Key<PortRange> = Key {
@@ -142,7 +154,7 @@ pub(in crate::config) static PIN_DIR: Key<Path> = Key {
 pub(in crate::config) static ADMIN: Section = Section {
     title: "[admin]",
     meaning: "How the command line reaches the daemon.",
-    keys: &[&SOCKET, &MODE],
+    keys: &[&SOCKET, &MODE, &AUDIT_LOG],
     elsewhere: &[],
 };
 
@@ -160,4 +172,13 @@ pub(in crate::config) static MODE: Key<FileMode> = Key {
     presence: Default("\"0660\""),
     meaning: "The socket's permission bits: who may write may reload and drain.",
     example: "\"0600\"",
+};
+
+pub(in crate::config) static AUDIT_LOG: Key<Path> = Key {
+    name: "audit_log",
+    kind: Path,
+    presence: Optional("in the log alone"),
+    meaning: "A file that says, in a line of JSON each, which limits and bans were changed by whom, when, from what to \
+              what. Opened again at SIGHUP.",
+    example: "\"/var/log/proxy-now/audit.log\"",
 };

@@ -10,6 +10,8 @@ pub(super) mod guard;
 pub(super) mod health;
 /// `[kernel]` and `[admin]`.
 pub(super) mod kernel;
+/// `[limit.NAME]`.
+pub(super) mod limit;
 /// `limits = { … }` of a listener.
 pub(super) mod limits;
 /// `[listener.NAME]`.
@@ -32,18 +34,16 @@ pub(super) mod tls;
 use super::table::Section;
 
 /// The tables of the file, in the order of the reference.
-pub(super) static SECTIONS: [&Section; 10] = [
+pub(super) static SECTIONS: [&Section; 11] = [
     &kernel::KERNEL,
     &listener::LISTENER,
     &route::ROUTE,
     &middleware::MIDDLEWARE,
     &pool::POOL,
+    &limit::LIMIT,
     &tls::TLS,
     &acme::ACME,
     &server::SERVER,
     &server::ACCESS_LOG,
     &kernel::ADMIN,
 ];
-
-/// Tables that later versions have, and this one says so.
-pub(super) const SECTIONS_ELSEWHERE: [(&str, &str); 1] = [("limit", "limits are not enforced yet")];

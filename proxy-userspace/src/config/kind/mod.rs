@@ -6,6 +6,8 @@ mod acme;
 mod address;
 /// What answers have, and what is decided by it.
 mod answer;
+/// What limits are told.
+mod limit;
 /// Lists.
 mod list;
 /// Tables whose keys are names that the user gives.
@@ -34,6 +36,7 @@ mod wrong;
 pub(super) use acme::{EMAIL, ISSUER, NAME_SERVER, SOCKET_ADDRESS, Secret, WEB_ADDRESS};
 pub(super) use address::{BackendAddress, Bind, HostAddress};
 pub(super) use answer::{AccessLogTo, Condition, Failure, RetryOn, Status, TextOrFlag};
+pub(super) use limit::{LISTENER_NAME, PER, RateOf};
 pub(super) use list::{List, OneOrMore};
 pub(super) use map::{Map, Named};
 pub(super) use middleware::{

@@ -92,6 +92,7 @@ fn kernel() -> KernelConfig {
         interfaces: vec!["eth0".into()],
         attach: AttachMode::Auto,
         flows: 1024,
+        limit_keys: 1024,
         nat_ports: None,
         nat_source: Vec::new(),
         hash_seed: None,
