@@ -79,6 +79,8 @@ numbered! {
         DsrNotOnLink = "dsr_not_on_link",
         /// The frame could not be changed in place.
         Rewrite = "rewrite",
+        /// From an address that is banned.
+        Banned = "banned",
     }
 }
 

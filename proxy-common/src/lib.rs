@@ -13,6 +13,8 @@ extern crate std;
 pub mod addr;
 /// What one backend of one listener is, as the kernel sees it.
 pub mod backend;
+/// Who is kept out.
+pub mod ban;
 /// What each key of each limit has used up.
 pub mod bucket;
 /// A 64-bit number that several CPUs read and write at once.

@@ -44,3 +44,7 @@ pub const PLAN_RULES: u32 = 8;
 pub const LIMIT_KEYS_DEFAULT: u32 = 1 << 16;
 /// The least and the most that the configuration may ask for.
 pub const LIMIT_KEYS_RANGE: core::ops::RangeInclusive<u32> = 1024..=1 << 24;
+/// Bans of operators and automatic ones. Prefixes of the configuration and of lists are not counted here.
+pub const BAN_NOTES: u32 = 65_536;
+/// Prefixes of all lists and of the configuration together.
+pub const BAN_PREFIXES: u64 = 1 << 22;

@@ -68,3 +68,9 @@ pub const TRAFFIC: &str = "TRAFFIC";
 pub const DROPS: &str = "DROPS";
 /// `PerCpuArray<u64>`, indexed by `Notice`.
 pub const NOTICES: &str = "NOTICES";
+/// `ArrayOfMaps<Array<PlainLine>>`, indexed by [`crate::ban::table`]. An entry is absent while it would be empty.
+pub const BANS: &str = "BANS";
+/// `HashMap<NoteKey, Note>`: for the daemon and the CLI alone.
+pub const BAN_NOTES: &str = "BAN_NOTES";
+/// `Array<ListName>`: for the daemon and the CLI alone.
+pub const BAN_LISTS: &str = "BAN_LISTS";

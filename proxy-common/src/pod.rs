@@ -37,6 +37,7 @@ pod!(
     crate::guard::GuardRule,
     crate::guard::Guard,
 );
+pod!(crate::ban::NoteKey, crate::ban::Note, crate::ban::ListName);
 
 // SAFETY: an array of plain bytes is plain bytes.
 unsafe impl<T: Pod, const N: usize> Pod for [T; N] {}

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use proxy_common::{
     addr::{Ip4, Ip6},
     backend::{Backend, NatSource},
+    ban,
     cell::Cell64,
     counters::Traffic,
     drop_reason::{DropReason, Notice},
@@ -23,7 +24,7 @@ use crate::{
     ingress::ingress,
     verdict::Verdict,
     work::{Exit, Work},
-    world::{Insert, Packet, Route, RouteQuery, Tables, World},
+    world::{Bans, Insert, Packet, Route, RouteQuery, Tables, World},
 };
 use family::{Addresses, FamilyTables};
 
@@ -51,6 +52,7 @@ pub struct Host {
     notices: RefCell<HashMap<&'static str, u64>>,
     drops: HashMap<&'static str, u64>,
     deferred: Vec<(u32, IpAddr)>,
+    bans: [Vec<ban::Line>; ban::TABLES as usize],
     /// What the daemon set.
     pub settings: Settings,
     /// The routing table.
@@ -101,6 +103,7 @@ impl Host {
             notices: RefCell::default(),
             drops: HashMap::new(),
             deferred: Vec::new(),
+            bans: Default::default(),
             settings: Settings {
                 abi_version: proxy_common::ABI_VERSION,
                 hop_epoch: 1,
@@ -203,6 +206,28 @@ impl Host {
     pub fn limit_ports(&mut self, count: u16) {
         self.v4.sources.iter_mut().for_each(|source| source.port_count = count);
         self.v6.sources.iter_mut().for_each(|source| source.port_count = count);
+    }
+
+    /// Bans a prefix, or (`allow`) says that it never is, until a moment.
+    pub fn ban(&mut self, address: IpAddr, length: u8, until: u32, allow: bool) {
+        match address {
+            IpAddr::V4(v4) => self.enter(Ip4::from(v4), length, until, allow),
+            IpAddr::V6(v6) => self.enter(Ip6::from(v6), length, until, allow),
+        }
+    }
+
+    fn enter<A: ban::Family>(&mut self, address: A, length: u8, until: u32, allow: bool) {
+        let lines = &mut self.bans[ban::table(A::FAMILY, allow) as usize];
+        let small = || ban::Shape::of(64, A::SPREAD, 42);
+        if lines.is_empty()
+            && let Some(shape) = small()
+        {
+            let line = || [(); ban::LINE_WORDS].map(|()| zero());
+            lines.extend((0..ban::length_of::<A>(shape)).map(|_| line()));
+            ban::prepare::<A, _>(lines.as_slice(), shape);
+        }
+        let entry = ban::Entry { address, length, until, hits: 0, source: 0 };
+        assert!(ban::insert(lines.as_slice(), &entry).is_ok(), "the table is full");
     }
 
     /// The frame's bytes that can be read.
@@ -316,12 +341,25 @@ macro_rules! tables {
     };
 }
 
+impl<A: ban::Family> Bans<A> for Host {
+    fn has(&self, table: u32, address: &A, now: u32) -> bool {
+        let lines = self.bans[table as usize].as_slice();
+        ban::find::<A, _>(lines, address, now).inspect(|found| found.hit()).is_some()
+    }
+}
+
 tables!(Ip4, v4);
 tables!(Ip6, v6);
 
 impl World for Host {
     fn now(&self) -> u32 {
         self.now
+    }
+    fn ticks(&self) -> u64 {
+        1 << 32 | u64::from(self.now)
+    }
+    fn ban_line(&self, table: u32, index: u32) -> Option<&ban::Line> {
+        self.bans.get(table as usize)?.get(index as usize)
     }
     fn settings(&self) -> Option<&Settings> {
         Some(&self.settings)

@@ -9,7 +9,7 @@ use proxy_common::{
 use crate::{
     parsed::{Link, Piece, Transport},
     stage::{
-        admit, flow, forward, fragment,
+        admit, ban, flow, forward, fragment,
         icmp::Quoted,
         parse,
         parse::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Payload},
@@ -34,17 +34,19 @@ pub fn ingress<W: World>(world: &mut W, v4: &mut Work<Ip4>, v6: &mut Work<Ip6>) 
     }
 }
 
-/// By family. What is malformed is dropped only where its destination is ours; else the host may judge it.
+/// By family. A ban holds for the whole host: it comes before anything else is read. What is malformed is dropped only where its destination is ours; else the host may judge it.
 #[inline(always)]
 fn family<W: World>(world: &mut W, v4: &mut Work<Ip4>, v6: &mut Work<Ip6>) -> Outcome<Verdict> {
     let (link, ethertype) = parse::link(world)?;
     match ethertype {
         ETHERTYPE_IPV4 => {
             ipv4(world, link, v4)?;
+            ban::source(world, &v4.ip.key.source)?;
             internet(world, v4)
         }
         ETHERTYPE_IPV6 => {
             ipv6(world, link, v6)?;
+            ban::source(world, &v6.ip.key.source)?;
             internet(world, v6)
         }
         _ => passed(),

@@ -3,6 +3,7 @@
 use proxy_common::{
     addr::{Address, Ip4, Ip6},
     backend::{Backend, NatSource},
+    ban::{Family, Line},
     cell::Cell64,
     drop_reason::Notice,
     flow::{Flow, FlowKey, FragmentKey, SharedFlow, Slot},
@@ -105,10 +106,21 @@ pub trait Tables<A: Address> {
     fn defer(&mut self, ifindex: u32, neighbour: A) -> Option<()>;
 }
 
+/// The tables of bans of one address family.
+pub trait Bans<A: Family> {
+    /// Whether a prefix that covers the address is in a table ([`proxy_common::ban::table`]) and has not ended; then it
+    /// is counted there.
+    fn has(&self, table: u32, address: &A, now: u32) -> bool;
+}
+
 /// Everything: a packet, the tables of both families, and what belongs to neither.
-pub trait World: Packet + Tables<Ip4> + Tables<Ip6> {
+pub trait World: Packet + Tables<Ip4> + Tables<Ip6> + Bans<Ip4> + Bans<Ip6> {
     /// The clock in jiffies, low 32 bits.
     fn now(&self) -> u32;
+    /// The clock in jiffies, all 64 bits.
+    fn ticks(&self) -> u64;
+    /// A line of one of the tables of bans ([`proxy_common::ban::table`]).
+    fn ban_line(&self, table: u32, index: u32) -> Option<&Line>;
     /// What the daemon set.
     fn settings(&self) -> Option<&Settings>;
     /// The filter that tells what is not ours.

@@ -7,6 +7,7 @@ use aya_ebpf::{
 use proxy_common::{
     addr::{Ip4, Ip6},
     backend::{Backend, NatSource},
+    ban,
     counters::Traffic,
     drop_reason::{DropReason, Notice},
     flow::{Flow, FlowKey, FragmentKey, YoungSlot},
@@ -21,6 +22,10 @@ use proxy_ebpf::work::Work;
 
 /// BPF_F_MMAPABLE of linux/bpf.h.
 const MMAPABLE: usize = 1 << 10;
+/// BPF_F_INNER_MAP of linux/bpf.h: arrays of any length may take the place of this one.
+const ANY_LENGTH: usize = 1 << 12;
+/// BPF_F_NO_PREALLOC of linux/bpf.h.
+const NO_PREALLOC: usize = 1;
 const FLOWS: usize = limits::FLOWS_DEFAULT as usize;
 const FLOWS_V6: usize = (limits::FLOWS_DEFAULT / limits::FLOWS_V6_SHARE) as usize;
 const YOUNG: usize = limits::YOUNG as usize;
@@ -76,6 +81,16 @@ pub(crate) static NAT_SOURCES4: Array<NatSource<Ip4>, SOURCES> = Array::new();
 pub(crate) static NAT_SOURCES6: Array<NatSource<Ip6>, SOURCES> = Array::new();
 #[btf_map]
 pub(crate) static BACKEND_HOPS: Array<Hop, BACKENDS> = Array::new();
+#[btf_map]
+pub(crate) static BANS: ArrayOfMaps<
+    Array<ban::PlainLine, 1, { MMAPABLE | ANY_LENGTH }>,
+    { ban::TABLES as usize },
+> = ArrayOfMaps::new();
+#[btf_map]
+pub(crate) static BAN_NOTES: HashMap<ban::NoteKey, ban::Note, { limits::BAN_NOTES as usize }, NO_PREALLOC> =
+    HashMap::new();
+#[btf_map]
+pub(crate) static BAN_LISTS: Array<ban::ListName, { ban::LIST_NAMES as usize }> = Array::new();
 #[btf_map]
 pub(crate) static VLAN_DEVICES: HashMap<u32, VlanDevice, VLANS> = HashMap::new();
 #[btf_map]

@@ -4,6 +4,8 @@
 use proxy_common::addr::{Ip4, Ip6};
 use proxy_ebpf::work::Work;
 
+/// Tables of bans.
+mod bans;
 /// The maps.
 pub(crate) mod maps;
 /// The note from XDP to TC on a packet whose neighbour has to be resolved.
@@ -20,8 +22,14 @@ mod tables;
 /// The kernel's clock: jiffies, low 32 bits. Read inline by the JIT, where `bpf_ktime_get_ns` is a call of 30 ns.
 #[inline(always)]
 pub(crate) fn now() -> u32 {
+    ticks() as u32
+}
+
+/// The kernel's clock: jiffies, all of them.
+#[inline(always)]
+pub(crate) fn ticks() -> u64 {
     // SAFETY: the helper takes no argument and has no effect.
-    unsafe { aya_ebpf::helpers::generated::bpf_jiffies64() as u32 }
+    unsafe { aya_ebpf::helpers::generated::bpf_jiffies64() }
 }
 
 /// Counts a drop under its reason.

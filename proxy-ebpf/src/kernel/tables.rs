@@ -4,6 +4,7 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use proxy_common::{
     addr::{Ip4, Ip6},
     backend::{Backend, NatSource},
+    ban::Line,
     cell::Cell64,
     drop_reason::Notice,
     flow::{Flow, FlowKey, FragmentKey, SharedFlow, SharedYoungSlot, Slot},
@@ -130,6 +131,14 @@ impl World for Frame {
     #[inline(always)]
     fn now(&self) -> u32 {
         super::now()
+    }
+    #[inline(always)]
+    fn ticks(&self) -> u64 {
+        super::ticks()
+    }
+    #[inline(always)]
+    fn ban_line(&self, table: u32, index: u32) -> Option<&Line> {
+        super::bans::line(table, index)
     }
     #[inline(always)]
     fn settings(&self) -> Option<&Settings> {

@@ -2,6 +2,8 @@
 
 /// Is it ours at all, and can its sender be real.
 pub mod admit;
+/// Who is kept out.
+pub mod ban;
 /// Established flows: state, reuse of a 5-tuple, promotion.
 pub mod flow;
 /// Out of which interface, to which neighbour.

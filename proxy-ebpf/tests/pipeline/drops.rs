@@ -1,5 +1,6 @@
 //! A packet for every reason to drop one.
 
+use proxy_common::ban::FOR_EVER;
 use proxy_common::drop_reason::DropReason;
 use proxy_ebpf::host::Answer;
 use proxy_ebpf::verdict::Verdict;
@@ -70,6 +71,7 @@ fn surroundings(scene: &mut Scene, reason: DropReason) -> bool {
         }
     };
     match reason {
+        DropReason::Banned => scene.host.ban(scene.client(1).ip(), 8, FOR_EVER, false),
         DropReason::NoBackend => scene.host.rings[0].clear(),
         DropReason::PortsExhausted => scene.host.limit_ports(0),
         DropReason::NoRoute => scene.host.routes.clear(),

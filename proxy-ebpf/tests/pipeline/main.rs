@@ -1,6 +1,8 @@
 //! Facts of the whole pipeline, on plain memory: packet in, packet out, verdict, counters. What a packet is made of and
 //! what it says is the harness's code, which shares nothing with the code under test.
 
+/// Who is kept out.
+mod bans;
 /// Full tables, floods, what is left when nothing is left.
 mod capacity;
 /// A packet for every reason to drop one.

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 
 use proxy_common::addr::{Ip4, Ip6};
 use proxy_common::backend::{Backend, NatSource};
+use proxy_common::ban;
 use proxy_common::counters::Traffic;
 use proxy_common::drop_reason::{DropReason, Notice};
 use proxy_common::flow::{Flow, FlowKey, FragmentKey, YoungSlot};
@@ -95,6 +96,9 @@ pub(super) fn shapes(flows: u32) -> Vec<Shape> {
         Shape::array::<NatSource<Ip4>>(names::NAT_SOURCES4, NAT_SOURCES),
         Shape::array::<NatSource<Ip6>>(names::NAT_SOURCES6, NAT_SOURCES),
         Shape::array::<Hop>(names::BACKEND_HOPS, BACKENDS),
+        Shape::of::<u32, u32>(names::BANS, map_type::ARRAY_OF_MAPS, ban::TABLES),
+        Shape::hash::<ban::NoteKey, ban::Note>(names::BAN_NOTES, limits::BAN_NOTES),
+        Shape::array::<ban::ListName>(names::BAN_LISTS, ban::LIST_NAMES),
         Shape::hash::<u32, VlanDevice>(names::VLAN_DEVICES, limits::VLAN_DEVICES),
         Shape::array::<GuardSettings>(names::GUARD_SETTINGS, 1),
         Shape::array::<GuardRule>(names::GUARD_RULES, LISTENERS),
