@@ -69,11 +69,13 @@ pub enum Cause {
     IdleTimeout,
     /// The client has gone.
     ClientGone,
+    /// It is more than a limit lets through.
+    Limited,
 }
 
 impl Cause {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::BadRequest,
         Self::BadTarget,
         Self::BadHost,
@@ -105,6 +107,7 @@ impl Cause {
         Self::RequestTimeout,
         Self::IdleTimeout,
         Self::ClientGone,
+        Self::Limited,
     ];
 
     /// Their words, in the same order.
@@ -152,6 +155,7 @@ impl Cause {
             Self::RequestTimeout => "request_timeout",
             Self::IdleTimeout => "idle_timeout",
             Self::ClientGone => "client_gone",
+            Self::Limited => "limited",
         }
     }
 
@@ -183,6 +187,7 @@ impl Cause {
             }
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Loop => StatusCode::LOOP_DETECTED,
+            Self::Limited => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 

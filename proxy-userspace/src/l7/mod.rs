@@ -33,6 +33,8 @@ pub mod h1;
 pub mod h2;
 /// What answers requests, as what serves a connection sees it.
 pub mod handler;
+/// The end of a request that gets no answer.
+pub mod hang_up;
 /// Fields that say who a request is from and which way it came.
 pub mod headers;
 /// The id of a request.
@@ -51,6 +53,8 @@ pub mod origin;
 mod presented;
 /// Answers to CAs that look for a proof.
 mod proof;
+/// Sets of addresses.
+mod ranges;
 /// What clients are told who are not served.
 mod refuse;
 /// A request's body, kept as far as it may have to be sent again.

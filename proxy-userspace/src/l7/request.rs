@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use super::body::Body;
 use super::crowd::InFlight;
 use super::field_block::FieldBlock;
+use super::hang_up::HangUp;
 use super::id::Id;
 pub use super::response::{Parts, Response};
 use super::seen::Seen;
@@ -168,6 +169,8 @@ pub struct Record {
     pub place: RefCell<Option<InFlight>>,
     /// Why the proxy answered by itself, or cut the answer.
     pub cause: Cell<Option<&'static str>>,
+    /// It is to get no answer, but this.
+    pub hang_up: Cell<Option<HangUp>>,
     /// The request's id, once it has one.
     pub id: RefCell<Option<Id>>,
     /// Fields that say who the request is from, but for its id, as lines of HTTP/1.1; empty: they are among its fields.
@@ -197,6 +200,7 @@ impl Record {
             sent: Cell::new(0),
             place: RefCell::new(None),
             cause: Cell::new(None),
+            hang_up: Cell::new(None),
             id: RefCell::new(None),
             presented: OnceCell::new(),
             seen: OnceCell::new(),

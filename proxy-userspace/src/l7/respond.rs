@@ -98,7 +98,7 @@ fn grpc(cause: Cause) -> Response {
 fn grpc_status(cause: Cause) -> &'static str {
     match cause {
         Cause::RequestTimeout => "4",
-        Cause::BodyTooLong | Cause::HeadTooLong | Cause::UriTooLong => "8",
+        Cause::BodyTooLong | Cause::HeadTooLong | Cause::UriTooLong | Cause::Limited => "8",
         _ => match cause.status() {
             StatusCode::BAD_REQUEST => "13",
             StatusCode::UNAUTHORIZED => "16",
@@ -122,6 +122,7 @@ fn line(status: StatusCode) -> &'static str {
         413 => "413 Content Too Large\n",
         414 => "414 URI Too Long\n",
         421 => "421 Misdirected Request\n",
+        429 => "429 Too Many Requests\n",
         431 => "431 Request Header Fields Too Large\n",
         500 => "500 Internal Server Error\n",
         502 => "502 Bad Gateway\n",

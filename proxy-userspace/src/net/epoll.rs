@@ -6,6 +6,7 @@ use std::net::{self, SocketAddr};
 use std::os::unix::net as unix;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWrite};
@@ -170,6 +171,15 @@ impl Stream for EpollStream {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+
+    fn reset_at_end(&mut self) {
+        // No time to linger: what closes the socket resets the connection (tcp(7), RFC 9293 §3.10.4 ABORT).
+        if let Self::Tcp(stream) = self
+            && let Err(error) = socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO))
+        {
+            tracing::debug!("a connection is closed, not reset: {error}");
         }
     }
 

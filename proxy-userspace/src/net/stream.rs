@@ -34,6 +34,9 @@ pub trait Stream: fmt::Debug + 'static {
         Poll::Ready(Ok(()))
     }
 
+    /// When this is dropped, the peer is told by a reset, and what is on its way is lost.
+    fn reset_at_end(&mut self) {}
+
     /// Whether a connection that nobody uses may still be used: it was neither closed nor sent anything, as far as
     /// is known without a system call.
     fn is_quiet(&mut self) -> bool;

@@ -113,6 +113,8 @@ words! {
         Protocol = "protocol",
         /// What should not happen.
         Internal = "internal",
+        /// There are more than a limit lets through.
+        Limited = "limited",
     }
 }
 

@@ -20,6 +20,7 @@ use super::wire::Wire;
 use super::write;
 use crate::l7::cause::Cause;
 use crate::l7::handler::Handler;
+use crate::l7::hang_up::HangUp;
 use crate::l7::headers;
 use crate::l7::leave::Leave;
 use crate::l7::request::{Connection, Response};
@@ -62,6 +63,7 @@ pub async fn serve<S: Stream, H: Handler>(
         drop(exchange);
         served += 1;
         let end = match answer {
+            Some(_) if let Some(how) = turn.record.hang_up.get() => Some(hang_up(&wire, how)),
             Some(answer) => {
                 let most = connection.listener.limits.requests_per_connection;
                 give(&wire, &turn, answer, || !watch.is_leaving() && served < most).await
@@ -150,6 +152,18 @@ async fn give<S: Stream>(
         true => None,
         false if wire.borrow().buffer.is_empty() => Some(End::Now),
         false => Some(End::Lingering),
+    }
+}
+
+/// Ends the connection without an answer.
+fn hang_up<S: Stream>(wire: &Rc<RefCell<Wire<S>>>, how: HangUp) -> End {
+    match how {
+        HangUp::Close => End::Now,
+        HangUp::Drop => End::Cut,
+        HangUp::Reset => {
+            wire.borrow_mut().stream.reset_at_end();
+            End::Cut
+        }
     }
 }
 

@@ -135,6 +135,11 @@ impl<F: Future<Output = Response>> Exchange<F> {
 
     /// Sends the head of the answer, and what there is of its body.
     pub(super) fn answer(&mut self, response: Response, machine: &mut Machine, key: usize) {
+        if self.record.hang_up.get().is_some() {
+            // The client costs more than it is let (RFC 9113 §7): a code that does not ask it to try again.
+            machine.reset(key, ErrorCode::EnhanceYourCalm, BodyError::Gone);
+            return;
+        }
         let (mut head, body) = response.into_parts();
         self.interim = None;
         let body = match body.into_tunnel() {

@@ -17,6 +17,7 @@ use tokio::time::Sleep;
 use crate::l7::body::Body;
 use crate::l7::cause::Cause;
 use crate::l7::handler::Handler;
+use crate::l7::hang_up::HangUp;
 use crate::l7::headers;
 use crate::l7::leave::{Leave, Watch};
 use crate::l7::request::{Connection, Interim, Record, Request, Response};
@@ -385,11 +386,24 @@ where
                 Turn::Over => {
                     if let Some(exchange) = self.exchanges[key].take() {
                         self.finish(&exchange);
+                        self.hang_up(exchange.record.hang_up.get());
                     }
                 }
             }
         }
         moved
+    }
+
+    /// Ends the connection, if an exchange has ended so.
+    fn hang_up(&mut self, how: Option<HangUp>) {
+        match how {
+            None | Some(HangUp::Drop) => {}
+            Some(HangUp::Close) => self.machine.leave_now(),
+            Some(HangUp::Reset) => {
+                self.stream.reset_at_end();
+                self.stage = Stage::Over;
+            }
+        }
     }
 
     /// Tells clients that they may send.

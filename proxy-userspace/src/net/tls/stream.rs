@@ -264,6 +264,10 @@ impl<S: Stream> Stream for TlsStream<S> {
         self.poll_send(context)
     }
 
+    fn reset_at_end(&mut self) {
+        self.inner.reset_at_end();
+    }
+
     fn is_quiet(&mut self) -> bool {
         if self.end != End::Open {
             return false;
