@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{Config, ConfigErrors, Diagnostic, Diagnostics, Fact, Severity};
+use crate::l7::limit;
 use crate::route::{CompileError, Unreachable, unreachable};
 use crate::upstream::Registry;
 
@@ -17,7 +18,7 @@ use super::serve::{self, ServeError};
 /// It cannot be served.
 pub fn judge(path: &Path, config: &Arc<Config>) -> Result<Vec<Diagnostic>, ConfigErrors> {
     let found = unreachable(&config.routes).unwrap_or_default();
-    let served = serve::compile(config, 0, &Registry::new(1), &Certs::default());
+    let served = serve::compile(config, 0, &Registry::new(1), &Certs::default(), &limit::Registry::default());
     if found.is_empty() && served.is_ok() {
         return Ok(Vec::new());
     }

@@ -9,6 +9,7 @@ use super::drain::Drained;
 use super::health::Findings;
 use crate::config::{Config, Endpoint, PoolConfig, PoolName, RouteAction, RouteConfig, WebListenerConfig};
 use crate::l7::answer::Answer;
+use crate::l7::limit::{self, Limits};
 use crate::l7::middleware::{Stack, StackError};
 use crate::l7::snapshot::{Action, Route};
 use crate::l7::{Snapshot, TlsListener};
@@ -53,6 +54,7 @@ pub(super) fn compile(
     generation: u64,
     registry: &Registry,
     certs: &Certs,
+    limits: &limit::Registry,
 ) -> Result<Snapshot, ServeError> {
     let router = Router::compile(&config.routes)?;
     let mut pools = Vec::new();
@@ -80,6 +82,7 @@ pub(super) fn compile(
         listeners: config.web_listeners.iter().cloned().map(Arc::new).collect(),
         router,
         routes,
+        limits: Limits::compile(config, limits),
         certificates: certs.store.clone(),
         challenges: certs.challenges.clone(),
         pools,

@@ -13,7 +13,7 @@ use crate::config::{
     Config, ListenerName, RouteAction, RouteConfig, ServerConfig, WebBind, WebListenerConfig,
 };
 use crate::l4;
-use crate::l7::{Snapshot, Workers};
+use crate::l7::{Snapshot, Workers, limit};
 use crate::net::listen::{ListenError, Listening};
 use crate::net::stream::Target;
 use crate::telemetry::requests::Names;
@@ -49,6 +49,8 @@ pub(super) struct Web {
     count: usize,
     /// What is known of pools and their backends.
     registry: Registry,
+    /// How much is let through.
+    limits: Arc<limit::Registry>,
     /// Whether there is too much to do.
     overload: Overload,
     /// What is served by.
@@ -81,6 +83,7 @@ impl Web {
             sockets: Sockets::new(),
             count,
             registry: Registry::new(count),
+            limits: Arc::default(),
             overload: Overload::default(),
             snapshot: None,
             retired: Vec::new(),
@@ -92,6 +95,11 @@ impl Web {
     /// What is known of pools and their backends.
     pub(super) fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// How much is let through.
+    pub(super) fn limits(&self) -> &Arc<limit::Registry> {
+        &self.limits
     }
 
     /// What is served by.
@@ -158,6 +166,7 @@ impl Web {
             self.overload.begin(memory);
         }
         shared.crowd.most_requests.store(snapshot.config.server.max_requests, Ordering::Relaxed);
+        snapshot.limits.apply(&self.limits);
         // First the snapshot: who comes by a new socket finds the listener in it.
         workers.publish(snapshot);
         for (target, sockets, kept) in opened {

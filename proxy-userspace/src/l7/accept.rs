@@ -16,6 +16,7 @@ use tokio::task::{AbortHandle, spawn_local};
 use super::arrival::Arrival;
 use super::crowd::ListenerCrowd;
 use super::leave::Leave;
+use super::limit::ConnectionRules;
 use super::refuse;
 use super::tls::TlsListener;
 use super::worker::Worker;
@@ -52,6 +53,7 @@ struct Known {
     generation: u64,
     config: Arc<WebListenerConfig>,
     tls: Option<Arc<TlsListener>>,
+    limits: Option<Arc<ConnectionRules>>,
     crowd: Arc<ListenerCrowd>,
 }
 
@@ -126,6 +128,15 @@ impl Inside {
         {
             return known.turn_away(stream);
         }
+        let mut inside = None;
+        if let Some(limits) = known.limits.as_ref().filter(|_| !known.config.proxy_protocol)
+            && let Some(peer) = peer
+        {
+            match limits.connect(peer.ip(), self.worker.number) {
+                Ok(place) => inside = Some(Box::new(place)),
+                Err(how) => return refuse::limited(stream, how, known.tls.is_some()),
+            }
+        }
         let arrival = Arrival {
             peer: peer.unwrap_or(LOCAL),
             local: self.local(&stream),
@@ -134,8 +145,10 @@ impl Inside {
             started: Instant::now(),
             listener: known.config,
             tls: known.tls,
+            limits: known.limits,
             crowd: known.crowd,
             place,
+            inside,
         };
         let (worker, leave) = (Rc::clone(&self.worker), Rc::clone(&self.leave));
         worker.shared.connections.fetch_add(1, Ordering::Relaxed);
@@ -167,6 +180,7 @@ impl Inside {
                 generation: snapshot.generation,
                 config: Arc::clone(config),
                 tls: snapshot.tls_of(&config.name).cloned(),
+                limits: snapshot.limits.listeners.get(&config.name).cloned(),
                 crowd: self.worker.shared.crowd.listener(&config.name),
             });
         }

@@ -14,6 +14,7 @@ use tokio::time::timeout_at;
 
 use super::crowd::{ListenerCrowd, Place};
 use super::leave::Leave;
+use super::limit::{ConnectionRules, Inside};
 use super::request::Connection;
 use super::tls::handshake::{Terms, shake};
 use super::tls::{TlsInfo, TlsListener};
@@ -23,7 +24,7 @@ use crate::config::WebListenerConfig;
 use crate::net::buffers;
 use crate::net::proxy_protocol::{self, Addresses, NoHeader};
 use crate::net::stream::Stream;
-use crate::telemetry::handshakes::Alpn;
+use crate::telemetry::handshakes::{Alpn, Failure};
 
 /// How an HTTP/2 connection with prior knowledge begins (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -43,8 +44,12 @@ pub(super) struct Arrival<S> {
     /// What TLS with it goes by; none: it speaks without.
     pub(super) tls: Option<Arc<TlsListener>>,
     pub(super) crowd: Arc<ListenerCrowd>,
+    /// Its limits, if there are any.
+    pub(super) limits: Option<Arc<ConnectionRules>>,
     /// Held until it goes.
     pub(super) place: Place,
+    /// Likewise.
+    pub(super) inside: Option<Box<Inside>>,
 }
 
 /// Who has gone before it has said what it speaks.
@@ -76,6 +81,14 @@ impl<S: Stream> Arrival<S> {
             }
             return;
         }
+        if self.listener.proxy_protocol
+            && let Some(limits) = &self.limits
+        {
+            match limits.connect(self.peer.ip(), worker.number) {
+                Ok(place) => self.inside = Some(Box::new(place)),
+                Err(how) => return refuse::limited(self.stream, how, self.tls.is_some()),
+            }
+        }
         match self.tls.take() {
             Some(tls) => self.serve_tls(&tls, worker, &leave).await,
             None => self.serve_plain(worker, &leave).await,
@@ -85,18 +98,23 @@ impl<S: Stream> Arrival<S> {
     async fn serve_plain(mut self, worker: Rc<Worker>, leave: &Rc<Leave>) {
         // One that has said nothing is told nothing.
         let Ok(Ok(http2)) = timeout_at(self.due(), self.first_bytes()).await else { return };
-        let Self { stream, read, started, peer, local, listener, place, .. } = self;
+        let Self { stream, read, started, peer, local, listener, place, inside, .. } = self;
         let connection = connection(listener, peer, local, None);
         if http2 {
             h2::serve(stream, read, connection, worker, leave).await;
         } else {
             h1::server::serve(stream, read, started, connection, worker, leave).await;
         }
-        drop(place);
+        drop((place, inside));
     }
 
     async fn serve_tls(self, tls: &Arc<TlsListener>, worker: Rc<Worker>, leave: &Rc<Leave>) {
-        let Self { stream, read, started, peer, local, listener, crowd, place, .. } = self;
+        let Self { stream, read, started, peer, local, listener, limits, crowd, place, inside, .. } = self;
+        let rules = limits.as_deref();
+        if let Some(Err(how)) = rules.map(|rules| rules.handshake(peer.ip(), worker.number)) {
+            crowd.handshakes.failed(Failure::Limited);
+            return refuse::limited(stream, how, true);
+        }
         let terms = Terms {
             listener: tls,
             client: peer,
@@ -104,6 +122,7 @@ impl<S: Stream> Arrival<S> {
             since: started,
             time: listener.limits.header_timeout,
             counts: &crowd.handshakes,
+            limits: rules.and_then(ConnectionRules::hellos).map(|rules| (rules, worker.number)),
         };
         // Beside the connection's own state: it is large, and soon over.
         let Some((stream, info)) = Box::pin(shake(stream, read, terms)).await else { return };
@@ -114,7 +133,7 @@ impl<S: Stream> Arrival<S> {
         } else {
             h1::server::serve(stream, BytesMut::new(), Instant::now(), connection, worker, leave).await;
         }
-        drop(place);
+        drop((place, inside));
     }
 
     fn due(&self) -> tokio::time::Instant {

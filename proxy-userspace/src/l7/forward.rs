@@ -9,9 +9,10 @@ use smallvec::SmallVec;
 use super::balance_key;
 use super::body::Body;
 use super::cause::Cause;
-use super::h1::client::{Terms, exchange};
+use super::h1::client::{self, exchange};
 use super::h1::link::Link;
 use super::h1::send_error::SendError;
+use super::limit::{self, Asking, Rule};
 use super::origin::{Offer, Origins, Unanswered, Unconnected, turned_away};
 use super::replay::Replay;
 use super::request::{Request, Response};
@@ -24,14 +25,22 @@ use crate::upstream::{Ask, Backend, BackendStream, NoPlace, Permit, Pool, Spoken
 /// So many connections of a request may be found closed without being counted as tries.
 const CLOSED: u32 = 8;
 
-/// Gives a pool's answer to a request, or the proxy's own if there is none. `limit`: the route's time for the whole
-/// exchange; none: the pool's.
+/// What a route says of how its requests are sent on.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Terms<'a> {
+    /// The time for the whole exchange; none: the pool's.
+    pub time: Option<Duration>,
+    /// Limits that count by backend.
+    pub limits: &'a [Arc<Rule>],
+}
+
+/// Gives a pool's answer to a request, or the proxy's own if there is none.
 ///
 /// What is needed seldom is boxed: every busy connection has room for the rest of this, and moves it.
 pub async fn forward(
     origins: &Rc<Origins>,
     pool: &Arc<Pool>,
-    limit: Option<Duration>,
+    terms: Terms<'_>,
     request: &mut Request,
 ) -> Response {
     let web = pool.web();
@@ -44,18 +53,19 @@ pub async fn forward(
         web,
         body: Replay::new(body, kept),
         key: balance_key::of(&web.balance, request),
-        terms: Terms {
+        terms: client::Terms {
             host: web.host.clone(),
             first_byte_timeout: web.first_byte_timeout,
             idle_timeout: web.idle_timeout,
         },
         request,
+        limits: terms.limits,
         tried: SmallVec::new(),
         left: web.retry.attempts,
         closed: 0,
         budget: None,
     };
-    let answer = match limit.or(web.request_timeout) {
+    let answer = match terms.time.or(web.request_timeout) {
         None => sending.tries().await,
         Some(limit) => Box::pin(timeout::whole(record.started + limit, sending.tries())).await,
     };
@@ -69,7 +79,9 @@ struct Sending<'a> {
     web: &'a WebPoolConfig,
     request: &'a mut Request,
     body: Replay,
-    terms: Terms,
+    terms: client::Terms,
+    /// Limits by backend that the request was not charged to yet.
+    limits: &'a [Arc<Rule>],
     key: u64,
     /// Backends that have failed.
     tried: SmallVec<[Arc<Backend>; 2]>,
@@ -88,6 +100,7 @@ impl Sending<'_> {
             let (permit, now) = self.place().await?;
             let backend = Arc::clone(permit.backend());
             *self.request.record.backend.borrow_mut() = Some(backend.target.clone());
+            self.limit(&backend)?;
             let outcome = self.send(permit).await;
             self.judge(&backend, &outcome, now);
             if !self.again(&outcome) {
@@ -97,6 +110,14 @@ impl Sending<'_> {
                 self.tried.push(backend);
             }
         }
+    }
+
+    /// Charges the request to the limits of the backend that it was going to first.
+    fn limit(&mut self, backend: &Backend) -> Result<(), Cause> {
+        let rules = std::mem::take(&mut self.limits);
+        let worker = self.origins.worker();
+        let target = Some(&backend.target);
+        limit::charge(rules, Asking { request: self.request, route: "", backend: target, worker })
     }
 
     /// A place at a backend, in turn if all are taken; and when it was there.

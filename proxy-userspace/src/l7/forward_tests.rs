@@ -104,7 +104,7 @@ impl Proxy {
     }
 
     async fn ask(&self, mut request: Request) -> Response {
-        forward(&self.workers[0], &self.pool, None, &mut request).await
+        forward(&self.workers[0], &self.pool, Terms::default(), &mut request).await
     }
 
     /// Status and body.
@@ -145,7 +145,9 @@ async fn a_worker_lends_its_idle_connection_to_another() {
     let backend = backend(&[OK; 9]).await;
     let proxy = Proxy::new(&[backend.address], WebPoolConfig::default());
     for turn in 0..6 {
-        let answer = forward(&proxy.workers[turn % 2], &proxy.pool, None, &mut testing::request("/")).await;
+        let answer =
+            forward(&proxy.workers[turn % 2], &proxy.pool, Terms::default(), &mut testing::request("/"))
+                .await;
         assert_eq!(read(answer).await, ok());
     }
     assert_eq!(backend.connections(), 1);
@@ -251,13 +253,25 @@ async fn the_whole_exchange_has_its_time_and_its_body_too() {
     let slow = backend(&["…"]).await;
     let proxy = Proxy::new(&[slow.address], WebPoolConfig::default());
     let limit = Some(30 * MS);
-    let answer = forward(&proxy.workers[0], &proxy.pool, limit, &mut testing::request("/")).await;
+    let answer = forward(
+        &proxy.workers[0],
+        &proxy.pool,
+        Terms { time: limit, ..Terms::default() },
+        &mut testing::request("/"),
+    )
+    .await;
     assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
     let half = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
     let slow = backend(&[half, "…"]).await;
     let proxy = Proxy::new(&[slow.address], WebPoolConfig::default());
     let limit = Some(60 * MS);
-    let answer = forward(&proxy.workers[0], &proxy.pool, limit, &mut testing::request("/")).await;
+    let answer = forward(
+        &proxy.workers[0],
+        &proxy.pool,
+        Terms { time: limit, ..Terms::default() },
+        &mut testing::request("/"),
+    )
+    .await;
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(answer.into_body().collect().await.unwrap_err(), super::super::cut::BodyError::TooSlow);
     assert_eq!(proxy.pool.view(Instant::now())[0].open, 0);
@@ -272,8 +286,9 @@ async fn no_more_connections_than_configured_and_others_wait() {
     let asked: Vec<_> = (0..60)
         .map(|turn| {
             let (origins, pool) = (proxy.workers[turn % 2].clone(), proxy.pool.clone());
-            let ask =
-                async move { read(forward(&origins, &pool, None, &mut testing::request("/")).await).await };
+            let ask = async move {
+                read(forward(&origins, &pool, Terms::default(), &mut testing::request("/")).await).await
+            };
             local.spawn_local(ask)
         })
         .collect();
@@ -355,7 +370,7 @@ async fn the_pools_host_is_sent_and_the_proxy_protocol_before_it() {
 async fn what_a_request_needs_is_small() {
     let proxy = Proxy::new(&[nobody().await], WebPoolConfig::default());
     let mut request = testing::request("/");
-    let future = forward(&proxy.workers[0], &proxy.pool, None, &mut request);
+    let future = forward(&proxy.workers[0], &proxy.pool, Terms::default(), &mut request);
     assert!(size_of_val(&future) <= 1536, "{} bytes", size_of_val(&future));
 }
 
@@ -376,7 +391,8 @@ fn many_threads_never_have_more_connections_than_configured_and_lose_nobody() {
                 tokio::task::LocalSet::new().block_on(&runtime, async {
                     for _ in 0..20 {
                         let ask = || async {
-                            read(forward(&origins, &pool, None, &mut testing::request("/")).await).await
+                            read(forward(&origins, &pool, Terms::default(), &mut testing::request("/")).await)
+                                .await
                         };
                         let answers = tokio::join!(ask(), ask(), ask(), ask(), ask());
                         assert_eq!(answers, (ok(), ok(), ok(), ok(), ok()));

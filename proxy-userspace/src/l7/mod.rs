@@ -41,6 +41,8 @@ pub mod headers;
 pub mod id;
 /// The end of a listener, as its connections learn of it.
 pub mod leave;
+/// Requests, connections, handshakes and bytes under limits.
+pub mod limit;
 /// One line of the access log.
 mod line;
 /// A worker's lines for the access log.

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
+use super::limit::TurnedAway;
 use crate::net::stream::Stream;
 
 /// The answer.
@@ -28,6 +29,22 @@ thread_local! {
 /// Tells a client that there is no place, and when to come again.
 pub(super) fn busy<S: Stream>(stream: S) {
     say(stream, BUSY);
+}
+
+/// Ends a connection that is more than a limit lets in.
+pub(super) fn limited<S: Stream>(mut stream: S, how: TurnedAway, tls: bool) {
+    match how {
+        TurnedAway::Reset => stream.reset_at_end(),
+        // Who wants to speak TLS understands nothing else.
+        TurnedAway::Reply(seconds) if !tls => say(
+            stream,
+            format!(
+                "HTTP/1.1 429 Too Many Requests\r\nretry-after: {seconds}\r\nconnection: close\r\n\
+                 content-length: 0\r\n\r\n"
+            ),
+        ),
+        TurnedAway::Reply(_) | TurnedAway::Close => {}
+    }
 }
 
 /// Tells a client this, and ends its connection.

@@ -16,6 +16,7 @@ use super::crowd::InFlight;
 use super::field_block::FieldBlock;
 use super::hang_up::HangUp;
 use super::id::Id;
+use super::limit::Fields;
 pub use super::response::{Parts, Response};
 use super::seen::Seen;
 use super::tls::TlsInfo;
@@ -169,6 +170,8 @@ pub struct Record {
     pub place: RefCell<Option<InFlight>>,
     /// Why the proxy answered by itself, or cut the answer.
     pub cause: Cell<Option<&'static str>>,
+    /// What its client is told of limits.
+    pub limits: RefCell<Option<Box<Fields>>>,
     /// It is to get no answer, but this.
     pub hang_up: Cell<Option<HangUp>>,
     /// The request's id, once it has one.
@@ -200,6 +203,7 @@ impl Record {
             sent: Cell::new(0),
             place: RefCell::new(None),
             cause: Cell::new(None),
+            limits: RefCell::new(None),
             hang_up: Cell::new(None),
             id: RefCell::new(None),
             presented: OnceCell::new(),

@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use super::cause::Cause;
 use super::finish;
-use super::forward::forward;
+use super::forward::{Terms, forward};
 use super::handler::Handler;
 use super::headers;
+use super::limit::UnderLimits;
 use super::middleware::{LocalService, limit_body};
 use super::proof;
 use super::request::{Connection, Record, Request, Response};
@@ -24,7 +25,8 @@ impl Handler for Rc<Worker> {
     fn handle(&self, mut request: Request) -> impl Future<Output = Response> {
         async move {
             let connection = Rc::clone(&request.connection);
-            let mut response = match begin(self, &mut request) {
+            let mut under = None;
+            let mut response = match begin(self, &mut request, &mut under) {
                 Ok(Next::Route(held, route)) if held.routes[route].stack.is_empty() => {
                     act(self, &held, route, &mut request).await
                 }
@@ -34,6 +36,9 @@ impl Handler for Rc<Worker> {
                 Ok(Next::Answer(response)) => response,
                 Err(cause) => refuse(Form::of(&request), &request.record, cause),
             };
+            if let Some(under) = under {
+                under.answer(&mut response);
+            }
             headers::date(&mut response);
             headers::secure(&mut response, &connection);
             response
@@ -54,7 +59,11 @@ enum Next {
 }
 
 /// From the request's arrival to its route.
-fn begin(worker: &Rc<Worker>, request: &mut Request) -> Result<Next, Cause> {
+fn begin(
+    worker: &Rc<Worker>,
+    request: &mut Request,
+    under: &mut Option<Box<UnderLimits>>,
+) -> Result<Next, Cause> {
     // Before everything that could keep a CA from its proof.
     if let Some(proof) = proof::answer(worker, request) {
         return Ok(Next::Answer(proof));
@@ -84,6 +93,8 @@ fn begin(worker: &Rc<Worker>, request: &mut Request) -> Result<Next, Cause> {
         client: request.client_ip(),
     };
     let route = held.router.find(&query).map(|found| found.route);
+    // Whatever becomes of it: it was asked.
+    limit(worker, &held, request, route, under)?;
     // Nothing of it is used before it has come the right way.
     if let Some(to) = redirect::wanted(&held, request, route) {
         return Ok(Next::Answer(redirect::answer(request, to)));
@@ -107,6 +118,19 @@ fn begin(worker: &Rc<Worker>, request: &mut Request) -> Result<Next, Cause> {
         limit_body(request, limit)?;
     }
     Ok(Next::Route(held, route as usize))
+}
+
+/// Charges a request to the limits that hold for it. Most often there are none.
+fn limit(
+    worker: &Worker,
+    held: &Held,
+    request: &mut Request,
+    route: Option<u32>,
+    under: &mut Option<Box<UnderLimits>>,
+) -> Result<(), Cause> {
+    let Some(rules) = held.limits.of_route(route) else { return Ok(()) };
+    let route = route.map_or("", |route| &held.config.routes[route as usize].name);
+    under.insert(Box::new(UnderLimits::new(request))).begin(rules, request, route, worker.number)
 }
 
 /// Whether the connection's TLS is for the host that the request names (RFC 9110 §7.4).
@@ -139,8 +163,11 @@ async fn act(worker: &Rc<Worker>, held: &Rc<Held>, route: usize, request: &mut R
     match &held.routes[route].action {
         Action::Answer(answer) => answer.to(request, &held.config.routes[route].name),
         Action::Pool(pool) => {
-            let limit = held.config.routes[route].request_timeout;
-            let mut response = forward(&worker.origins, &held.pools[*pool as usize], limit, request).await;
+            let terms = Terms {
+                time: held.config.routes[route].request_timeout,
+                limits: held.limits.of_route(Some(route as u32)).map_or(&[], |rules| &rules.at_backend),
+            };
+            let mut response = forward(&worker.origins, &held.pools[*pool as usize], terms, request).await;
             // Only what a backend has answered came by another hop.
             if request.record.cause.get().is_none() {
                 headers::pass_on(&mut response);

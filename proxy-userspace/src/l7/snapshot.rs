@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::answer::Answer;
+use super::limit::Limits;
 use super::middleware::Stack;
 use super::tls::TlsListener;
 use crate::config::{Config, ListenerName, WebListenerConfig};
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub router: Router,
     /// Routes, in the configuration's order.
     pub routes: Vec<Route>,
+    /// How much is let through.
+    pub limits: Limits,
     /// Certificates that may be served.
     pub certificates: Arc<Store>,
     /// Names that are being proved to CAs.

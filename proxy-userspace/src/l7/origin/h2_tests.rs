@@ -15,7 +15,7 @@ use tokio::task::LocalSet;
 
 use super::*;
 use crate::config::{BackendConfig, PoolConfig, PoolName, UpstreamProtocol};
-use crate::l7::forward::forward;
+use crate::l7::forward::{Terms, forward};
 use crate::l7::testing;
 use crate::net::epoll::Epoll;
 use crate::upstream::{Pool, Registry};
@@ -106,7 +106,7 @@ async fn a_request_keeps_its_form_its_body_and_its_trailers() {
                 request.method = Method::POST;
                 request.body = Body::full(format!("body {turn}"));
                 request.trailers = true;
-                let answer = read(forward(&origins, &pool, None, &mut request).await).await;
+                let answer = read(forward(&origins, &pool, Terms::default(), &mut request).await).await;
                 let text = format!("POST http://example.com/trailers?a=b te=Some(\"trailers\") body {turn}");
                 assert_eq!(answer, (200, text, 1));
             }
@@ -124,12 +124,13 @@ async fn many_requests_share_connections_and_the_peers_limit_holds() {
     local
         .run_until(async {
             // The peer's limit is known once something has come back.
-            read(forward(&origins, &pool, None, &mut testing::request("/")).await).await;
+            read(forward(&origins, &pool, Terms::default(), &mut testing::request("/")).await).await;
             let asked: Vec<_> = (0..100)
                 .map(|_| {
                     let (origins, pool) = (origins.clone(), pool.clone());
                     tokio::task::spawn_local(async move {
-                        read(forward(&origins, &pool, None, &mut testing::request("/slow")).await).await
+                        read(forward(&origins, &pool, Terms::default(), &mut testing::request("/slow")).await)
+                            .await
                     })
                 })
                 .collect();
@@ -149,8 +150,14 @@ async fn a_silent_backend_is_504_and_its_connection_gets_no_more() {
     let (origins, pool) = proxy(address, web);
     LocalSet::new()
         .run_until(async {
-            assert_eq!(forward(&origins, &pool, None, &mut testing::request("/silent")).await.status(), 504);
-            assert_eq!(forward(&origins, &pool, None, &mut testing::request("/")).await.status(), 200);
+            assert_eq!(
+                forward(&origins, &pool, Terms::default(), &mut testing::request("/silent")).await.status(),
+                504
+            );
+            assert_eq!(
+                forward(&origins, &pool, Terms::default(), &mut testing::request("/")).await.status(),
+                200
+            );
         })
         .await;
     assert_eq!(connections.load(Ordering::SeqCst), 2);
@@ -176,7 +183,7 @@ async fn a_client_that_talks_to_a_backend_that_listens_is_not_idle() {
             let mut request = testing::request("/");
             request.method = Method::POST;
             request.body = Body::stream(Dripping { left: 20, timer: Box::pin(tokio::time::sleep(30 * MS)) });
-            let answer = forward(&origins, &pool, None, &mut request).await;
+            let answer = forward(&origins, &pool, Terms::default(), &mut request).await;
             assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "heard");
         })
         .await;
@@ -238,7 +245,7 @@ async fn idle_connections_end_after_their_time() {
     let (origins, pool) = proxy(address, web);
     LocalSet::new()
         .run_until(async {
-            read(forward(&origins, &pool, None, &mut testing::request("/")).await).await;
+            read(forward(&origins, &pool, Terms::default(), &mut testing::request("/")).await).await;
             let open = || pool.view(Instant::now())[0].open;
             assert_eq!(open(), 1);
             let until = Instant::now() + 50 * MS * 100;
@@ -274,7 +281,7 @@ async fn a_backend_that_says_it_will_leave_costs_no_request() {
             for _ in 0..300 {
                 let mut request = testing::request("/");
                 request.method = Method::POST;
-                let answer = forward(&origins, &pool, None, &mut request).await;
+                let answer = forward(&origins, &pool, Terms::default(), &mut request).await;
                 assert_eq!(read(answer).await.0, 200);
             }
         })
@@ -294,7 +301,7 @@ async fn what_speaks_no_http2_is_502() {
     });
     let (origins, pool) = proxy(address, WebPoolConfig::default());
     let mut request = testing::request("/");
-    let asked = forward(&origins, &pool, None, &mut request);
+    let asked = forward(&origins, &pool, Terms::default(), &mut request);
     let answer = LocalSet::new().run_until(asked).await;
     assert_eq!(answer.status(), 502);
 }

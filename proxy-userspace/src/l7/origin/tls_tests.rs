@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::config::{BackendConfig, CertificateFiles, PoolConfig, PoolName, PoolTlsConfig, UpstreamProtocol};
-use crate::l7::forward::forward;
+use crate::l7::forward::{Terms, forward};
 use crate::l7::request::{Request, Response};
 use crate::l7::testing;
 use crate::net::epoll::Epoll;
@@ -112,7 +112,7 @@ impl Proxy {
     }
 
     async fn get(&self, worker: usize, pool: &Arc<Pool>) -> (u16, String) {
-        read(forward(&self.workers[worker], pool, None, &mut testing::request("/x")).await).await
+        read(forward(&self.workers[worker], pool, Terms::default(), &mut testing::request("/x")).await).await
     }
 }
 
@@ -130,7 +130,7 @@ async fn read(answer: Response) -> (u16, String) {
 async fn refusal(proxy: &Proxy, pool: &Arc<Pool>) -> (u16, Option<&'static str>) {
     let mut request = testing::request("/");
     let record = request.record.clone();
-    let answer = forward(&proxy.workers[0], pool, None, &mut request).await;
+    let answer = forward(&proxy.workers[0], pool, Terms::default(), &mut request).await;
     (answer.status().as_u16(), record.cause.get())
 }
 
@@ -184,7 +184,7 @@ async fn an_upgrade_goes_by_http1_where_there_is_a_choice() {
     LocalSet::new()
         .run_until(async {
             assert_eq!(proxy.get(0, &pool).await.1, "HTTP/2.0 https://example.com/x");
-            let answer = forward(&proxy.workers[0], &pool, None, &mut upgrade()).await;
+            let answer = forward(&proxy.workers[0], &pool, Terms::default(), &mut upgrade()).await;
             assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
             assert!(answer.body().is_tunnel());
         })

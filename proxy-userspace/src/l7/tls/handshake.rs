@@ -16,6 +16,7 @@ use super::failed::Failed;
 use super::hello::Hello;
 use super::info::{self, TlsInfo};
 use super::listener::TlsListener;
+use crate::l7::limit::{HelloRules, TurnedAway};
 use crate::l7::refuse;
 use crate::net::stream::Stream;
 use crate::net::tls::TlsStream;
@@ -32,6 +33,8 @@ pub(in crate::l7) struct Terms<'a> {
     pub(in crate::l7) since: Instant,
     pub(in crate::l7) time: Duration,
     pub(in crate::l7) counts: &'a Handshakes,
+    /// The limits of its handshakes that a ClientHello decides, and which worker asks.
+    pub(in crate::l7) limits: Option<(&'a HelloRules, usize)>,
 }
 
 /// Shakes hands with a client that has said `read` so far. None: there is nothing to be served; the client has been told.
@@ -43,7 +46,14 @@ pub(in crate::l7) async fn shake<S: Stream>(
     let due = terms.since + terms.time;
     let hello = Hello::read(&mut stream, &mut read, terms.listener.wants_ja4);
     let begun = match within(due, hello).await {
-        Ok(Hello { accepted, ja4 }) => begin(accepted, terms).await.map(|begun| (begun, ja4)),
+        Ok(hello) => {
+            if let Err(how) = limit(&hello, terms) {
+                terms.counts.failed(Failure::Limited);
+                refuse::limited(stream, how, true);
+                return None;
+            }
+            begin(hello.accepted, terms).await.map(|begun| (begun, hello.ja4))
+        }
         Err(failed) => Err(failed),
     };
     let ((tls, begun), ja4) = match begun {
@@ -91,6 +101,14 @@ async fn within<T>(due: Instant, what: impl Future<Output = Result<T, Failed>>) 
 fn fail(failed: &Failed, terms: Terms<'_>) {
     terms.counts.failed(failed.why);
     tracing::debug!(client = %terms.client, "no TLS: {}", failed.text);
+}
+
+/// Whether this may go on, by what it says.
+fn limit(hello: &Hello, terms: Terms<'_>) -> Result<(), TurnedAway> {
+    let Some((rules, worker)) = terms.limits else { return Ok(()) };
+    let said = hello.accepted.client_hello();
+    // As rustls has it: a name in lower case.
+    rules.admit(terms.client.ip(), (said.server_name(), hello.ja4.as_deref()), worker)
 }
 
 /// Chooses what to go on with.

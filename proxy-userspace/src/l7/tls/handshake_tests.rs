@@ -62,6 +62,7 @@ impl Front {
                 since: Instant::now(),
                 time,
                 counts: &counts,
+                limits: None,
             };
             shake(EpollStream::Unix(server), BytesMut::new(), terms).await
         });

@@ -1,0 +1,136 @@
+//! Every limit that is in force here, through all reloads: rates that operators have changed, and what was counted.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::desk::Desk;
+use super::live::{Amount, Counts, Live};
+use crate::config::{LimitName, Measure};
+use crate::limit::{Clock, Heap, Ids, Table};
+
+/// Keys that are counted where there is no kernel part.
+const KEYS: u32 = 1 << 16;
+
+/// Every limit that is in force here.
+#[derive(Debug)]
+pub struct Registry {
+    desk: Arc<Desk>,
+    inside: Mutex<BTreeMap<(LimitName, Measure), Entry>>,
+    ids: Arc<Ids>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    live: Arc<Live>,
+    /// What the file says.
+    file: Amount,
+    /// What an operator has said since.
+    said: Option<Amount>,
+}
+
+/// A measure of a limit, for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InForce {
+    /// The limit.
+    pub name: LimitName,
+    /// What it counts.
+    pub measure: Measure,
+    /// How much it lets through,
+    pub amount: Amount,
+    /// and by the file.
+    pub file: Amount,
+    /// What it came to.
+    pub counts: Counts,
+}
+
+impl Default for Registry {
+    /// In memory of this process.
+    fn default() -> Self {
+        let clock = Arc::new(Clock::default());
+        let table = || Table::new(Arc::new(Heap::new(KEYS)), fastrand::u64(..), Arc::clone(&clock));
+        Self::new(Desk::new(table(), table()), Arc::default())
+    }
+}
+
+impl Registry {
+    /// Nothing is limited yet. Limits have these numbers.
+    pub fn new(desk: Desk, ids: Arc<Ids>) -> Self {
+        Self { desk: Arc::new(desk), inside: Mutex::default(), ids }
+    }
+
+    /// Where keys are charged.
+    pub(super) fn desk(&self) -> &Arc<Desk> {
+        &self.desk
+    }
+
+    /// A limit's number; none: there are too many, which is refused when a configuration is checked.
+    pub(super) fn id(&self, name: &LimitName) -> Option<u16> {
+        self.ids.of(name.as_str())
+    }
+
+    /// A measure of a limit, the same each time. A new one is in force with this amount; of others [`Self::apply`] changes it.
+    pub(super) fn live(&self, name: &LimitName, measure: Measure, id: u16, amount: Amount) -> Arc<Live> {
+        let mut inside = self.inside();
+        if let Some(entry) = inside.get(&(name.clone(), measure))
+            && entry.live.id == id
+        {
+            return Arc::clone(&entry.live);
+        }
+        let live = Arc::new(Live::new(name.clone(), measure, id, amount, self.desk.hz()));
+        let entry = Entry { live: Arc::clone(&live), file: amount, said: None };
+        inside.insert((name.clone(), measure), entry);
+        live
+    }
+
+    /// Puts a configuration in force: these measures and no others. What an operator has said of one holds until the file
+    /// says something else of it than it did then.
+    pub fn apply(&self, wanted: &[(Arc<Live>, Amount)]) {
+        let mut inside = self.inside();
+        inside.retain(|_, entry| wanted.iter().any(|(live, _)| Arc::ptr_eq(live, &entry.live)));
+        for (live, amount) in wanted {
+            let Some(entry) = inside.get_mut(&(live.name.clone(), live.measure)) else { continue };
+            if entry.file != *amount {
+                (entry.file, entry.said) = (*amount, None);
+                entry.live.set(*amount, self.desk.hz());
+            }
+        }
+    }
+
+    /// Changes how much a measure lets through, for the next that is charged. Gives what it was; none: there is no such.
+    pub fn set(&self, name: &LimitName, measure: Measure, amount: Amount) -> Option<Amount> {
+        let mut inside = self.inside();
+        let entry = inside.get_mut(&(name.clone(), measure))?;
+        let before = entry.said.unwrap_or(entry.file);
+        entry.said = (amount != entry.file).then_some(amount);
+        entry.live.set(amount, self.desk.hz());
+        Some(before)
+    }
+
+    /// What the file says holds again, for all measures of a limit. Gives those that change.
+    pub fn reset(&self, name: &LimitName) -> Vec<(Measure, Amount)> {
+        let mut changed = Vec::new();
+        for entry in self.inside().values_mut().filter(|entry| entry.live.name == *name) {
+            if entry.said.take().is_some() {
+                entry.live.set(entry.file, self.desk.hz());
+                changed.push((entry.live.measure, entry.file));
+            }
+        }
+        changed
+    }
+
+    /// All that is in force, by name and measure.
+    pub fn in_force(&self) -> Vec<InForce> {
+        let of = |entry: &Entry| InForce {
+            name: entry.live.name.clone(),
+            measure: entry.live.measure,
+            amount: entry.said.unwrap_or(entry.file),
+            file: entry.file,
+            counts: entry.live.counts(),
+        };
+        self.inside().values().map(of).collect()
+    }
+
+    fn inside(&self) -> MutexGuard<'_, BTreeMap<(LimitName, Measure), Entry>> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
