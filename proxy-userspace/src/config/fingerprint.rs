@@ -99,5 +99,12 @@ pool = \"app\"
         // Who comes without TLS has none.
         assert_eq!(wanted(&log("json")), ["web"]);
         assert!(wanted(&log("combined")).is_empty());
+        let limit = |listener: &str, per: &str| {
+            format!("[limit.calls]\n{listener}per = {per:?}\nrequests = \"10/s\"\n")
+        };
+        assert_eq!(wanted(&limit("", "ja4")), ["web"]);
+        assert_eq!(wanted(&limit("listener = \"web\"\n", "{client_ip} {ja4}")), ["web"]);
+        assert!(wanted(&limit("listener = \"plain\"\n", "{ja4}")).is_empty());
+        assert!(wanted(&limit("", "sni")).is_empty());
     }
 }

@@ -1,5 +1,8 @@
 //! What fuzz targets have in common: a world on plain memory, and what must hold of every frame.
 
+/// What must hold of a ClientHello.
+pub mod hello;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 

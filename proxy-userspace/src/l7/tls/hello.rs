@@ -29,7 +29,7 @@ impl Hello {
         wants_ja4: bool,
     ) -> Result<Self, Failed> {
         let mut acceptor = Acceptor::default();
-        let mut copy = wants_ja4.then(Copy::default);
+        let mut kept = wants_ja4.then(Kept::default);
         let mut first = true;
         loop {
             while !read.is_empty() {
@@ -40,14 +40,14 @@ impl Hello {
                 let mut some = &read[..];
                 acceptor.read_tls(&mut some)?;
                 let taken = read.len() - some.len();
-                if let Some(copy) = &mut copy {
-                    copy.push(&read[..taken]);
+                if let Some(kept) = &mut kept {
+                    kept.push(&read[..taken]);
                 }
                 read.advance(taken);
                 match acceptor.accept() {
                     Ok(Some(accepted)) => {
                         buffers::give_if_empty(read);
-                        return Ok(Self { accepted, ja4: copy.and_then(|copy| copy.ja4()) });
+                        return Ok(Self { accepted, ja4: kept.and_then(Kept::ja4) });
                     }
                     Ok(None) => {}
                     Err((error, alert)) => return Err(Failed::with_alert(&error, alert)),
@@ -65,13 +65,13 @@ impl Hello {
 
 /// A copy of what rustls was given, which does not show what it was.
 #[derive(Default)]
-struct Copy {
+struct Kept {
     reassembly: Reassembly,
     message: Vec<u8>,
     whole: bool,
 }
 
-impl Copy {
+impl Kept {
     fn push(&mut self, piece: &[u8]) {
         let Self { reassembly, message, whole } = self;
         // What is refused ends without a fingerprint.
