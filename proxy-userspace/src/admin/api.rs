@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::route::Question;
 
 use super::certificates::{CertsAnswer, CertsRequest};
+use super::limits::{LimitsAnswer, LimitsRequest};
 
 /// What can be asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +32,8 @@ pub enum Request {
     ExplainRequest(Question),
     /// About certificates.
     Certs(CertsRequest),
+    /// About limits.
+    Limits(LimitsRequest),
 }
 
 /// Which backend to drain.
@@ -63,6 +66,8 @@ pub enum Answer {
     Explain(serde_json::Value),
     /// To [`Request::Certs`].
     Certs(CertsAnswer),
+    /// To [`Request::Limits`].
+    Limits(LimitsAnswer),
 }
 
 /// Why nothing was done.

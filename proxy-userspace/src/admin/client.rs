@@ -16,6 +16,7 @@ use crate::route::{Explanation, Question};
 
 use super::api::{Daemon, Drain, Drained, Refusal, Reload, Status, Upgrade};
 use super::certificates::{Certificates, Exported, Named, Renewed, Revoke, Root};
+use super::limits::{Changed, Limits, ResetLimit, SetLimit, Top};
 use super::route::percent_encode;
 
 /// Longer than the daemon itself allows for an answer.
@@ -137,6 +138,26 @@ impl Client {
     /// A name's certificate and key.
     pub async fn export(&self, which: &Named) -> Result<Exported, ClientError> {
         self.ask(Method::POST, "/certs/export", serde_json::to_vec(which)?.into()).await
+    }
+
+    /// All limits.
+    pub async fn limits(&self) -> Result<Limits, ClientError> {
+        self.ask(Method::GET, "/limits", Bytes::new()).await
+    }
+
+    /// Who has been refused.
+    pub async fn limited(&self) -> Result<Top, ClientError> {
+        self.ask(Method::GET, "/limits/top", Bytes::new()).await
+    }
+
+    /// How much a limit lets through, for the next that comes.
+    pub async fn set_limit(&self, wanted: &SetLimit) -> Result<Changed, ClientError> {
+        self.ask(Method::POST, "/limits/set", serde_json::to_vec(wanted)?.into()).await
+    }
+
+    /// What operators have set of a limit, or what an address has used up, is forgotten.
+    pub async fn reset_limit(&self, wanted: &ResetLimit) -> Result<Changed, ClientError> {
+        self.ask(Method::POST, "/limits/reset", serde_json::to_vec(wanted)?.into()).await
     }
 
     /// Text for Prometheus.

@@ -7,6 +7,8 @@ pub mod api;
 pub mod certificates;
 /// How the command line asks.
 pub mod client;
+/// What is asked and answered about limits.
+pub mod limits;
 /// Addresses of requests: from HTTP to typed requests.
 mod route;
 /// The server.

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::api::{Refusal, RefusalKind, Request};
 use super::certificates::CertsRequest;
+use super::limits::LimitsRequest;
 
 /// What a request asks for. `body` is whole.
 pub(super) fn route(method: &Method, uri: &Uri, body: &[u8]) -> Result<Request, Refusal> {
@@ -25,10 +26,14 @@ pub(super) fn route(method: &Method, uri: &Uri, body: &[u8]) -> Result<Request, 
         (&Method::POST, "/certs/renew") => parsed(body).map(CertsRequest::Renew).map(Request::Certs),
         (&Method::POST, "/certs/revoke") => parsed(body).map(CertsRequest::Revoke).map(Request::Certs),
         (&Method::POST, "/certs/export") => parsed(body).map(CertsRequest::Export).map(Request::Certs),
+        (&Method::GET, "/limits") => Ok(Request::Limits(LimitsRequest::List)),
+        (&Method::GET, "/limits/top") => Ok(Request::Limits(LimitsRequest::Top)),
+        (&Method::POST, "/limits/set") => parsed(body).map(LimitsRequest::Set).map(Request::Limits),
+        (&Method::POST, "/limits/reset") => parsed(body).map(LimitsRequest::Reset).map(Request::Limits),
         (method, path) => Err(Refusal::new(
             RefusalKind::NotFound,
             format!(
-                "no {method} {path}: there are GET /status, /metrics, /health, /explain, /certs, /certs/root and POST /reload, /upgrade, /drain, /undrain, /explain, /certs/renew, /certs/revoke, /certs/export"
+                "no {method} {path}: there are GET /status, /metrics, /health, /explain, /certs, /certs/root, /limits, /limits/top and POST /reload, /upgrade, /drain, /undrain, /explain, /certs/renew, /certs/revoke, /certs/export, /limits/set, /limits/reset"
             ),
         )),
     }

@@ -23,6 +23,7 @@ use tokio::task::AbortHandle;
 
 use super::api::{Answer, Refusal, RefusalKind, Request};
 use super::certificates::CertsAnswer;
+use super::limits::LimitsAnswer;
 use super::route::{is_foreign, route};
 use super::socket::{Bound, SocketError, make};
 
@@ -230,6 +231,9 @@ fn answered(answer: &Answer) -> Response<Full<Bytes>> {
         Answer::Certs(CertsAnswer::Root(root)) => json(StatusCode::OK, root),
         Answer::Certs(CertsAnswer::Renewed(renewed)) => json(StatusCode::OK, renewed),
         Answer::Certs(CertsAnswer::Exported(exported)) => json(StatusCode::OK, exported),
+        Answer::Limits(LimitsAnswer::List(limits)) => json(StatusCode::OK, limits),
+        Answer::Limits(LimitsAnswer::Top(top)) => json(StatusCode::OK, top),
+        Answer::Limits(LimitsAnswer::Changed(changed)) => json(StatusCode::OK, changed),
         Answer::Metrics(text) => {
             response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text.clone().into())
         }

@@ -71,6 +71,7 @@ pub use host_pattern::HostPattern;
 pub use limit::*;
 pub use model::*;
 pub use name::{LimitName, ListenerName, PoolName};
+pub use nearest::nearest_name;
 pub use parse::{load, parse};
 pub use reference::{json_schema, markdown};
 pub use tls::*;

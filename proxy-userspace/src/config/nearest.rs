@@ -12,6 +12,11 @@ pub(super) fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>)
         .map(|(_, name)| name)
 }
 
+/// The same, for whoever answers operators.
+pub fn nearest_name<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
+    nearest(wrong, known.iter().copied())
+}
+
 /// Names as a sentence lists them.
 pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().collect::<Vec<_>>().join(", ")

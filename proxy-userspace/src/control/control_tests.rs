@@ -432,7 +432,12 @@ fn status_sums_over_listeners_and_measures_rates() {
 #[test]
 fn every_metric_is_in_the_documents() {
     let (_world, supervisor) = World::started("metrics", CONFIG);
-    let text = super::metrics::text(&supervisor.status(), &supervisor.web, &supervisor.certs);
+    let text = super::metrics::text(
+        &supervisor.status(),
+        &supervisor.limit_rows(),
+        &supervisor.web,
+        &supervisor.certs,
+    );
     let documents = include_str!("../../../docs/operations.md");
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let (name, _) = line.split_once(' ').unwrap();

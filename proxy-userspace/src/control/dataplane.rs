@@ -1,10 +1,11 @@
 //! What the supervisor asks of the kernel part. A trait, so that all of this is tested without a kernel.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::admin::api::{Counter, FlowTable, Interface, Traffic};
-use crate::config::{KernelConfig, ListenerName};
+use crate::admin::limits::LimitedKey;
+use crate::config::{Amount, KernelConfig, LimitConfig, LimitName, ListenerName, Measure};
 use crate::l4::Desired;
 
 /// An error of the kernel part. Only ever shown.
@@ -27,8 +28,61 @@ pub(super) trait Dataplane {
     fn collect(&mut self) -> Result<(), DataplaneError>;
     /// What it does.
     fn observe(&self) -> Result<Observed, DataplaneError>;
+    /// What it keeps of limits.
+    fn limits(&self) -> Vec<LimitInForce> {
+        Vec::new()
+    }
+    /// A measure of a limit lets through so much, from the next packet on; nothing if it is not kept here.
+    fn set_limit(
+        &mut self,
+        _limit: &LimitName,
+        _measure: Measure,
+        _amount: Amount,
+    ) -> Result<(), DataplaneError> {
+        Ok(())
+    }
+    /// What was set of a limit is forgotten: what was applied holds.
+    fn reset_limit(&mut self, _limit: &LimitName) -> Result<(), DataplaneError> {
+        Ok(())
+    }
+    /// What an address has used up of a limit is forgotten. How many keys those were.
+    fn reset_limit_key(&mut self, _limit: &LimitConfig, _address: IpAddr) -> Result<usize, DataplaneError> {
+        Ok(0)
+    }
+    /// Keys that have been refused.
+    fn limited(&self) -> Result<Vec<LimitedKey>, DataplaneError> {
+        Ok(Vec::new())
+    }
     /// What becomes of a tuple.
     fn explain(&self, tuple: &str) -> Result<serde_json::Value, DataplaneError>;
+}
+
+/// A measure of a limit, as one of those that keep it knows it.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct LimitInForce {
+    pub(super) limit: LimitName,
+    pub(super) measure: Measure,
+    /// How much it lets through.
+    pub(super) amount: Amount,
+    pub(super) counts: LimitCounts,
+}
+
+/// What a measure of a limit came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct LimitCounts {
+    pub(super) passed: u64,
+    pub(super) refused: u64,
+    pub(super) observed: u64,
+    pub(super) exempt: u64,
+}
+
+impl std::ops::AddAssign for LimitCounts {
+    fn add_assign(&mut self, more: Self) {
+        self.passed += more.passed;
+        self.refused += more.refused;
+        self.observed += more.observed;
+        self.exempt += more.exempt;
+    }
 }
 
 /// What the kernel part does.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::admin::api::Change;
 use crate::config::{
     Amount, BackendConfig, Config, HostTlsConfig, LimitConfig, ListenerConfig, Measure, PoolConfig,
-    RouteConfig, TlsConfig, WebListenerConfig, format_rate,
+    RouteConfig, TlsConfig, WebListenerConfig, amount_text,
 };
 
 /// Changes of one kind that are named one by one; of more it is said how many there are.
@@ -135,7 +135,9 @@ fn backend_change(old: &BackendConfig, new: &BackendConfig) -> Option<String> {
 fn limit_change(old: &LimitConfig, new: &LimitConfig) -> Option<String> {
     let amounts = Measure::ALL.into_iter().filter_map(|measure| {
         let (was, is) = (old.measures.get(measure), new.measures.get(measure));
-        let text = |amount| amount_text(measure, amount);
+        let text = |amount: Option<Amount>| {
+            amount.map_or_else(|| "any number".to_owned(), |amount| amount_text(measure, amount))
+        };
         (was != is).then(|| format!("{} {} -> {}", measure.name(), text(was), text(is)))
     });
     let parts = [
@@ -148,14 +150,6 @@ fn limit_change(old: &LimitConfig, new: &LimitConfig) -> Option<String> {
     let parts = parts.iter().filter(|(_, same)| !same).map(|(part, _)| format!("{part} changed"));
     let different: Vec<_> = amounts.chain(parts).collect();
     (!different.is_empty()).then(|| different.join(", "))
-}
-
-fn amount_text(measure: Measure, amount: Option<Amount>) -> String {
-    match amount {
-        None => "any number".to_owned(),
-        Some(Amount::Most(most)) => most.to_string(),
-        Some(Amount::Rate(rate)) => format_rate(measure, &rate),
-    }
 }
 
 /// What came, went, and changed: `how` says how, if it did.

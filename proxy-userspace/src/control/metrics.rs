@@ -6,13 +6,14 @@ use super::certs::Certs;
 use super::certs_list;
 use super::web::Web;
 use crate::admin::api::{Backend, Counter, Listener, Status, Traffic, Use};
+use crate::admin::limits::LimitRow;
 use crate::l7::worker::Shared;
 use crate::telemetry::handshakes;
 use crate::telemetry::prometheus::Kind::{Counter as Counts, Gauge};
 use crate::telemetry::prometheus::Text;
 
 /// The metrics of a status, and of the part that serves HTTP.
-pub(super) fn text(status: &Status, web: &Web, certs: &Certs) -> String {
+pub(super) fn text(status: &Status, limit_rows: &[LimitRow], web: &Web, certs: &Certs) -> String {
     let mut text = Text::default();
     daemon(&mut text, status);
     kernel(&mut text, status);
@@ -34,6 +35,7 @@ pub(super) fn text(status: &Status, web: &Web, certs: &Certs) -> String {
         .count(&[("result", "dropped")], dropped);
     }
     certs_list::metrics(&mut text, certs);
+    limits(&mut text, limit_rows);
     text.finish()
 }
 
@@ -80,6 +82,33 @@ fn requests(text: &mut Text, shared: &Shared) {
         .collect();
     if !secure.is_empty() {
         handshakes::write(text, &secure);
+    }
+}
+
+/// What limits let through and what not: as many lines as the configuration has measures, times four.
+fn limits(text: &mut Text, rows: &[LimitRow]) {
+    if rows.is_empty() {
+        return;
+    }
+    let mut counted =
+        text.metric("proxy_now_limit_total", Counts, "What limits have counted, by what became of it.");
+    for row in rows {
+        for (result, count) in [
+            ("passed", row.passed),
+            ("refused", row.refused),
+            ("observed", row.observed),
+            ("exempt", row.exempt),
+        ] {
+            counted.count(&[("limit", &row.limit), ("measure", &row.measure), ("result", result)], count);
+        }
+    }
+    let mut set = text.metric(
+        "proxy_now_limit_overridden",
+        Gauge,
+        "Whether an operator has set something else than the configuration says.",
+    );
+    for row in rows {
+        set.count(&[("limit", &row.limit), ("measure", &row.measure)], u64::from(row.file.is_some()));
     }
 }
 

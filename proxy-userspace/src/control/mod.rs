@@ -29,6 +29,8 @@ mod kernel;
 mod leave;
 /// That the daemon is about to end.
 mod leaving;
+/// Limits: what is in force, and what operators change of it.
+mod limits;
 /// Whether files have changed.
 mod marks;
 /// Text for Prometheus.

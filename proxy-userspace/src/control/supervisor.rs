@@ -212,8 +212,11 @@ impl Supervisor {
                 let io = self.io.clone();
                 return certs_calls::answer(asked, (uid, answer), &self.config, &self.certs, &io);
             }
+            Request::Limits(asked) => self.limits(&asked, uid).map(Answer::Limits),
             Request::Status => Ok(Answer::Status(Box::new(self.status()))),
-            Request::Metrics => Ok(Answer::Metrics(metrics::text(&self.status(), &self.web, &self.certs))),
+            Request::Metrics => {
+                Ok(Answer::Metrics(metrics::text(&self.status(), &self.limit_rows(), &self.web, &self.certs)))
+            }
             Request::Health => Ok(Answer::Health(self.daemon())),
             Request::Reload => self.reload("asked for").map(Answer::Reload),
             Request::Drain(which) => self.drain(&which, true, uid).map(Answer::Drain),

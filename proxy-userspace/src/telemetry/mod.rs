@@ -2,6 +2,8 @@
 
 /// Where lines about requests are written.
 pub mod access_log;
+/// Who changed what by hand.
+pub mod audit;
 /// TLS handshakes, counted.
 pub mod handshakes;
 /// How long something took.

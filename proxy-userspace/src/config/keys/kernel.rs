@@ -179,6 +179,6 @@ pub(in crate::config) static AUDIT_LOG: Key<Path> = Key {
     kind: Path,
     presence: Optional("in the log alone"),
     meaning: "A file that says, in a line of JSON each, which limits and bans were changed by whom, when, from what to \
-              what. Opened again at SIGHUP.",
+              what.",
     example: "\"/var/log/proxy-now/audit.log\"",
 };

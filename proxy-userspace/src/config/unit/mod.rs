@@ -9,4 +9,6 @@ mod rate;
 
 pub(super) use bytes::{format_bytes, parse_bytes};
 pub use duration::{NotADuration, format_duration, parse_duration};
-pub use rate::{NotARate, check_rate, format_count, format_rate, parse_burst, parse_rate};
+pub use rate::{
+    NotARate, amount_text, check_rate, format_count, format_rate, parse_amount, parse_burst, parse_rate,
+};

@@ -6,7 +6,7 @@ use proxy_common::gcra::Gcra;
 
 use super::bytes::{format_bytes, parse_bytes};
 use crate::config::diagnostic::Fact;
-use crate::config::limit::{Measure, Rate};
+use crate::config::limit::{Amount, Measure, Rate};
 use crate::config::nearest::nearest;
 
 /// What a rate can be for, the shortest first.
@@ -180,6 +180,27 @@ pub fn format_rate(measure: Measure, rate: &Rate) -> String {
         format!("{count}/{period}")
     } else {
         format!("{count}/{period} burst {}", format_count(measure, rate.burst))
+    }
+}
+
+/// Reads how much of `measure` is let through: a rate, or of [`Measure::Concurrent`] a number.
+///
+/// # Errors
+/// It is none of that: why, and what would be right.
+pub fn parse_amount(measure: Measure, text: &str) -> Result<Amount, String> {
+    if measure == Measure::Concurrent {
+        let most = text.parse().ok().filter(|most| (1..=i64::MAX as u64).contains(most));
+        return most.map(Amount::Most).ok_or_else(|| "a whole number from 1 on is wanted".to_owned());
+    }
+    let told = |why: NotARate| why.help().map_or_else(|| why.to_string(), |help| format!("{why} ({help})"));
+    parse_rate(measure, text).map(Amount::Rate).map_err(told)
+}
+
+/// Writes an amount as [`parse_amount`] reads it.
+pub fn amount_text(measure: Measure, amount: Amount) -> String {
+    match amount {
+        Amount::Rate(rate) => format_rate(measure, &rate),
+        Amount::Most(most) => most.to_string(),
     }
 }
 

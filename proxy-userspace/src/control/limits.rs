@@ -1,0 +1,293 @@
+//! Limits: what is in force, and what operators change of it. The kernel part keeps what it counts, the workers keep the
+//! rest; what both count is set in both.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use super::dataplane::{Dataplane, DataplaneError, LimitCounts, LimitInForce};
+use super::supervisor::Supervisor;
+use super::web::Web;
+use crate::admin::api::{Refusal, RefusalKind};
+use crate::admin::limits::{
+    AmountChange, Changed, LimitRow, LimitedKey, Limits, LimitsAnswer, LimitsRequest, ResetLimit, SetLimit,
+    Top,
+};
+use crate::config::{
+    Amount, Config, LimitConfig, LimitName, Measure, amount_text, nearest_name, parse_amount,
+};
+use crate::telemetry::audit::{Audited, By, audit};
+
+/// Keys that `limit top` is told of at most.
+const TOP: usize = 1000;
+
+impl Supervisor {
+    /// Answers. Changes are written down with who asked.
+    pub(super) fn limits(
+        &mut self,
+        asked: &LimitsRequest,
+        uid: Option<u32>,
+    ) -> Result<LimitsAnswer, Refusal> {
+        let mut limits = Keepers { config: &self.config, kernel: self.kernel.as_deref_mut(), web: &self.web };
+        let by = By::Asked(uid);
+        match asked {
+            LimitsRequest::List => {
+                Ok(LimitsAnswer::List(Limits { limits: rows(limits.config, &limits.in_force()) }))
+            }
+            LimitsRequest::Top => Ok(LimitsAnswer::Top(Top { keys: limits.top().map_err(|e| failed(&e))? })),
+            LimitsRequest::Set(wanted) => limits.set(wanted, by).map(LimitsAnswer::Changed),
+            LimitsRequest::Reset(wanted) => limits.reset(wanted, by).map(LimitsAnswer::Changed),
+        }
+    }
+
+    /// What is in force, for metrics.
+    pub(super) fn limit_rows(&self) -> Vec<LimitRow> {
+        rows(&self.config, &in_force(self.kernel.as_deref(), &self.web))
+    }
+}
+
+/// Those who keep limits, and what the file says of them.
+struct Keepers<'a> {
+    config: &'a Config,
+    kernel: Option<&'a mut (dyn Dataplane + 'static)>,
+    web: &'a Web,
+}
+
+/// What the workers keep.
+impl Web {
+    fn limits(&self) -> Vec<LimitInForce> {
+        Vec::new()
+    }
+
+    fn set_limit(&self, _limit: &LimitName, _measure: Measure, _amount: Amount) {}
+
+    fn reset_limit(&self, _limit: &LimitName) {}
+
+    fn reset_limit_key(&self, _limit: &LimitConfig, _address: IpAddr) -> usize {
+        0
+    }
+
+    fn limited(&self) -> Vec<LimitedKey> {
+        Vec::new()
+    }
+}
+
+impl Keepers<'_> {
+    fn in_force(&self) -> Vec<LimitInForce> {
+        in_force(self.kernel.as_deref(), self.web)
+    }
+
+    /// What a measure lets through now.
+    fn amount(&self, limit: &LimitConfig, measure: Measure) -> Option<Amount> {
+        let kept =
+            self.in_force().into_iter().find(|kept| kept.limit == limit.name && kept.measure == measure);
+        kept.map(|kept| kept.amount).or_else(|| limit.measures.get(measure))
+    }
+
+    /// Sets all that is wanted, or nothing.
+    fn set(&mut self, wanted: &SetLimit, by: By) -> Result<Changed, Refusal> {
+        let limit = find(self.config, &wanted.limit)?.clone();
+        let amounts = amounts(&limit, wanted)?;
+        let mut changes = Vec::with_capacity(amounts.len());
+        for (measure, amount) in amounts {
+            let from = self.amount(&limit, measure);
+            if let Some(kernel) = &mut self.kernel {
+                kernel.set_limit(&limit.name, measure, amount).map_err(|error| failed(&error))?;
+            }
+            self.web.set_limit(&limit.name, measure, amount);
+            changes.push(self.changed("limit set", &limit, measure, (from, Some(amount)), by));
+        }
+        Ok(Changed { limit: wanted.limit.clone(), changes, forgotten: None })
+    }
+
+    fn reset(&mut self, wanted: &ResetLimit, by: By) -> Result<Changed, Refusal> {
+        let limit = find(self.config, &wanted.limit)?.clone();
+        if let Some(key) = &wanted.key {
+            return self.reset_key(&limit, key, by);
+        }
+        let before: Vec<_> = limit.measures.iter().map(|(measure, _)| self.amount(&limit, measure)).collect();
+        if let Some(kernel) = &mut self.kernel {
+            kernel.reset_limit(&limit.name).map_err(|error| failed(&error))?;
+        }
+        self.web.reset_limit(&limit.name);
+        let mut changes = Vec::new();
+        for ((measure, amount), from) in limit.measures.iter().zip(before) {
+            if from != Some(amount) {
+                changes.push(self.changed("limit reset", &limit, measure, (from, Some(amount)), by));
+            }
+        }
+        Ok(Changed { limit: wanted.limit.clone(), changes, forgotten: None })
+    }
+
+    fn reset_key(&mut self, limit: &LimitConfig, key: &str, by: By) -> Result<Changed, Refusal> {
+        let bad = || format!("{key:?} is no address: write it as \"192.0.2.1\" or \"2001:db8::1\"");
+        let address: IpAddr = key.parse().map_err(|_| Refusal::new(RefusalKind::BadRequest, bad()))?;
+        let address = address.to_canonical();
+        let mut forgotten = self.web.reset_limit_key(limit, address);
+        if let Some(kernel) = &mut self.kernel {
+            forgotten += kernel.reset_limit_key(limit, address).map_err(|error| failed(&error))?;
+        }
+        let name = format!("{} {address}", limit.name);
+        let change = Audited { what: "limit reset", name: &name, from: "", to: "", by };
+        audit(self.audit_log(), &change);
+        Ok(Changed { limit: limit.name.to_string(), changes: Vec::new(), forgotten: Some(forgotten) })
+    }
+
+    /// Those who were refused the most, of each keeper.
+    fn top(&self) -> Result<Vec<LimitedKey>, DataplaneError> {
+        let kernel = self.kernel.as_ref().map(|kernel| kernel.limited()).transpose()?.unwrap_or_default();
+        let mut keys: Vec<_> = kernel.into_iter().chain(self.web.limited()).collect();
+        keys.sort_by(|a, b| b.refused.cmp(&a.refused).then_with(|| a.cmp(b)));
+        // The kernel part's table is the workers' too: both tell of the same keys.
+        keys.dedup();
+        keys.truncate(TOP);
+        Ok(keys)
+    }
+
+    fn audit_log(&self) -> Option<&Path> {
+        self.config.admin.audit_log.as_deref()
+    }
+
+    fn changed(
+        &self,
+        what: &str,
+        limit: &LimitConfig,
+        measure: Measure,
+        (from, to): (Option<Amount>, Option<Amount>),
+        by: By,
+    ) -> AmountChange {
+        let text =
+            |amount: Option<Amount>| amount.map_or_else(String::new, |amount| amount_text(measure, amount));
+        let (from, to) = (text(from), text(to));
+        let name = format!("{} {}", limit.name, measure.name());
+        audit(self.audit_log(), &Audited { what, name: &name, from: &from, to: &to, by });
+        AmountChange { measure: measure.name().to_owned(), from, to }
+    }
+}
+
+fn in_force(kernel: Option<&(dyn Dataplane + 'static)>, web: &Web) -> Vec<LimitInForce> {
+    let kernel = kernel.map(Dataplane::limits).unwrap_or_default();
+    kernel.into_iter().chain(web.limits()).collect()
+}
+
+/// One for each measure, in the order of the file.
+fn rows(config: &Config, in_force: &[LimitInForce]) -> Vec<LimitRow> {
+    let of = |limit: &LimitConfig| {
+        let rows = limit.measures.iter().map(|(measure, file)| row(limit, measure, file, in_force));
+        rows.collect::<Vec<_>>()
+    };
+    config.limits.iter().flat_map(of).collect()
+}
+
+fn row(limit: &LimitConfig, measure: Measure, file: Amount, in_force: &[LimitInForce]) -> LimitRow {
+    let mut counts = LimitCounts::default();
+    let mut amount = file;
+    for kept in in_force.iter().filter(|kept| kept.limit == limit.name && kept.measure == measure) {
+        counts += kept.counts;
+        amount = kept.amount;
+    }
+    LimitRow {
+        limit: limit.name.to_string(),
+        measure: measure.name().to_owned(),
+        amount: amount_text(measure, amount),
+        file: (amount != file).then(|| amount_text(measure, file)),
+        per: Some(limit.per.text()),
+        action: Some(limit.action.name().to_owned()),
+        passed: counts.passed,
+        refused: counts.refused,
+        observed: counts.observed,
+        exempt: counts.exempt,
+    }
+}
+
+/// The limit of a name.
+fn find<'a>(config: &'a Config, name: &str) -> Result<&'a LimitConfig, Refusal> {
+    config.limits.iter().find(|limit| limit.name.as_str() == name).ok_or_else(|| {
+        let known: Vec<&str> = config.limits.iter().map(|limit| limit.name.as_str()).collect();
+        let what = if known.is_empty() {
+            "the configuration has no [limit.NAME]".to_owned()
+        } else {
+            nearest_name(name, &known).map_or_else(
+                || format!("limits are: {}", known.join(", ")),
+                |near| format!("did you mean {near:?}?"),
+            )
+        };
+        Refusal::new(RefusalKind::NotFound, format!("there is no limit {name:?}; {what}"))
+    })
+}
+
+/// What shall be let through, if all of it makes sense; else everything that does not.
+fn amounts(limit: &LimitConfig, wanted: &SetLimit) -> Result<Vec<(Measure, Amount)>, Refusal> {
+    let counted: Vec<&str> = limit.measures.iter().map(|(measure, _)| measure.name()).collect();
+    let mut amounts = Vec::new();
+    let mut wrong = Vec::new();
+    for (name, text) in &wanted.amounts {
+        let measure = Measure::of(name).filter(|measure| limit.measures.get(*measure).is_some());
+        match measure.map(|measure| (measure, parse_amount(measure, text))) {
+            Some((measure, Ok(amount))) => amounts.push((measure, amount)),
+            Some((_, Err(why))) => wrong.push(format!("{name} = {text:?}: {why}")),
+            None => {
+                let near = nearest_name(name, &counted).map(|near| format!("; did you mean {near:?}?"));
+                let (limit, counted) = (&limit.name, counted.join(", "));
+                wrong.push(format!(
+                    "limit {:?} counts {counted}, and no {name:?}{}",
+                    limit.as_str(),
+                    near.unwrap_or_default()
+                ));
+            }
+        }
+    }
+    if amounts.is_empty() && wrong.is_empty() {
+        wrong.push(format!(
+            "say how much limit {:?} shall let through of {}",
+            limit.name.as_str(),
+            counted.join(", ")
+        ));
+    }
+    if wrong.is_empty() { Ok(amounts) } else { Err(Refusal::new(RefusalKind::BadRequest, wrong.join("; "))) }
+}
+
+fn failed(error: &DataplaneError) -> Refusal {
+    Refusal::new(RefusalKind::Failed, format!("not done: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        let text = "[listener.web]\nbind = \"192.0.2.1:80\"\nprotocol = \"http\"\n[[route]]\nrespond = 204\n\
+                    [limit.per-client]\nconnections = \"100/s\"\nconcurrent = 5\n";
+        crate::config::parse(text, "proxy.toml").unwrap()
+    }
+
+    fn wanted(amounts: &[(&str, &str)]) -> SetLimit {
+        let amounts = amounts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        SetLimit { limit: "per-client".to_owned(), amounts }
+    }
+
+    #[test]
+    fn a_limit_that_is_not_there_is_told_with_the_nearest() {
+        let config = config();
+        assert!(find(&config, "per-client").is_ok());
+        let error = find(&config, "per-cleint").unwrap_err();
+        assert_eq!(error.error, "there is no limit \"per-cleint\"; did you mean \"per-client\"?");
+        let error = find(&config, "x").unwrap_err();
+        assert_eq!(error.error, "there is no limit \"x\"; limits are: per-client");
+    }
+
+    #[test]
+    fn all_that_makes_no_sense_is_told_at_once() {
+        let config = config();
+        let limit = &config.limits[0];
+        let good = amounts(limit, &wanted(&[("connections", "500/s burst 9"), ("concurrent", "7")])).unwrap();
+        assert_eq!(good.len(), 2);
+        assert_eq!(good[0], (Measure::Concurrent, Amount::Most(7)));
+        let bad = [("connection", "5/s"), ("concurrent", "none"), ("connections", "0/s")];
+        let error = amounts(limit, &wanted(&bad)).unwrap_err();
+        assert_eq!(error.kind, RefusalKind::BadRequest);
+        for part in ["did you mean \"connections\"?", "concurrent = \"none\"", "connections = \"0/s\""] {
+            assert!(error.error.contains(part), "{part}: {}", error.error);
+        }
+        assert!(amounts(limit, &wanted(&[])).unwrap_err().error.contains("connections, concurrent"));
+    }
+}
