@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::name::{LimitName, ListenerName};
-use super::web::Template;
+use super::template::Template;
 
 /// `[limit.NAME]`.
 #[derive(Clone, PartialEq, Debug)]
@@ -263,4 +263,28 @@ impl LimitAction {
             Self::Observe => "observe",
         }
     }
+}
+
+/// What floods that are aimed at a listener meet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct GuardConfig {
+    /// When SYNs are answered with cookies.
+    pub syn_cookies: SynCookies,
+    /// With [`SynCookies::Auto`]: SYNs a second above which they are.
+    pub syn_threshold: u32,
+    /// Bytes to a client for each byte of its own while its flow is young; none: any number.
+    pub amplification: Option<u16>,
+}
+
+/// When SYNs are answered with cookies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SynCookies {
+    /// Above the threshold.
+    Auto,
+    /// Whatever the rate.
+    Always,
+    /// Never.
+    #[default]
+    Off,
 }

@@ -14,7 +14,7 @@ use super::acme::AcmeConfig;
 use super::address::Endpoint;
 use super::ban::{AutoBanConfig, BanConfig};
 use super::diagnostic::Diagnostic;
-use super::limit::LimitConfig;
+use super::limit::{GuardConfig, LimitConfig};
 use super::name::{ListenerName, PoolName};
 use super::tls::TlsConfig;
 use super::web::{RouteConfig, ServerConfig, WebListenerConfig};
@@ -119,30 +119,6 @@ pub struct ListenerConfig {
     pub forward: Forward,
     /// What floods meet.
     pub guard: GuardConfig,
-}
-
-/// What floods that are aimed at a listener meet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct GuardConfig {
-    /// When SYNs are answered with cookies.
-    pub syn_cookies: SynCookies,
-    /// With [`SynCookies::Auto`]: SYNs a second above which they are.
-    pub syn_threshold: u32,
-    /// Bytes to a client for each byte of its own while its flow is young; none: any number.
-    pub amplification: Option<u16>,
-}
-
-/// When SYNs are answered with cookies.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SynCookies {
-    /// Above the threshold.
-    Auto,
-    /// Whatever the rate.
-    Always,
-    /// Never.
-    #[default]
-    Off,
 }
 
 impl ListenerConfig {

@@ -11,8 +11,9 @@ use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 
 use super::host_pattern::HostPattern;
-use super::model::GuardConfig;
+use super::limit::GuardConfig;
 use super::name::{ListenerName, PoolName};
+pub use super::template::{Template, TemplatePart, Variable};
 use super::tls::ListenerTlsConfig;
 
 /// An `http` or `https` listener: connections end here and requests are routed.
@@ -250,92 +251,6 @@ pub struct RespondConfig {
     pub status: StatusCode,
     /// The body, `text/plain; charset=utf-8` unless `response_headers` says otherwise.
     pub body: Box<str>,
-}
-
-/// A text with variables in braces.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Template(pub Vec<TemplatePart>);
-
-impl fmt::Display for Template {
-    /// As it is written.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|part| match part {
-            TemplatePart::Literal(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}")),
-            TemplatePart::Variable(Variable::Header(name)) => write!(f, "{{header.{name}}}"),
-            TemplatePart::Variable(Variable::Cookie(name)) => write!(f, "{{cookie.{name}}}"),
-            TemplatePart::Variable(variable) => write!(f, "{{{}}}", variable.name()),
-        })
-    }
-}
-
-/// A part of a [`Template`].
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum TemplatePart {
-    /// This text. `{{` stands for a brace.
-    Literal(Box<str>),
-    /// The value of a variable.
-    Variable(Variable),
-}
-
-/// What may stand in a [`Template`].
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Variable {
-    /// `{client_ip}`.
-    ClientIp,
-    /// `{client_port}`.
-    ClientPort,
-    /// `{scheme}`: `http` or `https`.
-    Scheme,
-    /// `{host}`: the canonical host, without port.
-    Host,
-    /// `{port}`: the port of the authority, else the scheme's.
-    Port,
-    /// `{method}`.
-    Method,
-    /// `{path}`: the canonical path.
-    Path,
-    /// `{query}`: without `?`, may be empty.
-    Query,
-    /// `{uri}`: path, and `?` and query if there is one.
-    Uri,
-    /// `{request_id}`.
-    RequestId,
-    /// `{listener}`.
-    Listener,
-    /// `{route}`.
-    Route,
-    /// `{sni}`: the host that the client asked for by TLS; empty without.
-    Sni,
-    /// `{ja4}`: what kind of client it is, by its ClientHello; empty without TLS.
-    Ja4,
-    /// `{header.NAME}`: of the request.
-    Header(HeaderName),
-    /// `{cookie.NAME}`.
-    Cookie(Box<str>),
-}
-
-impl Variable {
-    /// Its name; of a field or cookie, what stands before theirs.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::ClientIp => "client_ip",
-            Self::ClientPort => "client_port",
-            Self::Scheme => "scheme",
-            Self::Host => "host",
-            Self::Port => "port",
-            Self::Method => "method",
-            Self::Path => "path",
-            Self::Query => "query",
-            Self::Uri => "uri",
-            Self::RequestId => "request_id",
-            Self::Listener => "listener",
-            Self::Route => "route",
-            Self::Sni => "sni",
-            Self::Ja4 => "ja4",
-            Self::Header(_) => "header",
-            Self::Cookie(_) => "cookie",
-        }
-    }
 }
 
 /// What happens to a request on its way, outermost first, in this order: `allow`/`deny`, `basic_auth`, `max_body`,

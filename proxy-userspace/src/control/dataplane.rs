@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::admin::api::{Counter, FlowTable, Interface, Traffic};
 use crate::admin::limits::LimitedKey;
-use crate::config::{Amount, KernelConfig, LimitConfig, LimitName, ListenerName, Measure};
+use crate::config::{Amount, KernelConfig, LimitName, ListenerName, Measure};
 use crate::l4::Desired;
 
 /// An error of the kernel part. Only ever shown.
@@ -45,8 +45,8 @@ pub(super) trait Dataplane {
     fn reset_limit(&mut self, _limit: &LimitName) -> Result<(), DataplaneError> {
         Ok(())
     }
-    /// What an address has used up of a limit is forgotten. How many keys those were.
-    fn reset_limit_key(&mut self, _limit: &LimitConfig, _address: IpAddr) -> Result<usize, DataplaneError> {
+    /// What an address, masked, has used up of a limit is forgotten. How many keys those were.
+    fn reset_limit_key(&mut self, _limit: &LimitName, _address: IpAddr) -> Result<usize, DataplaneError> {
         Ok(0)
     }
     /// Keys that have been refused.

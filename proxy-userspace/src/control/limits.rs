@@ -12,9 +12,8 @@ use crate::admin::limits::{
     AmountChange, Changed, LimitRow, LimitedKey, Limits, LimitsAnswer, LimitsRequest, ResetLimit, SetLimit,
     Top,
 };
-use crate::config::{
-    Amount, Config, LimitConfig, LimitName, Measure, amount_text, nearest_name, parse_amount,
-};
+use crate::config::{Amount, Config, LimitConfig, Measure, amount_text, nearest_name, parse_amount};
+use crate::l7::limit;
 use crate::telemetry::audit::{Audited, By, audit};
 
 /// Keys that `limit top` is told of at most.
@@ -53,22 +52,12 @@ struct Keepers<'a> {
 }
 
 /// What the workers keep.
-impl Web {
-    fn limits(&self) -> Vec<LimitInForce> {
-        Vec::new()
-    }
-
-    fn set_limit(&self, _limit: &LimitName, _measure: Measure, _amount: Amount) {}
-
-    fn reset_limit(&self, _limit: &LimitName) {}
-
-    fn reset_limit_key(&self, _limit: &LimitConfig, _address: IpAddr) -> usize {
-        0
-    }
-
-    fn limited(&self) -> Vec<LimitedKey> {
-        Vec::new()
-    }
+fn of_workers(web: &Web) -> impl Iterator<Item = LimitInForce> {
+    web.limits().in_force().into_iter().map(|kept| {
+        let limit::Counts { passed, refused, observed, exempt } = kept.counts;
+        let counts = LimitCounts { passed, refused, observed, exempt };
+        LimitInForce { limit: kept.name, measure: kept.measure, amount: kept.amount, counts }
+    })
 }
 
 impl Keepers<'_> {
@@ -93,7 +82,7 @@ impl Keepers<'_> {
             if let Some(kernel) = &mut self.kernel {
                 kernel.set_limit(&limit.name, measure, amount).map_err(|error| failed(&error))?;
             }
-            self.web.set_limit(&limit.name, measure, amount);
+            self.web.limits().set(&limit.name, measure, amount);
             changes.push(self.changed("limit set", &limit, measure, (from, Some(amount)), by));
         }
         Ok(Changed { limit: wanted.limit.clone(), changes, forgotten: None })
@@ -108,7 +97,7 @@ impl Keepers<'_> {
         if let Some(kernel) = &mut self.kernel {
             kernel.reset_limit(&limit.name).map_err(|error| failed(&error))?;
         }
-        self.web.reset_limit(&limit.name);
+        self.web.limits().reset(&limit.name);
         let mut changes = Vec::new();
         for ((measure, amount), from) in limit.measures.iter().zip(before) {
             if from != Some(amount) {
@@ -122,9 +111,14 @@ impl Keepers<'_> {
         let bad = || format!("{key:?} is no address: write it as \"192.0.2.1\" or \"2001:db8::1\"");
         let address: IpAddr = key.parse().map_err(|_| Refusal::new(RefusalKind::BadRequest, bad()))?;
         let address = address.to_canonical();
-        let mut forgotten = self.web.reset_limit_key(limit, address);
+        let masked = crate::limit::masked(&limit.per, address).ok_or_else(|| {
+            let per = limit.per.text();
+            let error = format!("limit {:?} counts per {per:?}, not per address", limit.name.as_str());
+            Refusal::new(RefusalKind::BadRequest, error)
+        })?;
+        let mut forgotten = self.web.limits().forget(&limit.name, masked);
         if let Some(kernel) = &mut self.kernel {
-            forgotten += kernel.reset_limit_key(limit, address).map_err(|error| failed(&error))?;
+            forgotten += kernel.reset_limit_key(&limit.name, masked).map_err(|error| failed(&error))?;
         }
         let name = format!("{} {address}", limit.name);
         let change = Audited { what: "limit reset", name: &name, from: "", to: "", by };
@@ -135,12 +129,26 @@ impl Keepers<'_> {
     /// Those who were refused the most, of each keeper.
     fn top(&self) -> Result<Vec<LimitedKey>, DataplaneError> {
         let kernel = self.kernel.as_ref().map(|kernel| kernel.limited()).transpose()?.unwrap_or_default();
-        let mut keys: Vec<_> = kernel.into_iter().chain(self.web.limited()).collect();
+        let mut keys: Vec<_> = kernel.into_iter().chain(self.of_workers_refused()).collect();
         keys.sort_by(|a, b| b.refused.cmp(&a.refused).then_with(|| a.cmp(b)));
         // The kernel part's table is the workers' too: both tell of the same keys.
         keys.dedup();
         keys.truncate(TOP);
         Ok(keys)
+    }
+
+    fn of_workers_refused(&self) -> Vec<LimitedKey> {
+        let Config { listeners, web_listeners, .. } = self.config;
+        let names = listeners.iter().map(|listener| &listener.name);
+        let names = names.chain(web_listeners.iter().map(|listener| &listener.name));
+        let names: Vec<&str> = names.map(|name| name.as_str()).collect();
+        let key = |refused: limit::Refused| LimitedKey {
+            limit: refused.name.to_string(),
+            measure: refused.measure.name().to_owned(),
+            key: refused.whose,
+            refused: refused.refused,
+        };
+        self.web.limits().refused(&names).into_iter().map(key).collect()
     }
 
     fn audit_log(&self) -> Option<&Path> {
@@ -166,7 +174,7 @@ impl Keepers<'_> {
 
 fn in_force(kernel: Option<&(dyn Dataplane + 'static)>, web: &Web) -> Vec<LimitInForce> {
     let kernel = kernel.map(Dataplane::limits).unwrap_or_default();
-    kernel.into_iter().chain(web.limits()).collect()
+    kernel.into_iter().chain(of_workers(web)).collect()
 }
 
 /// One for each measure, in the order of the file.

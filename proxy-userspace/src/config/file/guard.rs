@@ -3,7 +3,7 @@
 use crate::config::keys::guard::{
     AMPLIFICATION, SYN_COOKIES, SYN_THRESHOLD, SYN_THRESHOLD_BALANCED, SYN_THRESHOLD_LOCAL,
 };
-use crate::config::model::GuardConfig;
+use crate::config::limit::GuardConfig;
 use crate::config::reader::Entries;
 use crate::config::report::{Report, Reported};
 

@@ -14,7 +14,8 @@ use crate::config::keys::listener::{
 };
 use crate::config::keys::tls::{HSTS, LISTENER_TLS, REDIRECT_HTTPS};
 use crate::config::kind::MaybePort;
-use crate::config::model::{Forward, GuardConfig, Protocol};
+use crate::config::limit::GuardConfig;
+use crate::config::model::{Forward, Protocol};
 use crate::config::reader::Entries;
 use crate::config::report::{At, Report, Reported};
 use crate::config::table::{Key, Kind};

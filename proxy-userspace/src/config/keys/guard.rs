@@ -1,7 +1,7 @@
 //! What a listener says of floods.
 
 use crate::config::kind::{Number, PerSecond, Word, Words};
-use crate::config::model::SynCookies;
+use crate::config::limit::SynCookies;
 use crate::config::table::Key;
 use crate::config::table::Presence::{Default, Optional};
 

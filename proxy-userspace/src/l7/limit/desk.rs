@@ -7,7 +7,7 @@ use proxy_common::gcra::{Charged, Gcra};
 
 use super::live::Live;
 use super::said::Said;
-use crate::limit::{Charge, Enter, Key, Table, number};
+use crate::limit::{Charge, Enter, Entry, Key, Table, number};
 
 /// Cells that keys share which the table has no place for. Each key has two of them, and is refused only if both refuse: under
 /// attack a limit neither opens, nor shuts others out.
@@ -68,6 +68,16 @@ impl Desk {
             Charge::Refused(wait) => Err(wait),
             Charge::Passed(_) | Charge::Absent | Charge::Full => Ok(()),
         }
+    }
+
+    /// All keys that were refused, of what is used up and of who is in.
+    pub(super) fn refused_keys(&self) -> impl Iterator<Item = Entry> {
+        self.table.entries().chain(self.inside.entries()).filter(|entry| entry.refused > 0)
+    }
+
+    /// Forgets what a key has used up. Whether there was anything.
+    pub(super) fn forget(&self, key: &Key) -> bool {
+        self.table.reset(key)
     }
 
     /// One more is in, unless `most` are.

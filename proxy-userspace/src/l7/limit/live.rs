@@ -6,17 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::{ArcSwap, Guard};
 use proxy_common::gcra::FRACTION;
 
-use crate::config::{LimitName, Measure, Rate};
+pub use crate::config::Amount;
+use crate::config::{LimitName, Measure};
 use crate::limit::{Gcra, gcra};
-
-/// How much a limit lets through.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Amount {
-    /// So many in a time.
-    Rate(Rate),
-    /// So many at a time.
-    Most(u64),
-}
 
 /// One measure of a limit: its numbers as they are in force, and what it came to.
 #[derive(Debug)]
@@ -175,6 +167,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::Rate;
 
     fn rate(count: u64, seconds: u64, burst: u64) -> Amount {
         Amount::Rate(Rate { count, period: Duration::from_secs(seconds), burst })

@@ -36,7 +36,7 @@ pub use connections::{ConnectionRules, HelloRules, Inside, TurnedAway};
 pub use desk::Desk;
 pub use fields::Fields;
 pub use live::{Amount, Counts, Live};
-pub use registry::{InForce, Registry};
+pub use registry::{InForce, Refused, Registry};
 pub use requests::{Asking, charge};
 pub use rule::Rule;
 pub use under::UnderLimits;

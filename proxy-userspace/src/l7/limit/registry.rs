@@ -1,12 +1,13 @@
 //! Every limit that is in force here, through all reloads: rates that operators have changed, and what was counted.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::desk::Desk;
-use super::live::{Amount, Counts, Live};
-use crate::config::{LimitName, Measure};
-use crate::limit::{Clock, Heap, Ids, Table};
+use super::live::{Counts, Live};
+use crate::config::{Amount, LimitName, Measure};
+use crate::limit::{self, Clock, Heap, Ids, Table, address, number};
 
 /// Keys that are counted where there is no kernel part.
 const KEYS: u32 = 1 << 16;
@@ -41,6 +42,19 @@ pub struct InForce {
     pub file: Amount,
     /// What it came to.
     pub counts: Counts,
+}
+
+/// A key that has been refused, for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// The limit.
+    pub name: LimitName,
+    /// What it counts.
+    pub measure: Measure,
+    /// Whose it is: an address, a listener's name, or the number that a text has.
+    pub whose: String,
+    /// How often, since it is remembered.
+    pub refused: u64,
 }
 
 impl Default for Registry {
@@ -128,6 +142,38 @@ impl Registry {
             counts: entry.live.counts(),
         };
         self.inside().values().map(of).collect()
+    }
+
+    /// Keys that have been refused. Of those that are no addresses, the names of `listeners` can be told.
+    pub fn refused(&self, listeners: &[&str]) -> Vec<Refused> {
+        let inside = self.inside();
+        let known = |entry: &limit::Entry| {
+            let found = inside
+                .values()
+                .find(|known| known.live.id == entry.limit && number(known.live.measure) == entry.measure);
+            found.map(|known| (known.live.name.clone(), known.live.measure))
+        };
+        let named = |entry: &limit::Entry| {
+            let live = inside.values().find(|known| known.live.id == entry.limit)?;
+            let is = |name: &&&str| self.desk.text(&live.live, name.as_bytes()).who == entry.who;
+            listeners.iter().find(is).map(|name| (*name).to_owned())
+        };
+        let of = |entry: limit::Entry| {
+            let (name, measure) = known(&entry)?;
+            let whose = match address(entry.kind, entry.who) {
+                Some(address) => address.to_string(),
+                None => named(&entry).unwrap_or_else(|| format!("#{:016x}", entry.who[0])),
+            };
+            Some(Refused { name, measure, whose, refused: u64::from(entry.refused) })
+        };
+        self.desk.refused_keys().filter_map(of).collect()
+    }
+
+    /// Forgets what an address, masked, has used up of a limit. Of how many measures there was anything.
+    pub fn forget(&self, name: &LimitName, address: IpAddr) -> usize {
+        let inside = self.inside();
+        let own = inside.values().filter(|entry| entry.live.name == *name);
+        own.filter(|entry| self.desk.forget(&self.desk.address(&entry.live, address))).count()
     }
 
     fn inside(&self) -> MutexGuard<'_, BTreeMap<(LimitName, Measure), Entry>> {
