@@ -134,7 +134,7 @@ impl Inside {
         {
             match limits.connect(peer.ip(), self.worker.number) {
                 Ok(place) => inside = Some(Box::new(place)),
-                Err(how) => return refuse::limited(stream, how, known.tls.is_some()),
+                Err(how) => return refuse::limited(stream, how),
             }
         }
         let arrival = Arrival {

@@ -86,7 +86,7 @@ impl<S: Stream> Arrival<S> {
         {
             match limits.connect(self.peer.ip(), worker.number) {
                 Ok(place) => self.inside = Some(Box::new(place)),
-                Err(how) => return refuse::limited(self.stream, how, self.tls.is_some()),
+                Err(how) => return refuse::limited(self.stream, how),
             }
         }
         match self.tls.take() {
@@ -113,7 +113,7 @@ impl<S: Stream> Arrival<S> {
         let rules = limits.as_deref();
         if let Some(Err(how)) = rules.map(|rules| rules.handshake(peer.ip(), worker.number)) {
             crowd.handshakes.failed(Failure::Limited);
-            return refuse::limited(stream, how, true);
+            return refuse::limited(stream, how);
         }
         let terms = Terms {
             listener: tls,

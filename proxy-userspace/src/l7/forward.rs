@@ -12,7 +12,7 @@ use super::cause::Cause;
 use super::h1::client::{self, exchange};
 use super::h1::link::Link;
 use super::h1::send_error::SendError;
-use super::limit::{self, Asking, Rule};
+use super::limit::{self, Asking, BackendRules, Bandwidth};
 use super::origin::{Offer, Origins, Unanswered, Unconnected, turned_away};
 use super::replay::Replay;
 use super::request::{Request, Response};
@@ -30,8 +30,8 @@ const CLOSED: u32 = 8;
 pub struct Terms<'a> {
     /// The time for the whole exchange; none: the pool's.
     pub time: Option<Duration>,
-    /// Limits that count by backend.
-    pub limits: &'a [Arc<Rule>],
+    /// Limits that count by backend, and who asks for them.
+    pub limits: Option<&'a BackendRules>,
 }
 
 /// Gives a pool's answer to a request, or the proxy's own if there is none.
@@ -60,6 +60,8 @@ pub async fn forward(
         },
         request,
         limits: terms.limits,
+        charged: false,
+        bandwidth: None,
         tried: SmallVec::new(),
         left: web.retry.attempts,
         closed: 0,
@@ -80,8 +82,11 @@ struct Sending<'a> {
     request: &'a mut Request,
     body: Replay,
     terms: client::Terms,
-    /// Limits by backend that the request was not charged to yet.
-    limits: &'a [Arc<Rule>],
+    limits: Option<&'a BackendRules>,
+    /// The request was charged.
+    charged: bool,
+    /// Limits of what moves to and from the backend that is tried.
+    bandwidth: Option<Box<Bandwidth>>,
     key: u64,
     /// Backends that have failed.
     tried: SmallVec<[Arc<Backend>; 2]>,
@@ -101,9 +106,12 @@ impl Sending<'_> {
             let backend = Arc::clone(permit.backend());
             *self.request.record.backend.borrow_mut() = Some(backend.target.clone());
             self.limit(&backend)?;
-            let outcome = self.send(permit).await;
+            let mut outcome = self.send(permit).await;
             self.judge(&backend, &outcome, now);
             if !self.again(&outcome) {
+                if let (Some(bandwidth), Ok(answer)) = (&self.bandwidth, &mut outcome) {
+                    bandwidth.slow_answer(answer);
+                }
                 return outcome.map_err(|trouble| trouble.cause());
             }
             if !matches!(outcome, Err(Trouble::Closed | Trouble::Reset { worn: true })) {
@@ -112,12 +120,25 @@ impl Sending<'_> {
         }
     }
 
-    /// Charges the request to the limits of the backend that it was going to first.
+    /// Charges the request to the limits of the backend that it goes to first; what moves is charged to the one it moves to.
     fn limit(&mut self, backend: &Backend) -> Result<(), Cause> {
-        let rules = std::mem::take(&mut self.limits);
-        let worker = self.origins.worker();
-        let target = Some(&backend.target);
-        limit::charge(rules, Asking { request: self.request, route: "", backend: target, worker })
+        let Some(rules) = self.limits else { return Ok(()) };
+        let (worker, target) = (self.origins.worker(), Some(&backend.target));
+        let asking = Asking { request: self.request, route: "", backend: target, worker };
+        if !std::mem::replace(&mut self.charged, true) {
+            limit::charge(&rules.requests, asking)?;
+        }
+        self.bandwidth = Bandwidth::of(&rules.bandwidth, asking).map(Box::new);
+        Ok(())
+    }
+
+    /// The request's body, for another try.
+    fn upload(&self) -> Body {
+        let body = self.body.body();
+        match &self.bandwidth {
+            Some(bandwidth) => bandwidth.body(body),
+            None => body,
+        }
     }
 
     /// A place at a backend, in turn if all are taken; and when it was there.
@@ -175,7 +196,7 @@ impl Sending<'_> {
     }
 
     async fn send_h2(&self, permit: Permit) -> Result<Response, Trouble> {
-        let answer = self.origins.exchange_h2(permit, self.web, self.request, self.body.body());
+        let answer = self.origins.exchange_h2(permit, self.web, self.request, self.upload());
         answer.await.map_err(|error| match error {
             Unanswered::Unconnected(error) => Trouble::Unconnected(error),
             Unanswered::Unprocessed => Trouble::Closed,
@@ -204,7 +225,7 @@ impl Sending<'_> {
     async fn send_on(&mut self, permit: Permit, wire: Wire, new: bool) -> Result<Response, Trouble> {
         let backend = Arc::clone(permit.backend());
         let home = self.home(permit);
-        self.request.body = self.body.body();
+        self.request.body = self.upload();
         let link = Link::from_parts(wire.stream, wire.deadline);
         exchange(link, self.request, &self.terms, home).await.map_err(|error| match error {
             SendError::Unsent(error) | SendError::Broken(error)

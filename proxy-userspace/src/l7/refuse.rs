@@ -31,19 +31,11 @@ pub(super) fn busy<S: Stream>(stream: S) {
     say(stream, BUSY);
 }
 
-/// Ends a connection that is more than a limit lets in.
-pub(super) fn limited<S: Stream>(mut stream: S, how: TurnedAway, tls: bool) {
+/// Ends a connection that is more than a limit lets in: without a word, which would cost more than it is worth.
+pub(super) fn limited<S: Stream>(mut stream: S, how: TurnedAway) {
     match how {
         TurnedAway::Reset => stream.reset_at_end(),
-        // Who wants to speak TLS understands nothing else.
-        TurnedAway::Reply(seconds) if !tls => say(
-            stream,
-            format!(
-                "HTTP/1.1 429 Too Many Requests\r\nretry-after: {seconds}\r\nconnection: close\r\n\
-                 content-length: 0\r\n\r\n"
-            ),
-        ),
-        TurnedAway::Reply(_) | TurnedAway::Close => {}
+        TurnedAway::Close => {}
     }
 }
 

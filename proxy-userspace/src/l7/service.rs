@@ -165,7 +165,7 @@ async fn act(worker: &Rc<Worker>, held: &Rc<Held>, route: usize, request: &mut R
         Action::Pool(pool) => {
             let terms = Terms {
                 time: held.config.routes[route].request_timeout,
-                limits: held.limits.of_route(Some(route as u32)).map_or(&[], |rules| &rules.at_backend),
+                limits: held.limits.of_route(Some(route as u32)).map(|rules| &rules.backend),
             };
             let mut response = forward(&worker.origins, &held.pools[*pool as usize], terms, request).await;
             // Only what a backend has answered came by another hop.

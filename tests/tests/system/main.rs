@@ -30,6 +30,8 @@ mod harness;
 mod https;
 /// CAs and certificates, and openssl as a client.
 mod issuer;
+/// Limits of HTTP.
+mod limits_web;
 /// The network around the balancer changes.
 mod surroundings;
 /// Packet in, packet out, verdict, counters.
@@ -79,11 +81,13 @@ fn main() -> std::process::ExitCode {
         https::FACTS,
         fingerprints::FACTS,
         certificates::FACTS,
+        limits_web::FACTS,
         conformance::FACTS,
         acme::on_demand::ALONE,
         continuity::ALONE,
         capacity::ALONE,
         conformance::ALONE,
         web_continuity::ALONE,
+        limits_web::ALONE,
     ])
 }

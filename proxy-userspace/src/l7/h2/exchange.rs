@@ -12,6 +12,7 @@ use http_body::Body as _;
 use crate::l7::body::Body;
 use crate::l7::cause::Cause;
 use crate::l7::cut::BodyError;
+use crate::l7::hang_up::HangUp;
 use crate::l7::request::{Interim, Record, Response};
 
 use super::error::ErrorCode;
@@ -135,10 +136,15 @@ impl<F: Future<Output = Response>> Exchange<F> {
 
     /// Sends the head of the answer, and what there is of its body.
     pub(super) fn answer(&mut self, response: Response, machine: &mut Machine, key: usize) {
-        if self.record.hang_up.get().is_some() {
-            // The client costs more than it is let (RFC 9113 §7): a code that does not ask it to try again.
-            machine.reset(key, ErrorCode::EnhanceYourCalm, BodyError::Gone);
-            return;
+        match self.record.hang_up.get() {
+            None => {}
+            // The whole connection goes.
+            Some(HangUp::Reset) => return,
+            Some(HangUp::Drop | HangUp::Close) => {
+                // The client costs more than it is let (RFC 9113 §7): a code that does not ask it to try again.
+                machine.reset(key, ErrorCode::EnhanceYourCalm, BodyError::Gone);
+                return;
+            }
         }
         let (mut head, body) = response.into_parts();
         self.interim = None;

@@ -19,11 +19,11 @@ use crate::l7::tunnel::Tunnel;
 
 /// The limits of what moves for one request, both ways.
 #[derive(Debug)]
-pub(super) struct Bandwidth(Meter);
+pub struct Bandwidth(Meter);
 
 impl Bandwidth {
     /// Of a request; none: it has none.
-    pub(super) fn of(rules: &[Arc<Rule>], asking: Asking<'_>) -> Option<Self> {
+    pub fn of(rules: &[Arc<Rule>], asking: Asking<'_>) -> Option<Self> {
         let (caller, listener) = (asking.caller(), &asking.request.connection.listener.name);
         let client: IpAddr = caller.client;
         let holds = |rule: &&Arc<Rule>| rule.is_of(listener) && !rule.exempts(client, asking.worker);
@@ -33,13 +33,13 @@ impl Bandwidth {
     }
 
     /// The request's body comes no faster.
-    pub(super) fn slow_request(&self, request: &mut Request) {
+    pub fn slow_request(&self, request: &mut Request) {
         let body = std::mem::replace(&mut request.body, Body::empty());
         request.body = self.body(body);
     }
 
     /// The answer's body goes no faster; what a tunnel moves neither.
-    pub(super) fn slow_answer(&self, response: &mut Response) {
+    pub fn slow_answer(&self, response: &mut Response) {
         let body = std::mem::replace(response.body_mut(), Body::empty());
         *response.body_mut() = match body.into_tunnel() {
             Ok(tunnel) => Body::tunnel(Box::new(Slow {
@@ -53,7 +53,8 @@ impl Bandwidth {
         };
     }
 
-    fn body(&self, body: Body) -> Body {
+    /// A body that comes no faster.
+    pub fn body(&self, body: Body) -> Body {
         if body.is_end_stream() {
             return body;
         }

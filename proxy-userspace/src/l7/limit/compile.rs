@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::connections::ConnectionRules;
-use super::live::{Amount, Live};
+use super::live::Live;
 use super::registry::Registry;
 use super::rule::Rule;
 use super::whose::Whose;
-use crate::config::{Config, LimitConfig, ListenerName, Measure};
+use crate::config::{Amount, Config, LimitConfig, ListenerName, Measure};
 
 /// Everything that is limited here.
 #[derive(Debug, Default)]
@@ -24,21 +24,21 @@ pub struct Limits {
 /// Limits of a route's requests.
 #[derive(Clone, Debug, Default)]
 pub struct RequestRules {
-    /// Of requests, before their backend is known.
+    /// Of requests.
     pub requests: Vec<Arc<Rule>>,
-    /// Of requests, once it is.
-    pub at_backend: Vec<Arc<Rule>>,
     /// Of bytes.
     pub bandwidth: Vec<Arc<Rule>>,
+    /// Those that count by backend.
+    pub backend: BackendRules,
 }
 
-/// What is counted here.
-enum Part {
-    Connections,
-    Concurrent,
-    Handshakes,
-    Requests,
-    Bandwidth,
+/// Limits of a route's requests that count by backend.
+#[derive(Clone, Debug, Default)]
+pub struct BackendRules {
+    /// Of requests.
+    pub requests: Vec<Arc<Rule>>,
+    /// Of bytes.
+    pub bandwidth: Vec<Arc<Rule>>,
 }
 
 impl Limits {
@@ -49,27 +49,30 @@ impl Limits {
             let serves = |name: &ListenerName| limit.listeners.is_empty() || limit.listeners.contains(name);
             let here = config.web_listeners.iter().any(|listener| serves(&listener.name));
             let Some(id) = registry.id(&limit.name).filter(|_| here) else { continue };
-            for (part, measure, amount) in measures(limit) {
+            // Packets and bytes of frames are the kernel's.
+            let ours =
+                |(measure, _): &(Measure, Amount)| !matches!(measure, Measure::Packets | Measure::Bytes);
+            for (measure, amount) in limit.measures.iter().filter(ours) {
                 let live = registry.live(&limit.name, measure, id, amount);
                 limits.wanted.push((Arc::clone(&live), amount));
                 let rule = Arc::new(Rule::new(limit, live, registry.desk()));
-                limits.add(config, limit, &part, &rule);
+                limits.add(config, limit, measure, &rule);
             }
         }
         limits.listeners.retain(|_, rules| !rules.is_empty());
         limits
     }
 
-    fn add(&mut self, config: &Config, limit: &LimitConfig, part: &Part, rule: &Arc<Rule>) {
-        match part {
-            Part::Requests | Part::Bandwidth => {
+    fn add(&mut self, config: &Config, limit: &LimitConfig, measure: Measure, rule: &Arc<Rule>) {
+        match measure {
+            Measure::Requests | Measure::Bandwidth => {
                 self.routes.resize(config.routes.len() + 1, None);
                 let names = config.routes.iter().map(|route| Some(&route.name)).chain([None]);
                 for (rules, name) in self.routes.iter_mut().zip(names) {
                     let holds =
                         limit.routes.is_empty() || name.is_some_and(|name| limit.routes.contains(name));
                     if holds {
-                        Arc::make_mut(rules.get_or_insert_default()).add(part, rule);
+                        Arc::make_mut(rules.get_or_insert_default()).add(measure, rule);
                     }
                 }
             }
@@ -81,7 +84,7 @@ impl Limits {
                         .or_insert_with(|| Arc::new(ConnectionRules::new(&listener.name)));
                     // Nobody else has it yet.
                     if let Some(rules) = Arc::get_mut(rules) {
-                        rules.add(part, rule);
+                        rules.add(measure, rule);
                     }
                 }
             }
@@ -101,10 +104,12 @@ impl Limits {
 }
 
 impl RequestRules {
-    fn add(&mut self, part: &Part, rule: &Arc<Rule>) {
-        let rules = match part {
-            Part::Bandwidth => &mut self.bandwidth,
-            _ if matches!(rule.whose, Whose::Backend) => &mut self.at_backend,
+    fn add(&mut self, measure: Measure, rule: &Arc<Rule>) {
+        let of_backend = matches!(rule.whose, Whose::Backend);
+        let rules = match measure {
+            Measure::Bandwidth if of_backend => &mut self.backend.bandwidth,
+            _ if of_backend => &mut self.backend.requests,
+            Measure::Bandwidth => &mut self.bandwidth,
             _ => &mut self.requests,
         };
         rules.push(Arc::clone(rule));
@@ -112,29 +117,15 @@ impl RequestRules {
 }
 
 impl ConnectionRules {
-    fn add(&mut self, part: &Part, rule: &Arc<Rule>) {
-        let rules = match part {
-            Part::Handshakes if rule.whose.is_of_hello() => &mut self.hellos.rules,
+    fn add(&mut self, measure: Measure, rule: &Arc<Rule>) {
+        let rules = match measure {
+            Measure::Handshakes if rule.whose.is_of_hello() => &mut self.hellos.rules,
             // What needs a request is nothing that a connection has: `check` refuses it.
             _ if !rule.whose.is_of_connection() => return,
-            Part::Handshakes => &mut self.handshakes,
-            Part::Concurrent => &mut self.concurrent,
+            Measure::Handshakes => &mut self.handshakes,
+            Measure::Concurrent => &mut self.concurrent,
             _ => &mut self.connections,
         };
         rules.push(Arc::clone(rule));
     }
-}
-
-/// What of a limit is counted here.
-fn measures(limit: &LimitConfig) -> impl Iterator<Item = (Part, Measure, Amount)> {
-    let all = &limit.measures;
-    [
-        (Part::Connections, Measure::Connections, all.connections.map(Amount::Rate)),
-        (Part::Concurrent, Measure::Concurrent, all.concurrent.map(Amount::Most)),
-        (Part::Handshakes, Measure::Handshakes, all.handshakes.map(Amount::Rate)),
-        (Part::Requests, Measure::Requests, all.requests.map(Amount::Rate)),
-        (Part::Bandwidth, Measure::Bandwidth, all.bandwidth.map(Amount::Rate)),
-    ]
-    .into_iter()
-    .filter_map(|(part, measure, amount)| Some((part, measure, amount?)))
 }

@@ -40,8 +40,6 @@ pub enum TurnedAway {
     Close,
     /// It is reset.
     Reset,
-    /// It is told, if it can be: in so many seconds it would do better.
-    Reply(u64),
 }
 
 /// A connection's place among those that are in at a time. Left when this is dropped.
@@ -94,7 +92,7 @@ impl ConnectionRules {
                 Enter::Full => rule.live.count(worker, Fate::Passed, 1),
                 Enter::Refused => {
                     rule.exceeded(&key, &caller, worker);
-                    return Err(TurnedAway::of(rule, 1));
+                    return Err(TurnedAway::of(rule));
                 }
             }
         }
@@ -141,32 +139,26 @@ fn charge(rules: &[Arc<Rule>], caller: &Caller<'_>, worker: usize) -> Result<(),
             rule.exceeded(&key, caller, worker);
         }
     }
-    let refuse = |rule: &Rule, key: &Key, wait: u64| {
+    let refuse = |rule: &Rule, key: &Key| {
         rule.exceeded(key, caller, worker);
-        Err(TurnedAway::of(rule, rule.live.numbers().seconds(wait).max(1)))
+        Err(TurnedAway::of(rule))
     };
-    if charges.len() > 1 {
-        for (rule, key) in &charges {
-            if let Err(wait) = rule.peek(key) {
-                return refuse(rule, key, wait);
-            }
-        }
+    if charges.len() > 1
+        && let Some((rule, key)) = charges.iter().find(|(rule, key)| rule.peek(key).is_err())
+    {
+        return refuse(rule, key);
     }
     for (rule, key) in &charges {
-        if let Charged::Refused(wait) = rule.charge(key, worker) {
-            return refuse(rule, key, wait);
+        if let Charged::Refused(_) = rule.charge(key, worker) {
+            return refuse(rule, key);
         }
     }
     Ok(())
 }
 
 impl TurnedAway {
-    fn of(rule: &Rule, seconds: u64) -> Self {
-        match rule.action {
-            LimitAction::Reset => Self::Reset,
-            LimitAction::Reply => Self::Reply(seconds),
-            LimitAction::Auto | LimitAction::Drop | LimitAction::Close | LimitAction::Observe => Self::Close,
-        }
+    fn of(rule: &Rule) -> Self {
+        if rule.action == LimitAction::Reset { Self::Reset } else { Self::Close }
     }
 }
 

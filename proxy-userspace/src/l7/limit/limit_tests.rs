@@ -11,10 +11,10 @@ use ipnet::IpNet;
 use super::bandwidth::Bandwidth;
 use super::compile::{Limits, RequestRules};
 use super::connections::TurnedAway;
-use super::live::{Amount, Counts};
+use super::live::Counts;
 use super::registry::Registry;
 use super::requests::{Asking, charge};
-use crate::config::{Config, LimitAction, LimitConfig, Measure, Measures, Per, Rate, parse};
+use crate::config::{Amount, Config, LimitAction, LimitConfig, Measure, Measures, Per, Rate, parse};
 use crate::l7::body::Body;
 use crate::l7::cause::Cause;
 use crate::l7::hang_up::HangUp;
@@ -281,7 +281,7 @@ fn connections_and_handshakes_are_turned_away_as_configured() {
     for (action, how) in [
         (LimitAction::Auto, TurnedAway::Close),
         (LimitAction::Reset, TurnedAway::Reset),
-        (LimitAction::Reply, TurnedAway::Reply(3600)),
+        (LimitAction::Drop, TurnedAway::Close),
     ] {
         let once =
             Measures { connections: rate(1, 3600, 1), handshakes: rate(1, 3600, 1), ..Measures::default() };

@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::{ArcSwap, Guard};
 use proxy_common::gcra::FRACTION;
 
-pub use crate::config::Amount;
-use crate::config::{LimitName, Measure};
+use crate::config::{Amount, LimitName, Measure};
 use crate::limit::{Gcra, gcra};
 
 /// One measure of a limit: its numbers as they are in force, and what it came to.

@@ -11,8 +11,9 @@ use proxy_common::gcra::{Charged, MOST_UNITS};
 use smallvec::SmallVec;
 use tokio::time::Sleep;
 
-use super::live::{Amount, Fate, Live};
+use super::live::{Fate, Live};
 use super::rule::Rule;
+use crate::config::Amount;
 use crate::limit::Key;
 
 /// Pieces are a part of a limit's burst, so that a wait that is a little too long loses nothing.

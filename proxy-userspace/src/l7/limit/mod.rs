@@ -31,11 +31,12 @@ mod under;
 /// Whose traffic is counted together.
 mod whose;
 
-pub use compile::{Limits, RequestRules};
+pub use bandwidth::Bandwidth;
+pub use compile::{BackendRules, Limits, RequestRules};
 pub use connections::{ConnectionRules, HelloRules, Inside, TurnedAway};
 pub use desk::Desk;
 pub use fields::Fields;
-pub use live::{Amount, Counts, Live};
+pub use live::{Counts, Live};
 pub use registry::{InForce, Refused, Registry};
 pub use requests::{Asking, charge};
 pub use rule::Rule;

@@ -49,7 +49,7 @@ pub(in crate::l7) async fn shake<S: Stream>(
         Ok(hello) => {
             if let Err(how) = limit(&hello, terms) {
                 terms.counts.failed(Failure::Limited);
-                refuse::limited(stream, how, true);
+                refuse::limited(stream, how);
                 return None;
             }
             begin(hello.accepted, terms).await.map(|begun| (begun, hello.ja4))
