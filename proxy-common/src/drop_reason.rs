@@ -81,6 +81,16 @@ numbered! {
         Rewrite = "rewrite",
         /// From an address that is banned.
         Banned = "banned",
+        /// An ACK to a guarded listener, of no connection, and without a cookie of ours.
+        CookieInvalid = "cookie_invalid",
+        /// A cookie of ours came back, and the driver has no room for what the host must be told of it.
+        CookieUnused = "cookie_unused",
+        /// A reset that showed that its sender is there, as it was asked to.
+        SynProof = "syn_proof",
+        /// An answer to a client that may be forged, longer than `amplification` allows.
+        Amplification = "amplification",
+        /// ICMP that nobody asked for, above `icmp_limit`.
+        IcmpLimit = "icmp_limit",
     }
 }
 
@@ -107,5 +117,15 @@ numbered! {
         FragmentFollowed = "fragment_followed",
         /// Answered with ICMP "fragmentation needed" or "packet too big".
         TooBigAnswered = "too_big_answered",
+        /// SYNs came too fast for a listener: it is guarded.
+        GuardOn = "guard_on",
+        /// A listener is guarded no more.
+        GuardOff = "guard_off",
+        /// A SYN was answered with a cookie.
+        CookieGiven = "cookie_given",
+        /// A cookie came back: the host takes the connection.
+        CookieTaken = "cookie_taken",
+        /// A SYN was answered with a question whether its sender is there.
+        ProofAsked = "proof_asked",
     }
 }

@@ -45,6 +45,12 @@ impl GuardSettings {
     /// The host acknowledges selectively (`net.ipv4.tcp_sack`).
     pub const SACK: u32 = 1 << 3;
 
+    /// Whether there is what guards need: the clock's rate, and keys.
+    #[inline(always)]
+    pub const fn usable(&self) -> bool {
+        self.second != 0 && self.keys.drawn()
+    }
+
     /// The clock in seconds.
     #[inline(always)]
     pub const fn seconds(&self, now: u32) -> u32 {
@@ -144,6 +150,16 @@ impl SharedGuard {
         // What another CPU counted at this instant may be lost: a flood is seen a moment later.
         self.count.replace_if(old, new);
         new as u32
+    }
+
+    /// As [`Self::count`]; none are only looked up.
+    #[inline(always)]
+    pub fn adds_up(&self, many: u32, now: u32, second: u32) -> u32 {
+        if many != 0 {
+            return self.count(many, now, second);
+        }
+        let word = self.count.load();
+        if now.wrapping_sub((word >> 32) as u32) < second { word as u32 } else { 0 }
     }
 
     /// The guard is on from `now` on, for as long as guards last. Whether it was off.

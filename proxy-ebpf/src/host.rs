@@ -13,6 +13,7 @@ use proxy_common::{
     counters::Traffic,
     drop_reason::{DropReason, Notice},
     flow::{Flow, FlowKey, FragmentKey, SharedFlow, SharedYoungSlot, Slot, YoungSlot},
+    guard::{GuardRule, GuardSettings, SharedGuard},
     hop::SharedHop,
     known,
     listener::{DestinationFilter, Listener, ListenerKey},
@@ -22,9 +23,10 @@ use proxy_common::{
 
 use crate::{
     ingress::ingress,
+    parsed::Internet,
     verdict::Verdict,
-    work::{Exit, Work},
-    world::{Bans, Insert, Packet, Route, RouteQuery, Tables, World},
+    work::{Exit, Offer, Work},
+    world::{Bans, Insert, Packet, Route, RouteQuery, Socket, Tables, World},
 };
 use family::{Addresses, FamilyTables};
 
@@ -32,8 +34,11 @@ use family::{Addresses, FamilyTables};
 mod family;
 /// What a world is made from.
 mod given;
+/// What guards see, on plain memory.
+mod guarded;
 
 pub use given::{Answer, NAT_PORTS, Service, Sizes, Way};
+pub use guarded::Guarded;
 
 /// The kernel's reader shows the verifier eleven bits of an offset, and takes no more.
 const OFFSETS: u32 = 2048;
@@ -53,6 +58,7 @@ pub struct Host {
     drops: HashMap<&'static str, u64>,
     deferred: Vec<(u32, IpAddr)>,
     bans: [Vec<ban::Line>; ban::TABLES as usize],
+    pub(crate) guarded: Guarded,
     /// What the daemon set.
     pub settings: Settings,
     /// The routing table.
@@ -104,6 +110,7 @@ impl Host {
             drops: HashMap::new(),
             deferred: Vec::new(),
             bans: Default::default(),
+            guarded: Guarded::default(),
             settings: Settings {
                 abi_version: proxy_common::ABI_VERSION,
                 hop_epoch: 1,
@@ -230,6 +237,23 @@ impl Host {
         assert!(ban::insert(lines.as_slice(), &entry).is_ok(), "the table is full");
     }
 
+    /// A socket of this host waits for connections there.
+    pub fn listen_locally(&mut self, bind: std::net::SocketAddr) -> u16 {
+        let id = self.rings.len() as u16;
+        self.rings.push(Vec::new());
+        self.settings.flags |= Settings::LOCAL;
+        match bind.ip() {
+            IpAddr::V4(ip) => self.v4.listen_locally(id, ip.into(), bind.port(), &mut self.filter),
+            IpAddr::V6(ip) => self.v6.listen_locally(id, ip.into(), bind.port(), &mut self.filter),
+        }
+        id
+    }
+
+    /// What guards see.
+    pub fn guards(&mut self) -> &mut Guarded {
+        &mut self.guarded
+    }
+
     /// The frame's bytes that can be read.
     fn linear(&self) -> &[u8] {
         &self.frame[..self.frame.len().min(self.first_buffer)]
@@ -334,6 +358,12 @@ macro_rules! tables {
                 exit.neighbour = $tables(answer.neighbour).unwrap_or(query.destination);
                 answer.route
             }
+            fn socket(&self, key: &FlowKey<$family>) -> Socket {
+                self.guarded.socket(key.source.into(), key.source_port.get())
+            }
+            fn vouch(&mut self, _ip: &Internet<$family>, offer: &Offer) -> Option<()> {
+                self.room_for_notes.then(|| self.guarded.vouched.push(*offer))
+            }
             fn defer(&mut self, ifindex: u32, neighbour: $family) -> Option<()> {
                 self.room_for_notes.then(|| self.deferred.push((ifindex, neighbour.into())))
             }
@@ -393,6 +423,24 @@ impl World for Host {
             traffic.bytes += u64::from(bytes);
         }
         traffic.new_flows += u64::from(fresh);
+    }
+    fn guard_settings(&self) -> Option<&GuardSettings> {
+        Some(&self.guarded.settings)
+    }
+    fn guard_rule(&self, listener: u16) -> Option<&GuardRule> {
+        self.guarded.rules.get(usize::from(listener))
+    }
+    fn guard(&self, index: u32) -> Option<&SharedGuard> {
+        self.guarded.guards.get(index as usize)
+    }
+    fn gather(&self, index: u32, batch: u32) -> u32 {
+        self.guarded.gather(index, batch)
+    }
+    fn alive(&self, index: u32) -> Option<&Cell64> {
+        self.guarded.alive.get(index as usize)
+    }
+    fn credit(&self, index: u32) -> Option<&Cell64> {
+        self.guarded.credit.get(index as usize)
     }
     fn notice(&self, notice: Notice) {
         *self.notices.borrow_mut().entry(notice.label()).or_default() += 1;

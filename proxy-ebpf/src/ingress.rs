@@ -2,6 +2,7 @@
 
 use proxy_common::{
     addr::{Address, Ip4, Ip6},
+    drop_reason::DropReason,
     flow::{FlowKind, state},
     known,
 };
@@ -9,22 +10,25 @@ use proxy_common::{
 use crate::{
     parsed::{Link, Piece, Transport},
     stage::{
-        admit, ban, flow, forward, fragment,
+        admit, amplify, ban, flow, forward, fragment,
         icmp::Quoted,
         parse,
         parse::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Payload},
-        rewrite, too_big,
+        reply, rewrite, too_big,
     },
     verdict::{Outcome, Verdict, passed},
     work::Work,
     world::{Tables, World},
 };
+use begin::Begun;
 use core::ops::ControlFlow::{Break, Continue};
 
 /// What the flow table does not settle: SYNs, young flows, answers.
 mod begin;
 /// ICMP errors about packets of flows.
 mod error;
+/// SYNs of guarded listeners.
+mod guarded;
 
 /// The way of a packet that came in. `v4` and `v6` are memory of this CPU's own.
 #[inline(always)]
@@ -78,6 +82,7 @@ fn internet<W: World + Tables<A>, A: Quoted>(world: &mut W, work: &mut Work<A>) 
     }
     let payload = parse::payload(&work.ip)?;
     if payload == Payload::Icmp {
+        amplify::icmp(world, &work.ip)?;
         return error::error(world, work);
     }
     parse::judge(parse::ports(world, &mut work.ip), || {
@@ -96,6 +101,9 @@ fn internet<W: World + Tables<A>, A: Quoted>(world: &mut W, work: &mut Work<A>) 
         if payload == Payload::Tcp { parse::tcp(world, &work.ip)? } else { parse::udp(world, &work.ip)? };
     if let Piece::First(identification) = work.ip.piece {
         fragment::remember(world, &work.ip, identification);
+    }
+    if let Some(listener) = guarded::local_listener(world, work) {
+        return guarded::local(world, work, listener);
     }
     balance(world, work)
 }
@@ -118,7 +126,9 @@ fn balance<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) 
         }
         known => {
             let has_flow = known.is_some();
-            begin::begin(world, work, has_flow)?;
+            if begin::begin(world, work, has_flow)? == Begun::Answered {
+                return reply::answer(world, work, DropReason::Rewrite);
+            }
         }
     }
     leave(world, work)

@@ -106,6 +106,12 @@ impl Transport {
         self.flags & (tcp::SYN | tcp::ACK | tcp::RST) == tcp::SYN | tcp::ACK
     }
 
+    /// A reset that acknowledges nothing.
+    #[inline(always)]
+    pub const fn is_bare_reset(&self) -> bool {
+        self.flags & (tcp::SYN | tcp::ACK | tcp::RST) == tcp::RST
+    }
+
     /// A segment of a connection that exists: ACK without SYN or RST.
     #[inline(always)]
     pub const fn is_midstream(&self) -> bool {

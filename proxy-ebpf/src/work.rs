@@ -20,6 +20,24 @@ pub struct Exit<A> {
     pub wait: bool,
 }
 
+/// What the options of a TCP header say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Offer {
+    /// The sender's timestamp.
+    pub value: u32,
+    /// The timestamp that it echoes.
+    pub echo: u32,
+    /// The longest segment.
+    pub size: u16,
+    /// What windows are scaled by, at most 14; 15: they are not.
+    pub scale: u8,
+    /// Selective acknowledgments.
+    pub sack: bool,
+    /// There are timestamps.
+    pub timestamps: bool,
+}
+
 /// One packet's memory. Zeroes are a valid value of it; stages fill it in their order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Work<A> {
@@ -51,6 +69,8 @@ pub struct Work<A> {
     pub back: FlowKey<A>,
     /// An entry on its way into the flow table.
     pub flow: Flow<A>,
+    /// What the options of its TCP header say.
+    pub offer: Offer,
     /// What a packet is answered with.
     pub answer: Segment,
 }

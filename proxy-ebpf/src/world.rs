@@ -7,12 +7,16 @@ use proxy_common::{
     cell::Cell64,
     drop_reason::Notice,
     flow::{Flow, FlowKey, FragmentKey, SharedFlow, Slot},
+    guard::{GuardRule, GuardSettings, SharedGuard},
     hop::SharedHop,
     listener::{DestinationFilter, Listener, ListenerKey},
     settings::Settings,
 };
 
-use crate::work::Exit;
+use crate::{
+    parsed::Internet,
+    work::{Exit, Offer},
+};
 
 /// The furthest byte that stages look at, from the start of the frame. What has its headers further is dropped.
 pub const REACH: u32 = 1024;
@@ -78,6 +82,17 @@ pub enum Route {
     ForwardingDisabled,
 }
 
+/// What a socket of this host has to do with a 5-tuple.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Socket {
+    /// Nothing.
+    None,
+    /// It waits for connections there.
+    Listens,
+    /// It has this connection, or had it a moment ago.
+    Has,
+}
+
 /// The tables of one address family.
 pub trait Tables<A: Address> {
     /// An established flow.
@@ -104,6 +119,11 @@ pub trait Tables<A: Address> {
     fn route(&self, query: &RouteQuery<A>, exit: &mut Exit<A>) -> Route;
     /// Leaves a note on the packet that our TC program shall resolve this neighbour and send. `None`: it could not be.
     fn defer(&mut self, ifindex: u32, neighbour: A) -> Option<()>;
+    /// Whether a socket of this host has or takes packets with this 5-tuple.
+    fn socket(&self, key: &FlowKey<A>) -> Socket;
+    /// Leaves a note on the packet that our TC program shall make a socket of it: its client has returned a cookie.
+    /// `None`: it could not be.
+    fn vouch(&mut self, ip: &Internet<A>, offer: &Offer) -> Option<()>;
 }
 
 /// The tables of bans of one address family.
@@ -135,6 +155,18 @@ pub trait World: Packet + Tables<Ip4> + Tables<Ip6> + Bans<Ip4> + Bans<Ip6> {
     fn backend_hop(&self, id: u16) -> Option<&SharedHop>;
     /// Counts a packet of `bytes` to (`returning` false) or from a backend; `fresh`: it begins a flow.
     fn count_traffic(&self, id: u16, bytes: u32, returning: bool, fresh: bool);
+    /// What the daemon says for all guards.
+    fn guard_settings(&self) -> Option<&GuardSettings>;
+    /// What the daemon says for a listener.
+    fn guard_rule(&self, listener: u16) -> Option<&GuardRule>;
+    /// What is seen of a listener, or of [`proxy_common::guard::ICMP`].
+    fn guard(&self, index: u32) -> Option<&SharedGuard>;
+    /// Counts one on this CPU alone. When there are `batch` of them: so many, and none are left; else 0.
+    fn gather(&self, index: u32, batch: u32) -> u32;
+    /// A place for a source that is known to be alive, below [`proxy_common::limits::ALIVE`].
+    fn alive(&self, index: u32) -> Option<&Cell64>;
+    /// A place of credit, below [`proxy_common::limits::CREDITS`].
+    fn credit(&self, index: u32) -> Option<&Cell64>;
     /// Counts what is worth counting though the packet goes on.
     fn notice(&self, notice: Notice);
 }

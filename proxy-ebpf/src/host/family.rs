@@ -86,6 +86,17 @@ impl<A: Address + Hash, S> FamilyTables<A, S> {
         }
     }
 
+    /// Adds a listener whose packets are the host's.
+    pub(super) fn listen_locally(&mut self, id: u16, bind: A, port: u16, filter: &mut DestinationFilter) {
+        let port = Be16::new(port);
+        let key = ListenerKey { address: bind, port, protocol: crate::parsed::TCP, pad: 0 };
+        self.listeners.insert(key, Listener { id, forward: Forward::Local as u8, ..Listener::default() });
+        for kind in [Ours::Listener, Ours::Local] {
+            filter.set(filter_bit(kind, bind, port, crate::parsed::TCP));
+        }
+        filter.set(filter_bit(Ours::Host, bind, Be16::default(), 0));
+    }
+
     /// Adds a listener and its backends, numbered from `first` on.
     pub(super) fn listen(
         &mut self,

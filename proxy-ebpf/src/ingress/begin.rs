@@ -11,9 +11,10 @@ use proxy_common::{
     settings::Settings,
 };
 
+use super::guarded;
 use crate::{
-    parsed::TCP,
-    stage::{admit, flow, forward, rewrite, select, young},
+    parsed::{TCP, UDP},
+    stage::{admit, amplify, flow, forward, guard::Syn, rewrite, select, young},
     translation,
     verdict::{Outcome, dropped, passed},
     work::Work,
@@ -21,23 +22,41 @@ use crate::{
 };
 use core::ops::ControlFlow::Continue;
 
+/// What becomes of what begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Begun {
+    /// It leaves, by the way that was found.
+    Leaves,
+    /// It is answered.
+    Answered,
+}
+
 /// Settles what is written into the packet and how it leaves. `has_flow`: the flow table knows the 5-tuple.
 #[inline(never)]
 pub(super) fn begin<W: World + Tables<A>, A: Address>(
     world: &W,
     work: &mut Work<A>,
     has_flow: bool,
-) -> Outcome {
+) -> Outcome<Begun> {
     let Some(settings) = world.settings() else { return passed() };
     let Some(listener) = Tables::<A>::listener(world, &translation::place(&work.ip.key)) else {
         answer(world, work, settings)?;
-        return way_out(world, work, None);
+        way_out(world, work, None)?;
+        return Continue(Begun::Leaves);
     };
     if listener.forward == Forward::Local as u8 {
         return passed();
     }
     admit::source(&work.ip.key)?;
     rewrite::is_alive(&work.ip)?;
+    if !has_flow && work.ip.key.protocol == TCP {
+        if work.transport.is_bare_syn() && guarded::syn_to_backend(world, work, listener) == Syn::Guarded {
+            return Continue(Begun::Answered);
+        }
+        if work.transport.is_bare_reset() {
+            guarded::reset_to_backend(world, work, listener)?;
+        }
+    }
     work.asked.copy_from(&work.ip.key);
     work.hash = flow_hash(&work.ip.key, settings.hash_seed);
     let is_young = young::of_client(world, work, settings);
@@ -48,13 +67,21 @@ pub(super) fn begin<W: World + Tables<A>, A: Address>(
         flow::touch(known, &work.transport, world.now());
         work.fresh = false;
         work.rewrite.copy_from(&known.rewrite);
-        return way_out(world, work, Some(&known.hop));
+        way_out(world, work, Some(&known.hop))?;
+        return Continue(Begun::Leaves);
     }
     work.fresh = !(is_young && grow(world, work, listener, settings));
     if work.fresh {
         birth(world, work, listener, settings)?;
     }
-    way_out(world, work, None)
+    if work.ip.key.protocol == UDP
+        && let Some(rule) = world.guard_rule(listener.id)
+        && rule.amplification != 0
+    {
+        amplify::earn(world, &work.ip, rule.amplification, settings);
+    }
+    way_out(world, work, None)?;
+    Continue(Begun::Leaves)
 }
 
 #[inline(never)]
@@ -141,6 +168,8 @@ fn grow<W: World + Tables<A>, A: Address>(
             flow::other_way(&mut work.back, work.ip.key.protocol, &work.rewrite);
             young::remember_return(world, &work.back, work.hash, settings.hash_seed);
         }
+    } else {
+        guarded::established(world, work, settings);
     }
     true
 }
@@ -193,6 +222,13 @@ fn answer<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, setti
     let Some(index) = young::of_backend(world, work, settings) else {
         return passed();
     };
+    let backend = Tables::<A>::backend(world, work.young.backend);
+    if work.ip.key.protocol == UDP
+        && let Some(rule) = backend.and_then(|backend| world.guard_rule(backend.listener))
+        && rule.amplification != 0
+    {
+        amplify::spend(world, &work.ip, work.young.client, settings)?;
+    }
     // A connection whose handshake was not seen, or forgotten, is proved by an acknowledgment of the backend's data.
     let resumed = work.young.bits & bits::SYN == 0 && work.transport.is_midstream();
     if work.transport.is_answer_to_syn() || resumed || work.ip.key.protocol != TCP {

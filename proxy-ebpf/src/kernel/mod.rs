@@ -14,6 +14,8 @@ pub(crate) mod note;
 pub(crate) mod packet;
 /// Questions to the routing table.
 mod route;
+/// Sockets of this host.
+pub(crate) mod socket;
 /// Which worker takes a new connection.
 pub(crate) mod steer;
 /// The tables, over the maps.

@@ -10,6 +10,7 @@ use aya_ebpf::{
 use proxy_common::addr::Address;
 
 use super::packet::Frame;
+use super::socket::{self, Vouched};
 
 /// Says that the metadata is ours.
 const MAGIC: u32 = 0x706e_6f77;
@@ -48,10 +49,27 @@ pub(crate) fn leave<A: Address>(frame: &mut Frame, ifindex: u32, neighbour: A) -
     Some(())
 }
 
+/// A note of a cookie that came back, if there is one.
+#[inline(always)]
+fn vouched(ctx: &TcContext) -> Option<Vouched> {
+    let skb = ctx.skb.skb;
+    // SAFETY: the program's own context.
+    let (meta, data) = unsafe { ((*skb).data_meta as usize, (*skb).data as usize) };
+    if meta + size_of::<Vouched>() > data {
+        return None;
+    }
+    // SAFETY: the bounds were checked.
+    let note = unsafe { *(meta as *const Vouched) };
+    note.is_ours().then_some(note)
+}
+
 /// Obeys the note on a packet, if there is one: out of its interface, the neighbour resolved by the kernel.
 #[inline(always)]
 pub(crate) fn obey(ctx: &TcContext) -> i32 {
     let skb = ctx.skb.skb;
+    if let Some(vouched) = vouched(ctx) {
+        return socket::obey(skb, &vouched);
+    }
     // SAFETY: the program's own context.
     let (meta, data) = unsafe { ((*skb).data_meta as usize, (*skb).data as usize) };
     if meta + size_of::<Note>() > data {

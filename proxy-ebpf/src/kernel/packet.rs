@@ -25,6 +25,29 @@ impl Frame {
     }
 }
 
+impl Frame {
+    /// As [`Self::at`], the bounds read at this very place: a loop that read them once would keep them as numbers of 32
+    /// bits, which are no pointers to the verifier any more.
+    #[inline(always)]
+    fn at_anew(&self, at: u32, size: usize) -> Option<usize> {
+        let mut offset = at as u64;
+        // SAFETY: as in `at`.
+        unsafe { asm!("{0} &= 2047", inout(reg) offset, options(pure, nomem, nostack)) };
+        let (start, end): (u64, u64);
+        // SAFETY: two loads from the program's own context, whose first two words these are.
+        unsafe {
+            asm!(
+                "{0} = *(u32 *)({2} + 0)",
+                "{1} = *(u32 *)({2} + 4)",
+                out(reg) start, out(reg) end, in(reg) self.ctx,
+                options(nostack, readonly)
+            );
+        }
+        let place = start as usize + offset as usize;
+        (place + size <= end as usize).then_some(place)
+    }
+}
+
 impl Packet for Frame {
     #[inline(always)]
     fn holds(&self, bytes: u32) -> bool {
@@ -37,13 +60,14 @@ impl Packet for Frame {
     #[inline(always)]
     fn half(&self, at: u32) -> Option<u16> {
         // SAFETY: `at` checked the bounds. Packet fields are not always aligned; BPF loads need not be.
-        Some(unsafe { *(self.at(at, 2)? as *const u16) })
+        Some(unsafe { *(self.at_anew(at, 2)? as *const u16) })
     }
 
     #[inline(always)]
     fn words<const N: usize>(&self, at: u32) -> Option<[u32; N]> {
+        let place = if N == 2 { self.at_anew(at, 8) } else { self.at(at, N * 4) };
         // SAFETY: as above, for N words.
-        Some(unsafe { *(self.at(at, N * 4)? as *const [u32; N]) })
+        Some(unsafe { *(place? as *const [u32; N]) })
     }
 
     #[inline(always)]

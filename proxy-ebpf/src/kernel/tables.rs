@@ -8,6 +8,7 @@ use proxy_common::{
     cell::Cell64,
     drop_reason::Notice,
     flow::{Flow, FlowKey, FragmentKey, SharedFlow, SharedYoungSlot, Slot},
+    guard::{GuardRule, GuardSettings, SharedGuard},
     hop::SharedHop,
     known, limits,
     listener::{DestinationFilter, Listener, ListenerKey},
@@ -15,8 +16,9 @@ use proxy_common::{
     settings::Settings,
 };
 use proxy_ebpf::{
-    work::Exit,
-    world::{Insert, Route, RouteQuery, Tables, World},
+    parsed::Internet,
+    work::{Exit, Offer},
+    world::{Insert, Route, RouteQuery, Socket, Tables, World},
 };
 
 use super::{count, maps, packet::Frame};
@@ -85,6 +87,14 @@ macro_rules! tables {
             #[inline(always)]
             fn route(&self, query: &RouteQuery<$family>, exit: &mut Exit<$family>) -> Route {
                 $route(self, query, exit)
+            }
+            #[inline(always)]
+            fn socket(&self, key: &FlowKey<$family>) -> Socket {
+                super::socket::find(self, key)
+            }
+            #[inline(always)]
+            fn vouch(&mut self, ip: &Internet<$family>, offer: &Offer) -> Option<()> {
+                super::socket::vouch(self, ip, offer)
             }
             #[inline(always)]
             fn defer(&mut self, ifindex: u32, neighbour: $family) -> Option<()> {
@@ -192,6 +202,45 @@ impl World for Frame {
         if fresh {
             traffic.new_flows += 1;
         }
+    }
+    #[inline(always)]
+    fn guard_settings(&self) -> Option<&GuardSettings> {
+        maps::GUARD_SETTINGS.get(0)
+    }
+    #[inline(always)]
+    fn guard_rule(&self, listener: u16) -> Option<&GuardRule> {
+        maps::GUARD_RULES.get(u32::from(listener))
+    }
+    #[inline(always)]
+    fn guard(&self, index: u32) -> Option<&SharedGuard> {
+        let guard = maps::GUARDS.get_ptr(index)?;
+        // SAFETY: an array's value lives for the program's run; `Guard` and `SharedGuard` are the same bytes.
+        Some(unsafe { &*guard.cast::<SharedGuard>() })
+    }
+    #[inline(always)]
+    fn gather(&self, index: u32, batch: u32) -> u32 {
+        let Some(count) = maps::GATHERED.get_ptr_mut(index) else { return 0 };
+        // SAFETY: this CPU's own slot, and XDP does not preempt itself.
+        let count = unsafe { &mut *count };
+        *count += 1;
+        let many = *count;
+        if many < batch {
+            return 0;
+        }
+        *count = 0;
+        many
+    }
+    #[inline(always)]
+    fn alive(&self, index: u32) -> Option<&Cell64> {
+        let cell = maps::ALIVE.get_ptr(index)?;
+        // SAFETY: as above; `Cell64` is a transparent u64.
+        Some(unsafe { &*cell.cast::<Cell64>() })
+    }
+    #[inline(always)]
+    fn credit(&self, index: u32) -> Option<&Cell64> {
+        let cell = maps::CREDIT.get_ptr(index)?;
+        // SAFETY: as above.
+        Some(unsafe { &*cell.cast::<Cell64>() })
     }
     #[inline(always)]
     fn notice(&self, notice: Notice) {

@@ -2,14 +2,20 @@
 
 /// Is it ours at all, and can its sender be real.
 pub mod admit;
+/// What is not to be answered at length.
+pub mod amplify;
 /// Who is kept out.
 pub mod ban;
+/// SYNs answered from nothing but a key.
+pub mod cookie;
 /// Established flows: state, reuse of a 5-tuple, promotion.
 pub mod flow;
 /// Out of which interface, to which neighbour.
 pub mod forward;
 /// Fragments follow their first.
 pub mod fragment;
+/// Whether a listener is guarded, and who is known to be alive.
+pub mod guard;
 /// ICMP errors, which quote a packet of a flow.
 pub mod icmp;
 /// From bytes to a sound header.

@@ -13,6 +13,8 @@ mod errors;
 mod flows;
 /// Fragments.
 mod fragments;
+/// Floods, and what guards do.
+mod guards;
 /// Options and extension headers.
 mod headers;
 /// Hops: remembered, renewed, pending, by VLAN devices.

@@ -325,7 +325,7 @@ impl Kernel {
     fn look_at_guards(&self, state: &mut State) -> Result<(), MapError> {
         let State { guards, config, follower, .. } = state;
         let (clock, links) = (&self.clock, follower.links());
-        guards.look(&self.tables, &Around { clock, config, links, sockets: false })
+        guards.look(&self.tables, &Around { clock, config, links, sockets: self.programs.sockets })
     }
 
     /// Routes have changed: other source addresses may be right, and backends may be reached that were not, or the

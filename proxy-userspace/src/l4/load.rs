@@ -13,6 +13,7 @@ use proxy_common::names;
 use proxy_common::settings::Settings;
 
 use super::capability::{self, Capability, Feature};
+use super::kfunc;
 use super::maps::{MapError, Table};
 use super::object;
 use super::pins::{self, Pins};
@@ -136,6 +137,8 @@ pub(super) struct Programs {
     pub(super) xdp: OwnedFd,
     pub(super) tc: OwnedFd,
     pub(super) clock: OwnedFd,
+    /// Whether the kernel makes sockets of cookies that are checked by a program.
+    pub(super) sockets: bool,
 }
 
 /// What was loaded or taken over.
@@ -296,11 +299,13 @@ fn make(pins: &Pins, shapes: &[Shape]) -> Result<(Programs, Tables), OpenError> 
             loader.map_max_entries(shape.name, shape.max_entries);
         }
     }
-    let mut object = loader.load(object::BYTES).map_err(|error| OpenError::Maps(Box::new(error)))?;
+    let (bytes, sockets) = kfunc::patched();
+    let mut object = loader.load(&bytes).map_err(|error| OpenError::Maps(Box::new(error)))?;
     let programs = Programs {
         xdp: program::<Xdp>(&mut object, names::PROGRAM_XDP)?,
         tc: program::<SchedClassifier>(&mut object, names::PROGRAM_TC)?,
         clock: program::<Xdp>(&mut object, object::PROGRAM_CLOCK)?,
+        sockets,
     };
     for (name, fd) in [
         (names::PROGRAM_XDP, &programs.xdp),

@@ -25,6 +25,8 @@ mod guard;
 mod kernel;
 #[cfg(test)]
 mod kernel_tests;
+/// A function of the kernel that a program calls.
+mod kfunc;
 /// Which flows may be in the tables.
 mod known;
 /// Loads the programs, and takes over what is pinned.
