@@ -1,5 +1,7 @@
 //! Who wants to know what kind of client says so: a fingerprint is made for nobody else.
 
+use std::collections::HashSet;
+
 use super::ban::AutoBanEvent;
 use super::limit::Per;
 use super::model::Config;
@@ -25,6 +27,13 @@ impl Config {
                 .auto_bans
                 .iter()
                 .any(|ban| is_meant(&ban.listeners) && ban.events.contains(&AutoBanEvent::Ja4))
+    }
+
+    /// Fingerprints that some automatic ban of a listener counts.
+    pub fn listed_ja4(&self, listener: &WebListenerConfig) -> HashSet<Box<str>> {
+        let bans = self.auto_bans.iter().filter(|ban| ban.events.contains(&AutoBanEvent::Ja4));
+        let bans = bans.filter(|ban| ban.listeners.is_empty() || ban.listeners.contains(&listener.name));
+        bans.flat_map(|ban| ban.ja4.iter().cloned()).collect()
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::config::{Config, ConfigErrors, Diagnostic, Diagnostics, Fact, Severity};
 use crate::l7::limit;
 use crate::route::{CompileError, Unreachable, unreachable};
+use crate::telemetry::abuse::Sink;
 use crate::upstream::Registry;
 
 use super::certs::Certs;
@@ -18,7 +19,14 @@ use super::serve::{self, ServeError};
 /// It cannot be served.
 pub fn judge(path: &Path, config: &Arc<Config>) -> Result<Vec<Diagnostic>, ConfigErrors> {
     let found = unreachable(&config.routes).unwrap_or_default();
-    let served = serve::compile(config, 0, &Registry::new(1), &Certs::default(), &limit::Registry::default());
+    let served = serve::compile(
+        config,
+        0,
+        &Registry::new(1),
+        &Certs::default(),
+        &limit::Registry::default(),
+        &Sink::default(),
+    );
     if found.is_empty() && served.is_ok() {
         return Ok(Vec::new());
     }

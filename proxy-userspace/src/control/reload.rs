@@ -58,9 +58,15 @@ impl Supervisor {
 
         let admin = self.another_admin(&config.admin).map_err(|error| failed("the admin socket", &error))?;
         let named = CertFiles::marks(&config);
-        let snapshot =
-            serve::compile(&config, self.generation + 1, self.web.registry(), &self.certs, self.web.limits())
-                .map_err(|error| failed("the routes", &error))?;
+        let snapshot = serve::compile(
+            &config,
+            self.generation + 1,
+            self.web.registry(),
+            &self.certs,
+            self.web.limits(),
+            self.web.abuse(),
+        )
+        .map_err(|error| failed("the routes", &error))?;
         serve::tell_pools(&snapshot, &findings, &drained);
         let web = self.web.prepare(Arc::new(snapshot)).map_err(|error| failed("a listener", &error))?;
         if let Some(desired) = compile(&config, &findings, &drained) {

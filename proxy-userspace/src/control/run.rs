@@ -161,8 +161,8 @@ pub(super) fn start(
     refuse_occupied(&supervisor.config, &supervisor.adopted_addresses())?;
     let named = CertFiles::marks(&supervisor.config);
     let Supervisor { config, generation, web, certs, .. } = &supervisor;
-    let snapshot =
-        serve::compile(config, *generation, web.registry(), certs, web.limits()).map_err(WebError::from)?;
+    let snapshot = serve::compile(config, *generation, web.registry(), certs, web.limits(), web.abuse())
+        .map_err(WebError::from)?;
     serve::tell_pools(&snapshot, &supervisor.findings, &supervisor.drained);
     let prepared = supervisor.web.prepare(Arc::new(snapshot))?;
     if let Some(desired) = compile(&supervisor.config, &supervisor.findings, &supervisor.drained) {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::certs::Certs;
 use super::drain::Drained;
 use super::health::Findings;
-use crate::config::{Config, Endpoint, PoolConfig, PoolName, RouteAction, RouteConfig, WebListenerConfig};
+use crate::config::{
+    AutoBanEvent, Config, Endpoint, PoolConfig, PoolName, RouteAction, RouteConfig, WebListenerConfig,
+};
 use crate::l7::answer::Answer;
 use crate::l7::limit::{self, Limits};
 use crate::l7::middleware::{Stack, StackError};
@@ -15,6 +17,7 @@ use crate::l7::snapshot::{Action, Route};
 use crate::l7::{Snapshot, TlsListener};
 use crate::net::stream::Target;
 use crate::route::{CompileError, Router};
+use crate::telemetry::abuse::{Deed, Sink};
 use crate::tls::{self, ListenerTls};
 use crate::upstream::health::CheckKey;
 use crate::upstream::{Registry, TlsError};
@@ -55,6 +58,7 @@ pub(super) fn compile(
     registry: &Registry,
     certs: &Certs,
     limits: &limit::Registry,
+    abuse: &Sink,
 ) -> Result<Snapshot, ServeError> {
     let router = Router::compile(&config.routes)?;
     let mut pools = Vec::new();
@@ -83,6 +87,7 @@ pub(super) fn compile(
         router,
         routes,
         limits: Limits::compile(config, limits),
+        abuse: abuse.wanting(deeds(config)),
         certificates: certs.store.clone(),
         challenges: certs.challenges.clone(),
         pools,
@@ -96,6 +101,23 @@ fn pool_of(route: &RouteConfig) -> Option<&PoolName> {
     }
 }
 
+/// What automatic bans want to hear of.
+fn deeds(config: &Config) -> impl Iterator<Item = Deed> {
+    let deed = |event: &AutoBanEvent| match event {
+        AutoBanEvent::Limit => Deed::Limited,
+        AutoBanEvent::Unauthorized => Deed::Unauthorized,
+        AutoBanEvent::Forbidden => Deed::Forbidden,
+        AutoBanEvent::NotFound => Deed::NotFound,
+        AutoBanEvent::Handshake => Deed::Handshake,
+        AutoBanEvent::UnknownSni => Deed::UnknownSni,
+        AutoBanEvent::H2Attack => Deed::H2Attack,
+        AutoBanEvent::Malformed => Deed::Malformed,
+        AutoBanEvent::Ja4 => Deed::Ja4,
+    };
+    let share = config.auto_bans.iter().any(|ban| ban.share > 0.0).then_some(Deed::Answered);
+    config.auto_bans.iter().flat_map(|ban| &ban.events).map(deed).chain(share)
+}
+
 /// What a listener goes by that speaks TLS.
 fn secure(
     config: &Config,
@@ -104,7 +126,8 @@ fn secure(
 ) -> Result<Option<Arc<TlsListener>>, tls::TlsError> {
     let rules = ListenerTls::build(listener, &config.tls, &certs.store, &certs.challenges, &certs.tickets)?;
     let on_demand = certs.on_demand.clone().map(|ask| (ask, config.acme.on_demand.wait));
-    Ok(rules.map(|rules| Arc::new(TlsListener::new(listener, rules, on_demand, config.wants_ja4(listener)))))
+    let ja4 = (config.wants_ja4(listener), config.listed_ja4(listener));
+    Ok(rules.map(|rules| Arc::new(TlsListener::new(listener, rules, on_demand, ja4))))
 }
 
 fn compile_route(route: &RouteConfig, pools: &HashMap<&PoolName, u32>) -> Result<Route, ServeError> {

@@ -16,6 +16,7 @@ use crate::l4;
 use crate::l7::{Snapshot, Workers, limit};
 use crate::net::listen::{ListenError, Listening};
 use crate::net::stream::Target;
+use crate::telemetry::abuse::Sink;
 use crate::telemetry::requests::Names;
 use crate::upstream::Registry;
 
@@ -51,6 +52,8 @@ pub(super) struct Web {
     registry: Registry,
     /// How much is let through.
     limits: Arc<limit::Registry>,
+    /// Who wants to hear what clients do.
+    abuse: Sink,
     /// Whether there is too much to do.
     overload: Overload,
     /// What is served by.
@@ -84,6 +87,7 @@ impl Web {
             count,
             registry: Registry::new(count),
             limits: Arc::default(),
+            abuse: Sink::default(),
             overload: Overload::default(),
             snapshot: None,
             retired: Vec::new(),
@@ -100,6 +104,11 @@ impl Web {
     /// How much is let through.
     pub(super) fn limits(&self) -> &Arc<limit::Registry> {
         &self.limits
+    }
+
+    /// Who wants to hear what clients do.
+    pub(super) fn abuse(&self) -> &Sink {
+        &self.abuse
     }
 
     /// What is served by.

@@ -14,6 +14,7 @@ use tokio::time::timeout_at;
 
 use super::crowd::{ListenerCrowd, Place};
 use super::leave::Leave;
+use super::limit::deeds::Watched;
 use super::limit::{ConnectionRules, Inside};
 use super::request::Connection;
 use super::tls::handshake::{Terms, shake};
@@ -24,6 +25,7 @@ use crate::config::WebListenerConfig;
 use crate::net::buffers;
 use crate::net::proxy_protocol::{self, Addresses, NoHeader};
 use crate::net::stream::Stream;
+use crate::telemetry::abuse::Deed;
 use crate::telemetry::handshakes::{Alpn, Failure};
 
 /// How an HTTP/2 connection with prior knowledge begins (RFC 9113 §3.4).
@@ -99,9 +101,11 @@ impl<S: Stream> Arrival<S> {
         // One that has said nothing is told nothing.
         let Ok(Ok(http2)) = timeout_at(self.due(), self.first_bytes()).await else { return };
         let Self { stream, read, started, peer, local, listener, place, inside, .. } = self;
+        let watched = Watched::of(&worker.snapshot().abuse, peer.ip(), &listener);
         let connection = connection(listener, peer, local, None);
         if http2 {
-            h2::serve(stream, read, connection, worker, leave).await;
+            let attacked = h2::serve(stream, read, connection, worker, leave).await;
+            told(watched.filter(|_| attacked));
         } else {
             h1::server::serve(stream, read, started, connection, worker, leave).await;
         }
@@ -115,6 +119,7 @@ impl<S: Stream> Arrival<S> {
             crowd.handshakes.failed(Failure::Limited);
             return refuse::limited(stream, how);
         }
+        let watched = Watched::of(&worker.snapshot().abuse, peer.ip(), &listener);
         let terms = Terms {
             listener: tls,
             client: peer,
@@ -122,6 +127,7 @@ impl<S: Stream> Arrival<S> {
             since: started,
             time: listener.limits.header_timeout,
             counts: &crowd.handshakes,
+            watched: watched.as_ref(),
             limits: rules.and_then(ConnectionRules::hellos).map(|rules| (rules, worker.number)),
         };
         // Beside the connection's own state: it is large, and soon over.
@@ -129,7 +135,8 @@ impl<S: Stream> Arrival<S> {
         let http2 = info.agreed.alpn == Alpn::H2;
         let connection = connection(listener, peer, local, Some(Box::new(info)));
         if http2 {
-            h2::serve(stream, BytesMut::new(), connection, worker, leave).await;
+            let attacked = h2::serve(stream, BytesMut::new(), connection, worker, leave).await;
+            told(watched.filter(|_| attacked));
         } else {
             h1::server::serve(stream, BytesMut::new(), Instant::now(), connection, worker, leave).await;
         }
@@ -201,6 +208,13 @@ impl<S: Stream> Arrival<S> {
             0 => Err(Gone::Closed),
             _ => Ok(()),
         }
+    }
+}
+
+/// Tells of an attack.
+fn told(attacker: Option<Watched>) {
+    if let Some(attacker) = attacker {
+        attacker.did(Deed::H2Attack);
     }
 }
 

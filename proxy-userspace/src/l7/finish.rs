@@ -1,5 +1,6 @@
 //! What is written down of a request that is over.
 
+use super::limit::deeds;
 use super::request::{Connection, Record};
 use super::worker::Worker;
 use crate::telemetry::requests::Over;
@@ -18,6 +19,7 @@ pub(super) fn finished(worker: &Worker, connection: &Connection, record: &Record
         sent: record.sent.get(),
         retries: record.retries.get(),
     });
+    deeds::request(&held.abuse, connection, record);
     if let Some(cause) = record.cause.get() {
         worker.causes.record(cause);
     }

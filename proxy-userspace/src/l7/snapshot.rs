@@ -9,6 +9,7 @@ use super::middleware::Stack;
 use super::tls::TlsListener;
 use crate::config::{Config, ListenerName, WebListenerConfig};
 use crate::route::Router;
+use crate::telemetry::abuse::Sink;
 use crate::tls::{Challenges, Store};
 use crate::upstream::Pool;
 
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub routes: Vec<Route>,
     /// How much is let through.
     pub limits: Limits,
+    /// Who wants to hear what clients do.
+    pub abuse: Sink,
     /// Certificates that may be served.
     pub certificates: Arc<Store>,
     /// Names that are being proved to CAs.

@@ -1,5 +1,7 @@
 //! What the daemon says: its log, what it counts, and text for Prometheus. Knows no other module.
 
+/// What clients do that they may be kept out for.
+pub mod abuse;
 /// Where lines about requests are written.
 pub mod access_log;
 /// Who changed what by hand.

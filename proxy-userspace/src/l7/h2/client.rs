@@ -112,7 +112,7 @@ pub(super) struct Client {
     decoder: Decoder,
     pub(super) leave: Rc<Leave>,
     pub(super) over: Rc<RefCell<Vec<Over>>>,
-    pub(super) served: tokio::task::JoinHandle<()>,
+    pub(super) served: tokio::task::JoinHandle<bool>,
 }
 
 /// The fields of a block, in words; pseudo-fields by their name in code.
@@ -177,9 +177,9 @@ impl Client {
         said
     }
 
-    /// Waits until the server has ended the connection.
-    pub(super) async fn ended(&mut self) {
-        (&mut self.served).await.unwrap();
+    /// Waits until the server has ended the connection: whether it took it for an attack.
+    pub(super) async fn ended(&mut self) -> bool {
+        (&mut self.served).await.unwrap()
     }
 
     pub(super) fn over(&self) -> Vec<Over> {
@@ -221,7 +221,7 @@ where
         let handler = Answers { answer, over: Rc::clone(&over) };
         let (stream, left) = (ServerEnd(Rc::clone(&pipe)), Rc::clone(&leave));
         let served = tokio::task::spawn_local(async move {
-            serve(stream, BytesMut::from(&begin()[..]), connection, handler, &left).await;
+            serve(stream, BytesMut::from(&begin()[..]), connection, handler, &left).await
         });
         let mut client = Client { pipe, decoder: Decoder::default(), leave, over, served };
         assert_eq!(client.hear().await, ["frame 4", "0: window", "frame 4"]);

@@ -26,6 +26,7 @@ use crate::net::buffers;
 use crate::net::stream::Stream;
 
 use super::arrive::{self, Around};
+use super::error::ErrorCode;
 use super::exchange::{self, Exchange, Place};
 use super::fields::Head;
 use super::inbound::{Inbound, Reads, Terms};
@@ -46,14 +47,15 @@ const POLLS: u32 = 256;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
 
-/// Serves a client that speaks HTTP/2 until one side ends the connection. `read` holds what it has said already.
+/// Serves a client that speaks HTTP/2 until one side ends the connection. `read` holds what it has said already. True:
+/// it did more than anybody needs to, and was sent away for that (ENHANCE_YOUR_CALM, RFC 9113 §7).
 pub async fn serve<S: Stream, H: Handler>(
     stream: S,
     read: BytesMut,
     connection: Rc<Connection>,
     handler: H,
     leave: &Rc<Leave>,
-) {
+) -> bool {
     let asked = handler.clone();
     // A closure gives the future a type that exchanges can be made of.
     let ask = move |request: Request| {
@@ -64,6 +66,7 @@ pub async fn serve<S: Stream, H: Handler>(
     let watch = poll_fn(|context| Poll::Ready(leave.watch(context.waker().clone()))).await;
     let mut server = Server::new(stream, read, connection, ask, over, watch);
     poll_fn(|context| server.poll(context)).await;
+    server.attacked
 }
 
 struct Server<S, A, F, O: Fn(&Connection, &Record)> {
@@ -90,6 +93,7 @@ struct Server<S, A, F, O: Fn(&Connection, &Record)> {
     next: usize,
     clock: Clock,
     stage: Stage,
+    attacked: bool,
 }
 
 /// A request that has not begun.
@@ -157,6 +161,7 @@ where
             ready,
             blocked: Vec::new(),
             next: 0,
+            attacked: false,
             clock: Clock {
                 sleep: Box::pin(tokio::time::sleep(tick)),
                 waits: false,
@@ -268,6 +273,7 @@ where
                 Event::AllWritable => self.machine.blocked().for_each(|key| self.ready.set(key)),
                 Event::Failed(error) => {
                     tracing::debug!("{}: {error}", self.connection.client);
+                    self.attacked |= error.code == ErrorCode::EnhanceYourCalm;
                     self.abandon();
                 }
             }

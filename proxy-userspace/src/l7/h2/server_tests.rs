@@ -509,3 +509,25 @@ fn an_error_of_the_connection_is_told_before_it_ends() {
         },
     );
 }
+
+#[test]
+fn who_costs_more_than_anybody_needs_to_is_told_from_who_makes_a_mistake() {
+    let resets = (0..200).flat_map(|number| [get(2 * number + 1), cancel(2 * number + 1)].concat());
+    for (bytes, attack) in [
+        (resets.collect(), true),
+        (frame(kind::PING, 0, 0, b"12345678").repeat(2000), true),
+        (data(0, false, b"x"), false),
+        (get(1), false),
+    ] {
+        run(
+            WebLimits::default(),
+            async |_| ok("x"),
+            async |mut client| {
+                client.send(&bytes);
+                client.hear().await;
+                client.end();
+                assert_eq!(client.ended().await, attack);
+            },
+        );
+    }
+}

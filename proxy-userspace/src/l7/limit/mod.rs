@@ -7,6 +7,8 @@ mod bandwidth;
 mod compile;
 /// Connections and handshakes.
 mod connections;
+/// What clients do that they may be kept out for.
+pub(super) mod deeds;
 /// Where keys are charged.
 mod desk;
 /// What clients are told.

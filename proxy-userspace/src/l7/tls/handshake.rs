@@ -16,6 +16,7 @@ use super::failed::Failed;
 use super::hello::Hello;
 use super::info::{self, TlsInfo};
 use super::listener::TlsListener;
+use crate::l7::limit::deeds::Watched;
 use crate::l7::limit::{HelloRules, TurnedAway};
 use crate::l7::refuse;
 use crate::net::stream::Stream;
@@ -33,6 +34,8 @@ pub(in crate::l7) struct Terms<'a> {
     pub(in crate::l7) since: Instant,
     pub(in crate::l7) time: Duration,
     pub(in crate::l7) counts: &'a Handshakes,
+    /// Who wants to hear what the client does.
+    pub(in crate::l7) watched: Option<&'a Watched>,
     /// The limits of its handshakes that a ClientHello decides, and which worker asks.
     pub(in crate::l7) limits: Option<(&'a HelloRules, usize)>,
 }
@@ -47,6 +50,7 @@ pub(in crate::l7) async fn shake<S: Stream>(
     let hello = Hello::read(&mut stream, &mut read, terms.listener.wants_ja4);
     let begun = match within(due, hello).await {
         Ok(hello) => {
+            look(&hello, terms);
             if let Err(how) = limit(&hello, terms) {
                 terms.counts.failed(Failure::Limited);
                 refuse::limited(stream, how);
@@ -100,7 +104,19 @@ async fn within<T>(due: Instant, what: impl Future<Output = Result<T, Failed>>) 
 
 fn fail(failed: &Failed, terms: Terms<'_>) {
     terms.counts.failed(failed.why);
+    if let Some(watched) = terms.watched {
+        watched.failed(failed.why);
+    }
     tracing::debug!(client = %terms.client, "no TLS: {}", failed.text);
+}
+
+/// Whether this kind of client is listed.
+fn look(hello: &Hello, terms: Terms<'_>) {
+    if let (Some(watched), Some(ja4)) = (terms.watched, &hello.ja4)
+        && terms.listener.listed_ja4.contains(ja4)
+    {
+        watched.is_listed(ja4);
+    }
 }
 
 /// Whether this may go on, by what it says.

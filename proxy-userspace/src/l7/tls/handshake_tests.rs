@@ -18,6 +18,7 @@ use crate::config::{
 use crate::net::epoll::EpollStream;
 use crate::net::tls::Fault;
 use crate::net::tls::testing::{TestCa, client_end};
+use crate::telemetry::abuse::{self, Deed};
 use crate::telemetry::handshakes::{self, Alpn, Version};
 use crate::telemetry::prometheus::Text;
 use crate::tls::fingerprint::{self, Over};
@@ -31,6 +32,7 @@ struct Front {
     listener: Arc<TlsListener>,
     counts: Rc<Handshakes>,
     time: Duration,
+    watched: Option<Watched>,
 }
 
 type Served = Option<(TlsStream<EpollStream>, TlsInfo)>;
@@ -45,15 +47,17 @@ impl Front {
         let front = config();
         let tickets = Arc::new(Tickets::new(&TicketsConfig::default()).unwrap());
         let rules = ListenerTls::build(&front, tls, &store, &challenges, &tickets).unwrap().unwrap();
-        let listener = Arc::new(TlsListener::new(&front, rules, on_demand, true));
+        let listener = Arc::new(TlsListener::new(&front, rules, on_demand, (true, [].into())));
         store.add(Origin::Files, certificate(&ca, "a.test"));
-        Self { ca, store, challenges, listener, counts: Rc::default(), time: Duration::from_secs(5) }
+        let (counts, time) = (Rc::default(), Duration::from_secs(5));
+        Self { ca, store, challenges, listener, counts, time, watched: None }
     }
 
     /// A client's socket, and what becomes of its handshake.
     fn connect(&self) -> (UnixStream, tokio::task::JoinHandle<Served>) {
         let (client, server) = UnixStream::pair().unwrap();
         let (listener, counts, time) = (Arc::clone(&self.listener), Rc::clone(&self.counts), self.time);
+        let watched = self.watched.clone();
         let task = tokio::task::spawn_local(async move {
             let terms = Terms {
                 listener: &listener,
@@ -62,6 +66,7 @@ impl Front {
                 since: Instant::now(),
                 time,
                 counts: &counts,
+                watched: watched.as_ref(),
                 limits: None,
             };
             shake(EpollStream::Unix(server), BytesMut::new(), terms).await
@@ -149,6 +154,31 @@ fn a_client_agrees_on_http_2_and_is_served_with_the_certificate_of_its_name() {
         assert!(front.listener.rules.serves(&info.served, "a.test"));
         assert!(!front.listener.rules.serves(&info.served, "b.test"));
         assert!(front.metrics().contains("alpn=\"h2\",resumed=\"no\"} 1\n"));
+    });
+}
+
+#[test]
+fn a_client_of_a_listed_kind_and_one_that_fails_are_told_of() {
+    run(async {
+        let mut front = Front::new();
+        let (sink, mut events) = abuse::channel();
+        let sink = sink.wanting([Deed::Ja4, Deed::Handshake, Deed::UnknownSni]);
+        front.watched = Watched::of(&sink, "192.0.2.7".parse().unwrap(), &Arc::new(config()));
+        let (_, served) = front.shake("a.test", front.ca.client()).await;
+        let ja4 = served.unwrap().1.ja4.unwrap();
+        assert_eq!(events.waiting(), None);
+        Arc::get_mut(&mut front.listener).unwrap().listed_ja4.insert(ja4.clone());
+        assert!(front.shake("a.test", front.ca.client()).await.1.is_some(), "who bans is elsewhere");
+        let event = events.waiting().unwrap();
+        assert_eq!((event.deed, event.ja4, &*event.listener), (Deed::Ja4, Some(ja4), "web"));
+        // Of an unknown name both are told.
+        assert!(front.shake("b.test", front.ca.client()).await.1.is_none());
+        assert_eq!(events.waiting().unwrap().deed, Deed::Ja4);
+        assert_eq!(events.waiting().unwrap().deed, Deed::UnknownSni);
+        let (mut socket, served) = front.connect();
+        socket.write_all(&[22; 100]).await.unwrap();
+        assert!(served.await.unwrap().is_none());
+        assert_eq!(events.waiting().unwrap().deed, Deed::Handshake);
     });
 }
 

@@ -1,5 +1,6 @@
 //! What an `https` listener goes by: made by `control` from a configuration.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -19,6 +20,8 @@ pub struct TlsListener {
     pub hsts: Option<HeaderValue>,
     /// Somebody asks for the JA4 of its clients.
     pub wants_ja4: bool,
+    /// Those that are told of.
+    pub listed_ja4: HashSet<Box<str>>,
 }
 
 impl TlsListener {
@@ -27,9 +30,9 @@ impl TlsListener {
         listener: &WebListenerConfig,
         rules: ListenerTls,
         on_demand: Option<(OnDemand, Duration)>,
-        wants_ja4: bool,
+        (wants_ja4, listed_ja4): (bool, HashSet<Box<str>>),
     ) -> Self {
         let hsts = listener.tls.as_ref().and_then(|tls| tls.hsts.as_ref()).map(hsts::value);
-        Self { rules, on_demand, hsts, wants_ja4 }
+        Self { rules, on_demand, hsts, wants_ja4, listed_ja4 }
     }
 }
