@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use crate::admin::api::{Counter, FlowTable, Interface, Traffic};
 use crate::admin::limits::LimitedKey;
 use crate::config::{Amount, KernelConfig, LimitName, ListenerName, Measure};
 use crate::l4::Desired;
+use crate::limit::{Ids, Table};
 
 /// An error of the kernel part. Only ever shown.
 pub(super) type DataplaneError = Box<dyn std::error::Error + Send + Sync>;
@@ -28,6 +30,10 @@ pub(super) trait Dataplane {
     fn collect(&mut self) -> Result<(), DataplaneError>;
     /// What it does.
     fn observe(&self) -> Result<Observed, DataplaneError>;
+    /// The table that it charges keys of limits in, and the numbers of limits, if it has them.
+    fn limit_table(&self) -> Option<(Table, Arc<Ids>)> {
+        None
+    }
     /// What it keeps of limits.
     fn limits(&self) -> Vec<LimitInForce> {
         Vec::new()

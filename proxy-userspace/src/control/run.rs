@@ -155,6 +155,9 @@ pub(super) fn start(
         generation: 1,
         config,
     };
+    if let Some((table, ids)) = supervisor.kernel.as_ref().and_then(|kernel| kernel.limit_table()) {
+        supervisor.web.share_limits(table, ids);
+    }
     supervisor.adopt();
     supervisor.remember(&estate.backends);
     supervisor.web.inherit(estate.sockets);

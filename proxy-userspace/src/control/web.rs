@@ -14,6 +14,7 @@ use crate::config::{
 };
 use crate::l4;
 use crate::l7::{Snapshot, Workers, limit};
+use crate::limit::{Ids, Table};
 use crate::net::listen::{ListenError, Listening};
 use crate::net::stream::Target;
 use crate::telemetry::abuse::Sink;
@@ -99,6 +100,11 @@ impl Web {
     /// What is known of pools and their backends.
     pub(super) fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Limits are kept in a table of the kernel part, which outlives this process. Before anything is compiled.
+    pub(super) fn share_limits(&mut self, table: Table, ids: Arc<Ids>) {
+        self.limits = Arc::new(limit::Registry::sharing(table, ids));
     }
 
     /// How much is let through.

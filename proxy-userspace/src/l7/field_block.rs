@@ -32,8 +32,10 @@ pub struct FieldBlock {
     runs: Runs,
     /// What is among them.
     marks: u8,
-    /// Stands behind the lines.
+    /// Stands behind the lines,
     via: Option<&'static str>,
+    /// and behind that, these.
+    more: Vec<(HeaderName, HeaderValue)>,
     /// Made of the lines when somebody asks for it.
     map: OnceCell<Box<HeaderMap>>,
     /// The map was changed: it counts, and the lines do not.
@@ -90,13 +92,25 @@ impl FieldBlock {
         true
     }
 
+    /// One more field, that is neither Via nor Date.
+    pub fn add(&mut self, name: HeaderName, value: HeaderValue) {
+        if self.changed {
+            self.append(name, value);
+        } else {
+            self.map = OnceCell::new();
+            self.more.push((name, value));
+        }
+    }
+
     /// The first value of a field.
     pub fn value(&self, name: &HeaderName) -> Option<HeaderValue> {
         if self.changed {
             return self.get(name).cloned();
         }
-        let (_, value) = self.lines().find(|(own, _)| *own == name.as_str().as_bytes())?;
-        HeaderValue::from_maybe_shared(self.head.slice_ref(value)).ok()
+        match self.lines().find(|(own, _)| *own == name.as_str().as_bytes()) {
+            Some((_, value)) => HeaderValue::from_maybe_shared(self.head.slice_ref(value)).ok(),
+            None => self.more.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone()),
+        }
     }
 
     /// Writes the lines. False: there are none, but a map.
@@ -111,6 +125,11 @@ impl FieldBlock {
             out.put_slice(b"via: ");
             out.put_slice(via.as_bytes());
             out.put_slice(b"\r\n");
+        }
+        for (name, value) in &self.more {
+            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                out.put_slice(part);
+            }
         }
         true
     }
@@ -141,6 +160,9 @@ impl FieldBlock {
         }
         if let Some(via) = self.via {
             map.append(VIA, HeaderValue::from_static(via));
+        }
+        for (name, value) in &self.more {
+            map.append(name.clone(), value.clone());
         }
         Box::new(map)
     }
@@ -236,5 +258,19 @@ mod tests {
         assert!(block.has_via() && !block.says_no_way());
         assert_eq!(written(&block).unwrap(), "accept: a\r\nvia: 1.1 y\r\n");
         assert_eq!(block[VIA], "1.1 y");
+    }
+
+    #[test]
+    fn fields_are_added_without_a_map() {
+        let mut block = block();
+        let name = HeaderName::from_static("ratelimit");
+        block.add(name.clone(), HeaderValue::from_static("1"));
+        assert!(block.map.get().is_none());
+        assert!(written(&block).unwrap().ends_with("accept: b\r\nratelimit: 1\r\n"));
+        assert_eq!(block.value(&name).unwrap(), "1");
+        assert_eq!((block.len(), &block["ratelimit"]), (5, &HeaderValue::from_static("1")));
+        block.remove("accept");
+        block.add(name.clone(), HeaderValue::from_static("2"));
+        assert_eq!(block.get_all(name).iter().collect::<Vec<_>>(), ["1", "2"]);
     }
 }

@@ -1,6 +1,6 @@
 //! From a configuration to what is enforced here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::connections::ConnectionRules;
@@ -8,7 +8,7 @@ use super::live::Live;
 use super::registry::Registry;
 use super::rule::Rule;
 use super::whose::Whose;
-use crate::config::{Amount, Config, LimitConfig, ListenerName, Measure};
+use crate::config::{Amount, Config, LimitConfig, LimitName, ListenerName, Measure};
 
 /// Everything that is limited here.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub struct Limits {
     routes: Vec<Option<Arc<RequestRules>>>,
     /// What is put in force with it.
     wanted: Vec<(Arc<Live>, Amount)>,
+    /// All limits of the configuration, the kernel's too.
+    names: HashSet<LimitName>,
 }
 
 /// Limits of a route's requests.
@@ -44,7 +46,8 @@ pub struct BackendRules {
 impl Limits {
     /// What a configuration limits. Rates that have changed are not in force before [`Self::apply`].
     pub fn compile(config: &Config, registry: &Registry) -> Self {
-        let mut limits = Self::default();
+        let names = config.limits.iter().map(|limit| limit.name.clone()).collect();
+        let mut limits = Self { names, ..Self::default() };
         for limit in &config.limits {
             let serves = |name: &ListenerName| limit.listeners.is_empty() || limit.listeners.contains(name);
             let here = config.web_listeners.iter().any(|listener| serves(&listener.name));
@@ -99,7 +102,7 @@ impl Limits {
 
     /// Puts it in force.
     pub fn apply(&self, registry: &Registry) {
-        registry.apply(&self.wanted);
+        registry.apply(&self.wanted, |name| self.names.contains(name));
     }
 }
 

@@ -80,6 +80,11 @@ impl Desk {
         self.table.reset(key)
     }
 
+    /// Forgets what all keys of a limit have used up, by its number.
+    pub(super) fn forget_limit(&self, id: u16) {
+        self.table.reset_limit(id);
+    }
+
     /// One more is in, unless `most` are.
     pub(super) fn enter(&self, key: &Key, most: u64) -> Enter {
         self.inside.enter(key, most)

@@ -61,7 +61,7 @@ impl Fields {
         for (name, text) in [(POLICY, &self.policy), (STATE, &self.state)] {
             // Names and numbers are values.
             if let Ok(value) = HeaderValue::from_str(text) {
-                headers.append(name, value);
+                headers.add(name, value);
             }
         }
         if let Some(seconds) = self.retry_after {

@@ -20,6 +20,7 @@ use crate::l7::cause::Cause;
 use crate::l7::hang_up::HangUp;
 use crate::l7::request::{Request, Response};
 use crate::l7::testing::{collected, from, request, with};
+use crate::limit::{Heap, Table};
 
 const ONE: &str = "192.0.2.1:1000";
 const OTHER: &str = "192.0.2.200:1000";
@@ -259,6 +260,42 @@ fn a_rate_that_an_operator_changes_holds_at_once_until_the_file_says_something_n
     world.registry.set(&name, Measure::Requests, more);
     assert_eq!(world.registry.reset(&name), [(Measure::Requests, new.map(Amount::Rate).unwrap())]);
     assert_eq!(world.registry.reset(&name), []);
+}
+
+#[test]
+fn what_is_compiled_and_not_applied_changes_nothing() {
+    let world = World::new(vec![hourly(Per::Ip)]);
+    let before = world.registry.in_force();
+    let other = Measures { requests: rate(9, 1, 9), concurrent: Some(1), ..Measures::default() };
+    drop(Limits::compile(&config(vec![limit("hourly", Per::Ip, other)]), &world.registry));
+    assert_eq!(world.registry.in_force(), before);
+}
+
+#[test]
+fn a_limit_that_comes_after_another_has_gone_begins_anew() {
+    let mut world = World::new(vec![hourly(Per::Ip)]);
+    assert_eq!(world.passing(|| from(ONE, &[], "/")), 5);
+    for name in ["new", "hourly"] {
+        world.limits = Limits::compile(
+            &config(vec![LimitConfig { name: name.into(), ..hourly(Per::Ip) }]),
+            &world.registry,
+        );
+        world.limits.apply(&world.registry);
+        assert_eq!(world.passing(|| from(ONE, &[], "/")), 5, "{name}");
+    }
+}
+
+#[test]
+fn two_registries_on_one_table_charge_the_same_keys() {
+    let table = Table::new(Arc::new(Heap::new(1024)), 7, Arc::default());
+    let started = || {
+        let registry = Registry::sharing(table.clone(), Arc::default());
+        let limits = Limits::compile(&config(vec![hourly(Per::Ip)]), &registry);
+        limits.apply(&registry);
+        World { registry, limits }
+    };
+    assert_eq!(started().passing(|| from(ONE, &[], "/")), 5);
+    assert_eq!(started().passing(|| from(ONE, &[], "/")), 0, "as after a restart");
 }
 
 #[test]

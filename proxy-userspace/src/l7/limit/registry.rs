@@ -72,6 +72,13 @@ impl Registry {
         Self { desk: Arc::new(desk), inside: Mutex::default(), ids }
     }
 
+    /// In this table, which the kernel part charges too; limits have the numbers that it knows. Who is in at a time is
+    /// counted here alone: connections end with the process that serves them, and so must their count.
+    pub fn sharing(table: Table, ids: Arc<Ids>) -> Self {
+        let inside = Table::new(Arc::new(Heap::new(KEYS)), fastrand::u64(..), Arc::clone(table.clock()));
+        Self::new(Desk::new(table, inside), ids)
+    }
+
     /// Where keys are charged.
     pub(super) fn desk(&self) -> &Arc<Desk> {
         &self.desk
@@ -82,27 +89,29 @@ impl Registry {
         self.ids.of(name.as_str())
     }
 
-    /// A measure of a limit, the same each time. A new one is in force with this amount; of others [`Self::apply`] changes it.
+    /// A measure of a limit: the one that is in force, or one that begins with this amount once it is applied.
     pub(super) fn live(&self, name: &LimitName, measure: Measure, id: u16, amount: Amount) -> Arc<Live> {
-        let mut inside = self.inside();
-        if let Some(entry) = inside.get(&(name.clone(), measure))
-            && entry.live.id == id
-        {
-            return Arc::clone(&entry.live);
+        match self.inside().get(&(name.clone(), measure)) {
+            Some(entry) if entry.live.id == id => Arc::clone(&entry.live),
+            _ => Arc::new(Live::new(name.clone(), measure, id, amount, self.desk.hz())),
         }
-        let live = Arc::new(Live::new(name.clone(), measure, id, amount, self.desk.hz()));
-        let entry = Entry { live: Arc::clone(&live), file: amount, said: None };
-        inside.insert((name.clone(), measure), entry);
-        live
     }
 
     /// Puts a configuration in force: these measures and no others. What an operator has said of one holds until the file
-    /// says something else of it than it did then.
-    pub fn apply(&self, wanted: &[(Arc<Live>, Amount)]) {
+    /// says something else of it than it did then. Limits of other names give their numbers back.
+    pub(super) fn apply(&self, wanted: &[(Arc<Live>, Amount)], is_configured: impl Fn(&str) -> bool) {
         let mut inside = self.inside();
-        inside.retain(|_, entry| wanted.iter().any(|(live, _)| Arc::ptr_eq(live, &entry.live)));
+        inside.retain(|(name, _), entry| {
+            if !is_configured(name.as_str()) {
+                // Whoever gets the number next begins anew.
+                self.desk.forget_limit(entry.live.id);
+            }
+            wanted.iter().any(|(live, _)| Arc::ptr_eq(live, &entry.live))
+        });
+        self.ids.keep(is_configured);
         for (live, amount) in wanted {
-            let Some(entry) = inside.get_mut(&(live.name.clone(), live.measure)) else { continue };
+            let new = || Entry { live: Arc::clone(live), file: *amount, said: None };
+            let entry = inside.entry((live.name.clone(), live.measure)).or_insert_with(new);
             if entry.file != *amount {
                 (entry.file, entry.said) = (*amount, None);
                 entry.live.set(*amount, self.desk.hz());
