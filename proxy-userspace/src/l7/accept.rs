@@ -16,7 +16,7 @@ use tokio::task::{AbortHandle, spawn_local};
 use super::arrival::Arrival;
 use super::crowd::ListenerCrowd;
 use super::leave::Leave;
-use super::limit::ConnectionRules;
+use super::limit::{ConnectionRules, deeds};
 use super::refuse;
 use super::tls::TlsListener;
 use super::worker::Worker;
@@ -134,7 +134,10 @@ impl Inside {
         {
             match limits.connect(peer.ip(), self.worker.number) {
                 Ok(place) => inside = Some(Box::new(place)),
-                Err(how) => return refuse::limited(stream, how),
+                Err(how) => {
+                    deeds::turned_away(&self.worker.snapshot().abuse, peer.ip(), &known.config);
+                    return refuse::limited(stream, how);
+                }
             }
         }
         let arrival = Arrival {

@@ -14,7 +14,7 @@ use tokio::time::timeout_at;
 
 use super::crowd::{ListenerCrowd, Place};
 use super::leave::Leave;
-use super::limit::deeds::Watched;
+use super::limit::deeds::{self, Watched};
 use super::limit::{ConnectionRules, Inside};
 use super::request::Connection;
 use super::tls::handshake::{Terms, shake};
@@ -88,7 +88,10 @@ impl<S: Stream> Arrival<S> {
         {
             match limits.connect(self.peer.ip(), worker.number) {
                 Ok(place) => self.inside = Some(Box::new(place)),
-                Err(how) => return refuse::limited(self.stream, how),
+                Err(how) => {
+                    deeds::turned_away(&worker.snapshot().abuse, self.peer.ip(), &self.listener);
+                    return refuse::limited(self.stream, how);
+                }
             }
         }
         match self.tls.take() {
@@ -117,6 +120,7 @@ impl<S: Stream> Arrival<S> {
         let rules = limits.as_deref();
         if let Some(Err(how)) = rules.map(|rules| rules.handshake(peer.ip(), worker.number)) {
             crowd.handshakes.failed(Failure::Limited);
+            deeds::turned_away(&worker.snapshot().abuse, peer.ip(), &listener);
             return refuse::limited(stream, how);
         }
         let watched = Watched::of(&worker.snapshot().abuse, peer.ip(), &listener);

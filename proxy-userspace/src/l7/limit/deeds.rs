@@ -60,6 +60,13 @@ impl Watched {
     }
 }
 
+/// A connection was more than a limit lets in.
+pub(in crate::l7) fn turned_away(sink: &Sink, client: IpAddr, listener: &Arc<WebListenerConfig>) {
+    if let Some(watched) = Watched::of(sink, client, listener) {
+        watched.did(Deed::Limited);
+    }
+}
+
 /// A request is over.
 pub(in crate::l7) fn request(sink: &Sink, connection: &Connection, record: &Record) {
     if sink.is_idle() {
@@ -83,6 +90,9 @@ pub(in crate::l7) fn request(sink: &Sink, connection: &Connection, record: &Reco
         }
     }
     let cause = record.cause.get();
+    if cause == Some(Cause::Limited.word()) {
+        did(Deed::Limited);
+    }
     if cause.is_some_and(|cause| MALFORMED.iter().any(|malformed| malformed.word() == cause)) {
         did(Deed::Malformed);
     }

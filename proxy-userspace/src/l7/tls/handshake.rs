@@ -21,6 +21,7 @@ use crate::l7::limit::{HelloRules, TurnedAway};
 use crate::l7::refuse;
 use crate::net::stream::Stream;
 use crate::net::tls::TlsStream;
+use crate::telemetry::abuse::Deed;
 use crate::telemetry::handshakes::{Failure, Handshakes};
 use crate::tls::{Answer, Denied, Served, Wanted};
 
@@ -53,6 +54,9 @@ pub(in crate::l7) async fn shake<S: Stream>(
             look(&hello, terms);
             if let Err(how) = limit(&hello, terms) {
                 terms.counts.failed(Failure::Limited);
+                if let Some(watched) = terms.watched {
+                    watched.did(Deed::Limited);
+                }
                 refuse::limited(stream, how);
                 return None;
             }
