@@ -74,5 +74,6 @@ pub use listener::{ListenerTls, TlsError};
 pub use ocsp::OcspFault;
 pub use on_demand::{Denied, OnDemand, Wanted};
 pub use peer::PeerCertificate;
+pub use resolver::canonical;
 pub use store::{Origin, Store};
 pub use tickets::{Tickets, TicketsError};

@@ -76,6 +76,6 @@ impl ResolvesServerCert for Proofs {
 }
 
 /// A name as it is looked up: rustls has made it lower case, a dot at its end says nothing.
-pub(super) fn canonical(name: &str) -> &str {
+pub fn canonical(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }

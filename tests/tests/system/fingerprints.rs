@@ -114,6 +114,8 @@ fn a_hello_in_many_pieces_has_the_same_fingerprint() -> Result<()> {
     let (_, split) =
         front.s_client(&[&name[..], &["-max_send_frag", "512", "-split_send_frag", "512"]].concat())?;
     ensure!(split == whole, "{whole} {split}");
+    // One name, however it is written.
+    ensure!(front.s_client(&["-servername", "a.TEST."])?.0 == "a.test", "a dot at the end");
     Ok(())
 }
 

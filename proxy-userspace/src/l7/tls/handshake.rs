@@ -23,7 +23,7 @@ use crate::net::stream::Stream;
 use crate::net::tls::TlsStream;
 use crate::telemetry::abuse::Deed;
 use crate::telemetry::handshakes::{Failure, Handshakes};
-use crate::tls::{Answer, Denied, Served, Wanted};
+use crate::tls::{Answer, Denied, Served, Wanted, canonical};
 
 /// Who shakes hands, and how long it may take.
 #[derive(Clone, Copy, Debug)]
@@ -127,8 +127,9 @@ fn look(hello: &Hello, terms: Terms<'_>) {
 fn limit(hello: &Hello, terms: Terms<'_>) -> Result<(), TurnedAway> {
     let Some((rules, worker)) = terms.limits else { return Ok(()) };
     let said = hello.accepted.client_hello();
-    // As rustls has it: a name in lower case.
-    rules.admit(terms.client.ip(), (said.server_name(), hello.ja4.as_deref()), worker)
+    // One name has one bucket, however it is written.
+    let name = said.server_name().map(canonical);
+    rules.admit(terms.client.ip(), (name, hello.ja4.as_deref()), worker)
 }
 
 /// Chooses what to go on with.
