@@ -5,7 +5,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use super::context::{Context, Global};
 use super::outcome::Outcome;
 use super::{
-    certs, check, completions, detach, doctor, drain, explain, reload, run, schema, status, upgrade,
+    certs, check, completions, detach, doctor, drain, explain, limit, reload, run, schema, status, upgrade,
 };
 
 /// An eBPF-accelerated load balancer for Linux
@@ -34,6 +34,8 @@ pub(super) enum Command {
     Undrain(drain::Undrain),
     /// Show certificates, renew, revoke and export them, trust the internal CA
     Certs(certs::Certs),
+    /// Show and change how much is let through, and who is refused
+    Limit(limit::Limit),
     /// Tell what becomes of a packet or a request, and why
     Explain(explain::Explain),
     /// Look for what keeps packets from flowing, and say what mends it
@@ -59,6 +61,7 @@ impl Command {
             Self::Drain(drain) => drain.run(context),
             Self::Undrain(undrain) => undrain.run(context),
             Self::Certs(certs) => certs.run(context),
+            Self::Limit(limit) => limit.run(context),
             Self::Explain(explain) => explain.run(context),
             Self::Doctor(doctor) => doctor.run(context),
             Self::Detach(detach) => detach.run(context),

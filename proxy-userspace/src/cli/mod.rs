@@ -29,6 +29,8 @@ mod explain;
 mod explain_request;
 /// Numbers that people can take in.
 mod human;
+/// `proxy-now limit`
+mod limit;
 /// How a command ends.
 mod outcome;
 /// Everything that is printed.

@@ -30,6 +30,8 @@ mod harness;
 mod https;
 /// CAs and certificates, and openssl as a client.
 mod issuer;
+/// Limits as operators change them.
+mod limits_cli;
 /// Limits of HTTP.
 mod limits_web;
 /// The network around the balancer changes.
@@ -73,6 +75,7 @@ fn main() -> std::process::ExitCode {
         attach::FACTS,
         bad_input::FACTS,
         cli::FACTS,
+        limits_cli::FACTS,
         web::FACTS,
         web_pools::FACTS,
         web_routes::FACTS,

@@ -1,0 +1,236 @@
+//! Limits as operators change them: what is typed holds for what comes next, and it is written down who typed it.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use proxy_tests::client::{self, Http};
+use proxy_tests::daemon::Daemon;
+use proxy_tests::facts;
+use proxy_tests::runner::{Fact, figure};
+use proxy_tests::wait::{SOON, until};
+use proxy_tests::web;
+use proxy_tests::world::{Family, World};
+use serde_json::Value;
+
+pub(crate) const FACTS: &[Fact] = facts![
+    a_limit_that_is_set_is_obeyed_by_the_next_request_and_reset_again,
+    a_limit_that_is_saved_keeps_the_files_comments_and_is_in_force,
+    what_makes_no_sense_is_told_and_changes_nothing,
+    a_thousand_changes_in_a_row_under_load_lose_nothing,
+    who_is_being_refused_is_shown_and_can_be_forgiven,
+];
+
+/// A configuration with a limit that nobody meets.
+fn text(world: &World, bind: std::net::SocketAddr) -> String {
+    let audit = world.folder().join("audit.log");
+    web::text(
+        world,
+        &format!(
+            "audit_log = {audit:?}\n\n[listener.web]\nbind = \"{bind}\"\nprotocol = \"http\"\n\n\
+             [[route]]\nrespond = 204\n\n[limit.per-client]   # as much as anybody needs\n\
+             requests = \"100000/s burst 100000\"   # of a second\nconnections = \"100000/s burst 100000\"\n"
+        ),
+    )
+}
+
+/// Lines of the audit log.
+fn audited(world: &World) -> Result<Vec<Value>> {
+    let text = std::fs::read_to_string(world.folder().join("audit.log"))?;
+    text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+}
+
+/// What `limit list` says of a measure.
+fn listed(daemon: &Daemon<'_>, measure: &str) -> Result<Value> {
+    let list = daemon.json(&["limit", "list"])?;
+    let rows = list["limits"].as_array().context("no limits")?;
+    rows.iter().find(|row| row["measure"] == measure).cloned().context("no such measure")
+}
+
+fn a_limit_that_is_set_is_obeyed_by_the_next_request_and_reset_again() -> Result<()> {
+    let world = World::routed().build()?;
+    let service = world.service(Family::V4);
+    let daemon = Daemon::start(&world, &text(&world, service))?;
+    let mut http = Http::connect(world.client(), service)?;
+    for _ in 0..50 {
+        ensure!(http.get("/")?.status == 204);
+    }
+    let said = daemon.cli(&["limit", "set", "per-client", "requests=1/h", "burst=1"])?;
+    ensure!(said.contains("requests is 1/h; it was 100000/s burst 100000"), "{said}");
+    let statuses = [http.get("/")?.status, http.get("/")?.status, http.get("/")?.status];
+    ensure!(statuses[1..] == [429, 429], "{statuses:?}");
+    let row = listed(&daemon, "requests")?;
+    ensure!(row["amount"] == "1/h" && row["file"] == "100000/s burst 100000", "{row}");
+    ensure!(row["refused"].as_u64() >= Some(2) && row["passed"].as_u64() >= Some(50), "{row}");
+    let said = daemon.cli(&["limit", "set", "per-client", "requests=1/h", "burst=1"])?;
+    ensure!(said.contains("requests is 1/h, as before"), "{said}");
+    let said = daemon.cli(&["limit", "reset", "per-client"])?;
+    ensure!(said.contains("requests is 100000/s burst 100000; it was 1/h"), "{said}");
+    ensure!(http.get("/")?.status == 204, "the next request passes");
+    ensure!(listed(&daemon, "requests")?["file"].is_null());
+    let lines = audited(&world)?;
+    let told: Vec<_> = lines.iter().map(|line| (line["what"].as_str(), line["to"].as_str())).collect();
+    let (set, reset) = (Some("limit set"), Some("limit reset"));
+    let wanted = [(set, Some("1/h")), (set, Some("1/h")), (reset, Some("100000/s burst 100000"))];
+    ensure!(told == wanted, "{told:?}");
+    let uid = rustix::process::getuid().as_raw();
+    ensure!(lines[0]["uid"] == uid && lines[0]["by"] == "daemon", "{}", lines[0]);
+    ensure!(lines[0]["name"] == "per-client requests" && lines[0]["when"].is_string(), "{}", lines[0]);
+    Ok(())
+}
+
+fn a_limit_that_is_saved_keeps_the_files_comments_and_is_in_force() -> Result<()> {
+    let world = World::routed().build()?;
+    let service = world.service(Family::V4);
+    let before = text(&world, service);
+    let daemon = Daemon::start(&world, &before)?;
+    let said = daemon.cli(&["limit", "set", "per-client", "requests=2/h burst 2", "--save"])?;
+    ensure!(said.contains("saved in") && said.contains("line "), "{said}");
+    let after = std::fs::read_to_string(daemon.config_path())?;
+    let wanted = before.replace("requests = \"100000/s burst 100000\" ", "requests = \"2/h burst 2\" ");
+    ensure!(after == wanted, "{after}");
+    let mut http = Http::connect(world.client(), service)?;
+    let statuses: Vec<u16> = (0..4).map(|_| Ok(http.get("/")?.status)).collect::<Result<_>>()?;
+    ensure!(statuses == [204, 204, 429, 429], "{statuses:?}");
+    until("the file's word is that of the operator", SOON, || {
+        let row = listed(&daemon, "requests")?;
+        ensure!(row["amount"] == "2/h burst 2" && row["file"].is_null(), "{row}");
+        Ok(())
+    })
+}
+
+fn what_makes_no_sense_is_told_and_changes_nothing() -> Result<()> {
+    let world = World::routed().build()?;
+    let before = text(&world, world.service(Family::V4));
+    let daemon = Daemon::start(&world, &before)?;
+    for (words, said) in [
+        (&["limit", "set", "per-cleint", "requests=5/s"][..], "did you mean \"per-client\"?"),
+        (&["limit", "set", "per-client", "request=5/s"], "did you mean \"requests\"?"),
+        (&["limit", "set", "per-client", "packets=5/s"], "counts connections, requests, and no \"packets\""),
+        (&["limit", "set", "per-client", "requests=0/s"], "lets nothing through"),
+        (&["limit", "set", "per-client", "requests=5/fortnight"], "fortnight"),
+        (&["limit", "set", "per-client", "requests=5/s", "connections=0/s", "--save"], "connections"),
+        (&["limit", "set", "per-client", "requests"], "does not say how much"),
+        (&["limit", "set", "per-client", "burst=5"], "burst stands behind"),
+        (&["limit", "reset", "per-client", "--key", "nobody"], "is no address"),
+        (&["limit", "reset", "nothing"], "limits are: per-client"),
+    ] {
+        let output = daemon.command(words)?;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(!output.status.success() && text.contains(said), "{words:?}: {text}");
+    }
+    ensure!(listed(&daemon, "requests")?["file"].is_null());
+    ensure!(std::fs::read_to_string(daemon.config_path())? == before);
+    ensure!(audited(&world).is_err(), "nothing was changed, so nothing is written down");
+    Ok(())
+}
+
+/// Asks the admin socket over a connection that stays.
+fn post(socket: &mut UnixStream, path: &str, body: &str) -> Result<String> {
+    let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
+    socket.write_all(format!("{head}{body}").as_bytes())?;
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let count = socket.read(&mut buffer)?;
+        ensure!(count > 0, "the daemon closed: {}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&buffer[..count]);
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length =
+            head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        if length.is_some_and(|length: usize| body.len() >= length) {
+            ensure!(head.starts_with("HTTP/1.1 200"), "{text}");
+            return Ok(body.to_owned());
+        }
+    }
+}
+
+fn a_thousand_changes_in_a_row_under_load_lose_nothing() -> Result<()> {
+    const CHANGES: u64 = 1000;
+    let world = World::routed().build()?;
+    let service = world.service(Family::V4);
+    let daemon = Daemon::start(&world, &text(&world, service))?;
+    let (over, asked) = (AtomicBool::new(false), AtomicU64::new(0));
+    let mut took = Vec::new();
+    std::thread::scope(|scope| -> Result<()> {
+        let load = scope.spawn(|| -> Result<()> {
+            let mut http = Http::connect(world.client(), service)?;
+            while !over.load(Ordering::Relaxed) {
+                let status = http.get("/")?.status;
+                ensure!(status == 204, "{status} after {}", asked.load(Ordering::Relaxed));
+                asked.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        });
+        let changed = (|| {
+            let mut socket = UnixStream::connect(world.folder().join("admin.sock"))?;
+            socket.set_read_timeout(Some(Duration::from_secs(30)))?;
+            for number in 0..CHANGES {
+                let amount = format!("{}/s burst 100000", 200_000 + number);
+                let body = format!("{{\"limit\":\"per-client\",\"amounts\":{{\"requests\":\"{amount}\"}}}}");
+                let begun = Instant::now();
+                let answer = post(&mut socket, "/limits/set", &body)?;
+                took.push(begun.elapsed());
+                ensure!(answer.contains(&amount), "{answer}");
+            }
+            Ok(())
+        })();
+        over.store(true, Ordering::Relaxed);
+        load.join().map_err(|_| anyhow::anyhow!("the load panicked"))??;
+        changed
+    })?;
+    took.sort();
+    let (half, most) = (took[took.len() / 2], took[took.len() * 99 / 100]);
+    figure(format!(
+        "{CHANGES} changes: median {half:.1?}, 99 % within {most:.1?}; {} requests meanwhile",
+        asked.load(Ordering::Relaxed)
+    ));
+    ensure!(asked.load(Ordering::Relaxed) > 0, "there was load");
+    let row = listed(&daemon, "requests")?;
+    ensure!(row["amount"] == format!("{}/s burst 100000", 200_000 + CHANGES - 1), "{row}");
+    ensure!(row["refused"] == 0, "{row}");
+    let lines = audited(&world)?;
+    ensure!(lines.len() as u64 == CHANGES, "{} lines", lines.len());
+    let joined = lines.windows(2).all(|pair| pair[0]["to"] == pair[1]["from"]);
+    ensure!(joined, "each change begins where the one before it ended");
+    Ok(())
+}
+
+fn who_is_being_refused_is_shown_and_can_be_forgiven() -> Result<()> {
+    let world = World::routed().build()?;
+    let service = world.service(Family::V4);
+    let daemon = Daemon::start(&world, &text(&world, service))?;
+    let quiet = daemon.cli(&["limit", "top"])?;
+    ensure!(quiet.contains("nobody is being refused"), "{quiet}");
+    daemon.cli(&["limit", "set", "per-client", "requests=3/h", "burst=3"])?;
+    let client = world.client_address(Family::V4, 0).to_string();
+    let over = AtomicBool::new(false);
+    let top = std::thread::scope(|scope| -> Result<Value> {
+        let load = scope.spawn(|| -> Result<()> {
+            let mut http = Http::connect(world.client(), service)?;
+            while !over.load(Ordering::Relaxed) {
+                http.get("/")?;
+            }
+            Ok(())
+        });
+        let top = until("the client is shown", SOON, || {
+            let top = daemon.json(&["limit", "top", "-n", "1"])?;
+            ensure!(top["keys"][0]["key"].is_string(), "{top}");
+            Ok(top)
+        });
+        over.store(true, Ordering::Relaxed);
+        load.join().map_err(|_| anyhow::anyhow!("the load panicked"))??;
+        top
+    })?;
+    let key = &top["keys"][0];
+    ensure!(key["key"] == client && key["limit"] == "per-client" && key["measure"] == "requests", "{top}");
+    ensure!(key["refused_per_second"].as_f64() > Some(0.0), "{top}");
+    ensure!(client::get(world.client(), service, "/")?.status == 429);
+    daemon.cli(&["limit", "reset", "per-client", "--key", &client])?;
+    ensure!(client::get(world.client(), service, "/")?.status == 204, "what it had used up is forgotten");
+    ensure!(listed(&daemon, "requests")?["amount"] == "3/h burst 3", "the limit is as it was");
+    Ok(())
+}
