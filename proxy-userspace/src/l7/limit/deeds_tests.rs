@@ -43,6 +43,9 @@ fn answers_are_told_by_status_and_requests_that_are_none_by_cause() {
     for (status, deed) in [(401, Deed::Unauthorized), (403, Deed::Forbidden), (404, Deed::NotFound)] {
         assert_eq!(of_request(&request, status, None), [(client(), Deed::Answered), (client(), deed)]);
     }
+    let limited = [(client(), Deed::Answered), (client(), Deed::Limited)];
+    assert_eq!(of_request(&request, 429, Some(Cause::Limited)), limited);
+    assert_eq!(of_request(&request, 0, Some(Cause::Limited)), limited[1..], "without an answer, too");
     let both = [(client(), Deed::Answered), (client(), Deed::Malformed)];
     assert_eq!(of_request(&request, 400, Some(Cause::BadRequest)), both);
     assert_eq!(of_request(&request, 408, Some(Cause::SlowHead)), both[..1]);
