@@ -124,6 +124,10 @@ pub(super) fn syn_to_backend<W: World, A: Address>(world: &W, work: &mut Work<A>
     }
     let now = world.now();
     if guard::is_alive(world, work.ip.key.source, settings, own.seconds(now)) {
+        if let Some(seen) = world.guard(u32::from(listener.id)) {
+            // Those who are known may be the only ones left to see that it is over.
+            guard::standing(world, seen, now, own.second);
+        }
         return Syn::Passes;
     }
     let syn = guard::count(world, listener.id, rule, own);

@@ -49,6 +49,14 @@ pub enum Followed {
     /// Routes have changed, and the tables could not follow.
     #[error("routes have changed, but {0}")]
     NotRerouted(#[source] ApplyError),
+    /// SYNs come too fast.
+    #[error(
+        "the listener {0} is flooded with SYNs: it is guarded, and its SYNs are answered by the kernel part"
+    )]
+    Flooded(String),
+    /// They do no more.
+    #[error("the listener {0} is flooded no more: its SYNs pass")]
+    Calm(String),
     /// It is back, and cannot be attached to.
     #[error("the interface is back, but {0}")]
     Refused(#[source] AttachError),

@@ -7,10 +7,11 @@ use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use proxy_common::cookie::Keys;
-use proxy_common::guard::{Guard, GuardSettings, Standing};
+use proxy_common::guard::{Guard, GuardRule, GuardSettings, Standing};
 use serde::Serialize;
 
 use super::clock::Clock;
+use super::follow::Followed;
 use super::maps::{Action, MapError};
 use super::reconcile::Present;
 use super::tables::Tables;
@@ -24,6 +25,8 @@ const KEY_LASTS: Duration = Duration::from_secs(600);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// What an interface carries that is not there.
 const USUAL_MTU: u32 = 1500;
+/// Guards are looked at this often.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// What is remembered between two looks.
 #[derive(Debug, Default)]
@@ -31,6 +34,9 @@ pub(super) struct Watch {
     turned: Option<Instant>,
     looked: Option<Instant>,
     written: Option<GuardSettings>,
+    asked: Option<Instant>,
+    /// Listeners that were guarded when they were looked at last.
+    on: BTreeSet<String>,
 }
 
 /// What is around the guards.
@@ -47,6 +53,34 @@ impl Watch {
     /// Whether it is time to look again.
     pub(super) fn is_due(&self) -> bool {
         self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY)
+    }
+
+    /// Which guards went on or off since the last look.
+    pub(super) fn changes(
+        &mut self,
+        tables: &Tables,
+        present: &Present,
+        clock: &Clock,
+    ) -> Result<Vec<Followed>, MapError> {
+        if self.asked.is_some_and(|asked| asked.elapsed() < ASK_EVERY) {
+            return Ok(Vec::new());
+        }
+        self.asked = Some(Instant::now());
+        let now = clock.now().map_err(|cause| MapError {
+            map: proxy_common::names::GUARDS,
+            action: Action::Read,
+            cause,
+        })?;
+        let on: BTreeSet<String> = status(tables, present, now)?
+            .into_iter()
+            .filter(|guard| guard.on && !guard.always)
+            .map(|guard| guard.listener)
+            .collect();
+        let went_on = on.difference(&self.on).cloned().map(Followed::Flooded);
+        let went_off = self.on.difference(&on).cloned().map(Followed::Calm);
+        let changes = went_on.chain(went_off).collect();
+        self.on = on;
+        Ok(changes)
     }
 
     /// Writes what has changed, and a new key when its time has come.
@@ -119,6 +153,8 @@ pub struct GuardStatus {
     pub listener: String,
     /// Whether its SYNs are answered with cookies, or asked for a proof.
     pub on: bool,
+    /// Whether that is so whatever the rate.
+    pub always: bool,
     /// SYNs of clients that are not known, in the last second that had any.
     pub syns: u32,
 }
@@ -136,8 +172,9 @@ pub(super) fn status(tables: &Tables, present: &Present, now: u32) -> Result<Vec
         let on = Guard::standing(guard.state, now, second) == Standing::Guarded;
         let recent = now.wrapping_sub((guard.count >> 32) as u32) < 2 * second;
         let syns = if recent { guard.count as u32 } else { 0 };
+        let always = rule.flags & GuardRule::ALWAYS != 0;
         let listener = present.names.get(id).cloned().unwrap_or_default();
-        all.push(GuardStatus { listener, on, syns });
+        all.push(GuardStatus { listener, on, always, syns });
     }
     all.sort_by(|a, b| a.listener.cmp(&b.listener));
     Ok(all)

@@ -313,6 +313,7 @@ impl Kernel {
         if state.follower.routes_are_due() {
             notes.extend(self.reroute(state));
         }
+        notes.extend(state.guards.changes(&self.tables, &state.present, &self.clock)?);
         if state.guards.is_due() {
             self.look_at_guards(state)?;
         }

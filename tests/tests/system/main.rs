@@ -22,6 +22,8 @@ mod control;
 mod corpus;
 /// Clients are known by their ClientHello.
 mod fingerprints;
+/// SYN floods.
+mod floods;
 /// VLAN tags, fragments, extension headers, ICMP errors.
 mod frames;
 /// The harness itself.
@@ -72,6 +74,7 @@ fn main() -> std::process::ExitCode {
         control::FACTS,
         surroundings::FACTS,
         continuity::FACTS,
+        floods::FACTS,
         attach::FACTS,
         bad_input::FACTS,
         cli::FACTS,
