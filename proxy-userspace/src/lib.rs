@@ -1,11 +1,13 @@
 //! The daemon and command line of proxy-now, in layers: a module uses lower ones only.
 //!
-//! 5 `cli` · 4 `control` · 3 `l4`, `l7`, `acme`, `admin` · 2 `route`, `upstream`, `tls` · 1 `config` · 0 `net`, `telemetry`
+//! 5 `cli` · 4 `control` · 3 `l4`, `l7`, `acme`, `admin` · 2 `route`, `upstream`, `tls`, `limit`, `ban` · 1 `config` · 0 `net`, `telemetry`
 
 /// Layer 3: certificates that come by themselves.
 pub mod acme;
 /// Layer 3: the admin socket: how people and programs ask the daemon.
 pub mod admin;
+/// Layer 2: who is kept out.
+pub mod ban;
 /// Layer 5: the command line.
 pub mod cli;
 /// Layer 1: what `proxy.toml` says and what it means.

@@ -32,7 +32,7 @@ pub use line::{FOR_EVER, LINE_WORDS, Line, Lines, MOMENT, PROBES, PlainLine, TAB
 pub use note::{By, LIST_NAMES, ListName, Note, NoteKey, source};
 pub use shape::Shape;
 pub use v6::Key as Key6;
-pub use write::{Entry, Full, Inserted, each, insert, length_of, prepare, remove};
+pub use write::{Entry, Full, Inserted, each, get, insert, length_of, prepare, remove};
 
 #[cfg(test)]
 mod tests;

@@ -42,61 +42,58 @@ pub fn prepare<A: Family, L: Lines + ?Sized>(lines: &L, shape: Shape) {
     A::write_shape(lines, shape);
 }
 
-/// Enters a prefix, or changes when it ends and who wants it. What was counted is kept.
-///
-/// # Errors
-/// There is no room.
-pub fn insert<A: Family, L: Lines + ?Sized>(lines: &L, entry: &Entry<A>) -> Result<Inserted, Full> {
-    let shape = A::read_shape(lines).ok_or(Full)?;
-    let key = A::key(&entry.address, entry.length);
-    let life = |hits: u32| (entry.until as u64) << 32 | hits as u64;
-    let hash = A::spread(&key, shape);
-    let mut line = shape.first(hash);
-    for _ in 0..PROBES {
-        for place in A::entries(lines.line(A::REGION_LINES + line).ok_or(Full)?) {
-            match A::compare(place, &key) {
-                Compared::Other => {}
-                Compared::Empty => {
-                    A::write(place, &key, entry.source, life(entry.hits));
-                    A::mark(lines, &entry.address, entry.length);
-                    return Ok(Inserted::New);
-                }
-                Compared::Dead => {
-                    A::write(place, &key, entry.source, life(entry.hits));
-                    return Ok(Inserted::New);
-                }
-                Compared::Lives => {
-                    A::write(place, &key, entry.source, life(A::life(place).load() as u32));
-                    return Ok(Inserted::Changed);
-                }
-            }
-        }
-        line = shape.next(hash, line);
-    }
-    Err(Full)
-}
-
-/// Removes a prefix; `None`: it was not there.
-pub fn remove<A: Family, L: Lines + ?Sized>(lines: &L, address: &A, length: u8) -> Option<Entry<A>> {
+/// The place of a key: where it is, or else where it would be. `None`: all its places are taken.
+fn spot<'a, A: Family, L: Lines + ?Sized>(lines: &'a L, key: &A::Key) -> Option<(Compared, &'a A::Entry)> {
     let shape = A::read_shape(lines)?;
-    let key = A::key(address, length);
-    let hash = A::spread(&key, shape);
+    let hash = A::spread(key, shape);
     let mut line = shape.first(hash);
     for _ in 0..PROBES {
         for place in A::entries(lines.line(A::REGION_LINES + line)?) {
-            match A::compare(place, &key) {
+            match A::compare(place, key) {
                 Compared::Other => {}
-                Compared::Empty | Compared::Dead => return None,
-                Compared::Lives => {
-                    let entry = entry(place);
-                    A::kill(place);
-                    return entry;
-                }
+                compared => return Some((compared, place)),
             }
         }
         line = shape.next(hash, line);
     }
     None
+}
+
+/// Enters a prefix, or changes when it ends and who wants it. What was counted is kept.
+///
+/// # Errors
+/// There is no room.
+pub fn insert<A: Family, L: Lines + ?Sized>(lines: &L, entry: &Entry<A>) -> Result<Inserted, Full> {
+    let key = A::key(&entry.address, entry.length);
+    let life = |hits: u32| (entry.until as u64) << 32 | hits as u64;
+    let (compared, place) = spot::<A, L>(lines, &key).ok_or(Full)?;
+    if compared == Compared::Lives {
+        A::write(place, &key, entry.source, life(A::life(place).load() as u32));
+        return Ok(Inserted::Changed);
+    }
+    A::write(place, &key, entry.source, life(entry.hits));
+    A::mark(lines, &entry.address, entry.length);
+    Ok(Inserted::New)
+}
+
+/// A prefix's entry, also when it has ended.
+pub fn get<A: Family, L: Lines + ?Sized>(lines: &L, address: &A, length: u8) -> Option<Entry<A>> {
+    match spot::<A, L>(lines, &A::key(address, length))? {
+        (Compared::Lives, place) => entry(place),
+        _ => None,
+    }
+}
+
+/// Removes a prefix; `None`: it was not there.
+pub fn remove<A: Family, L: Lines + ?Sized>(lines: &L, address: &A, length: u8) -> Option<Entry<A>> {
+    match spot::<A, L>(lines, &A::key(address, length))? {
+        (Compared::Lives, place) => {
+            let removed = entry(place);
+            A::kill(place);
+            removed
+        }
+        _ => None,
+    }
 }
 
 fn entry<A: Family>(place: &A::Entry) -> Option<Entry<A>> {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use proxy_common::backend::Backend;
 
 use super::attach::{self, AttachError, Attacher, Attachment, Done};
+use super::bans::{BanMaps, BanMapsError};
 use super::clock::Clock;
 use super::collect::{Collected, Collector, Leaving, YOUNG_LIFETIME};
 use super::desired::{Desired, Surroundings};
@@ -353,6 +354,14 @@ impl Kernel {
         self.tables.settings.put(&0, &settings)?;
         state.present.note(&Step::Settings(settings));
         Ok(())
+    }
+
+    /// The tables of bans.
+    ///
+    /// # Errors
+    /// They cannot be opened.
+    pub fn bans(&self) -> Result<BanMaps, BanMapsError> {
+        BanMaps::open(&self.pins, None)
     }
 
     /// Reads the tables, if what is known of them may be wrong.

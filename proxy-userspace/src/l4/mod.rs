@@ -3,6 +3,8 @@
 
 /// Programs on interfaces.
 mod attach;
+/// Tables of bans.
+mod bans;
 /// What this process may do, and what this kernel can.
 mod capability;
 /// The flow table's clock.
@@ -49,6 +51,7 @@ mod sys;
 mod tables;
 
 pub use attach::{AttachError, Attachment, Mode};
+pub use bans::{BanMaps, BanMapsError};
 pub use capability::{Capability, Feature};
 pub use collect::Collected;
 pub use desired::{Desired, DesiredBackend, DesiredListener, LocalListener};

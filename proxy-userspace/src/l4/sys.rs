@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
+use proxy_common::cell::Cell64;
 use proxy_common::pod::Pod;
 
 /// `enum bpf_cmd` of linux/bpf.h.
@@ -299,9 +300,10 @@ unsafe impl Send for SharedArray {}
 unsafe impl Sync for SharedArray {}
 
 impl SharedArray {
-    /// Maps all words of an array whose values are words.
+    /// Maps all words of an array whose values are so many words.
     pub(super) fn map(map: &RawMap) -> io::Result<Self> {
-        let count = map.info.max_entries as usize;
+        let words = map.info.value_size as usize / size_of::<u64>();
+        let count = map.info.max_entries as usize * words;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping, at a place that the kernel chooses; it refuses one that is longer than the map.
         let start = unsafe {
@@ -326,6 +328,14 @@ impl SharedArray {
         // SAFETY: mapped for as long as this lives, page-aligned, `count` words long; everybody else who writes them
         // does so by whole words.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
+    }
+}
+
+impl SharedArray {
+    /// The words, as cells.
+    pub(super) fn cells(&self) -> &[Cell64] {
+        // SAFETY: as for `words`; a cell is a transparent `AtomicU64`.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.count) }
     }
 }
 
@@ -357,6 +367,19 @@ impl RawMap {
 
     /// Makes an array with one value that is filled before anybody sees it.
     pub(super) fn create_array(name: &str, value: &[u8]) -> io::Result<Self> {
+        let map = Self::create(name, value.len() as u32, 1, 0)?;
+        map.update(&0u32.to_ne_bytes(), value)?;
+        Ok(map)
+    }
+
+    /// Makes an array of zeroes that can be mapped, and put into an array of maps whatever its length.
+    pub(super) fn create_shared(name: &str, value_size: u32, count: u32) -> io::Result<Self> {
+        const MMAPABLE: u32 = 1 << 10;
+        const INNER_MAP: u32 = 1 << 12;
+        Self::create(name, value_size, count, MMAPABLE | INNER_MAP)
+    }
+
+    fn create(name: &str, value_size: u32, max_entries: u32, flags: u32) -> io::Result<Self> {
         #[repr(C)]
         struct Attr {
             map_type: u32,
@@ -371,9 +394,9 @@ impl RawMap {
         let mut attr = Attr {
             map_type: map_type::ARRAY,
             key_size: 4,
-            value_size: value.len() as u32,
-            max_entries: 1,
-            flags: 0,
+            value_size,
+            max_entries,
+            flags,
             inner: 0,
             numa: 0,
             name: [0; 16],
@@ -381,9 +404,7 @@ impl RawMap {
         for (to, from) in attr.name[..15].iter_mut().zip(name.bytes()) {
             *to = from;
         }
-        let map = Self::new(bpf_fd(command::MAP_CREATE, &mut attr)?, 0)?;
-        map.update(&0u32.to_ne_bytes(), value)?;
-        Ok(map)
+        Self::new(bpf_fd(command::MAP_CREATE, &mut attr)?, 0)
     }
 
     /// What the kernel says it is.

@@ -15,6 +15,7 @@ pub(super) const LAYERS: &[(&str, u32)] = &[
     ("upstream", 2),
     ("tls", 2),
     ("limit", 2),
+    ("ban", 2),
     ("config", 1),
     ("net", 0),
     ("telemetry", 0),

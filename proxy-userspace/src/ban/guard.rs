@@ -1,0 +1,89 @@
+//! What must not be banned by mistake: whoever the configuration needs, and the session of the one who asks.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// An address that is needed, and for what.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Needed {
+    /// The address.
+    pub address: IpAddr,
+    /// What it is: `backend app`, `the default gateway`, …
+    pub what: String,
+}
+
+/// All of them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Guard {
+    /// Whom the configuration needs. They are never kept out, whatever is banned.
+    pub needed: Vec<Needed>,
+}
+
+/// Objections that are said one by one.
+const SAID: usize = 5;
+
+impl Guard {
+    /// What speaks against banning this; `session`: from where the operator is logged in.
+    pub fn objections(&self, prefix: &IpNet, session: Option<IpAddr>) -> Vec<String> {
+        let mut said = Vec::new();
+        if prefix.prefix_len() == 0 {
+            said.push(format!("{prefix} is everybody"));
+        }
+        if let Some(session) = session.map(|session| session.to_canonical())
+            && prefix.contains(&session)
+        {
+            said.push(format!("it covers {session}, where your own session comes from"));
+        }
+        let covered: Vec<_> = self.needed.iter().filter(|needed| prefix.contains(&needed.address)).collect();
+        said.extend(
+            covered.iter().take(SAID).map(|needed| format!("it covers {}, {}", needed.address, needed.what)),
+        );
+        if covered.len() > SAID {
+            said.push(format!("and {} more that the configuration needs", covered.len() - SAID));
+        }
+        said
+    }
+
+    /// The prefixes that are never kept out for this.
+    pub fn prefixes(&self) -> Vec<IpNet> {
+        let mut prefixes: Vec<IpNet> = self.needed.iter().map(|needed| needed.address.into()).collect();
+        prefixes.extend([
+            IpNet::from(IpAddr::from([127, 0, 0, 1])),
+            IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]).into(),
+        ]);
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        prefixes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_cut_somebody_off_is_said() {
+        let needed =
+            |address: &str, what: &str| Needed { address: address.parse().unwrap(), what: what.into() };
+        let guard = Guard {
+            needed: vec![
+                needed("10.0.0.11", "a backend of pool app"),
+                needed("192.0.2.1", "the default gateway"),
+            ],
+        };
+        let net = |text: &str| text.parse::<IpNet>().unwrap();
+        let session = Some("198.51.100.7".parse().unwrap());
+        assert_eq!(guard.objections(&net("203.0.113.0/24"), session), Vec::<String>::new());
+        assert_eq!(
+            guard.objections(&net("10.0.0.0/8"), session),
+            ["it covers 10.0.0.11, a backend of pool app"]
+        );
+        assert_eq!(
+            guard.objections(&net("198.51.100.0/24"), session),
+            ["it covers 198.51.100.7, where your own session comes from"]
+        );
+        assert_eq!(guard.objections(&net("0.0.0.0/0"), session).len(), 4);
+        assert_eq!(guard.objections(&net("::/0"), session), ["::/0 is everybody"]);
+    }
+}
