@@ -33,7 +33,7 @@ pub struct BanListConfig {
 }
 
 /// Where a list is.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum BanListSource {
     /// A file.
     File(PathBuf),

@@ -2,6 +2,8 @@
 
 /// What hosts want of CAs, against what is said of them.
 mod acme;
+/// Automatic bans against listeners.
+mod ban;
 /// The kernel part in itself.
 mod kernel;
 /// Limits against listeners and routes.
@@ -21,7 +23,6 @@ mod size;
 /// Hosts of `https` listeners.
 mod tls;
 
-use super::ban::BanConfig;
 use super::file::File;
 use super::model::{AdminConfig, Config};
 use super::name::ListenerName;
@@ -53,6 +54,7 @@ pub(super) fn resolve(mut file: File, report: &mut Report<'_>) -> Result<Config,
     let hosts = tls::hosts(&file, report);
     acme::check(&file, report);
     limit::check(&file, report);
+    ban::check(&file, report);
     let limits = limit::resolve(&file);
 
     let listeners = file.listeners.into_iter().map(listener::resolve).collect::<Vec<_>>();
@@ -71,8 +73,8 @@ pub(super) fn resolve(mut file: File, report: &mut Report<'_>) -> Result<Config,
         tls: TlsConfig { hosts, ..file.tls? },
         acme: file.acme?,
         limits: limits?,
-        ban: BanConfig::default(),
-        auto_bans: Vec::new(),
+        ban: file.ban?,
+        auto_bans: ban::resolve(file.auto_bans)?,
         pools: pools.into_iter().collect::<Result<_, _>>()?,
         warnings: Vec::new(),
     })

@@ -2,6 +2,8 @@
 
 /// `[acme]`.
 mod acme;
+/// `[ban]` and `[auto-ban.NAME]`.
+mod ban;
 /// `[acme.dns]`.
 mod dns;
 /// What a listener says of floods.
@@ -37,6 +39,7 @@ mod tls;
 /// `basic_auth = { … }`: users of the table and of a file.
 mod users;
 
+pub(super) use ban::FileAutoBan;
 pub(super) use kernel::{FileAdmin, FileKernel};
 pub(super) use limit::FileLimit;
 pub(super) use listener::{FileListener, FileWebListener};

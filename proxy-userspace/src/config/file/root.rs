@@ -4,15 +4,19 @@ use std::fmt;
 use std::ops::Range;
 
 use super::acme::read_acme;
+use super::ban::read_ban;
 use super::listener::AnyListener;
 use super::server::{read_access_log, read_server};
 use super::tls::read_tls;
 use super::{
-    FileAdmin, FileKernel, FileLimit, FileListener, FileMiddleware, FilePool, FileRoute, FileWebListener,
+    FileAdmin, FileAutoBan, FileKernel, FileLimit, FileListener, FileMiddleware, FilePool, FileRoute,
+    FileWebListener,
 };
 use crate::config::acme::AcmeConfig;
+use crate::config::ban::BanConfig;
 use crate::config::diagnostic::Fact;
 use crate::config::keys::acme::ACME;
+use crate::config::keys::ban::{AUTO_BAN, BAN};
 use crate::config::keys::kernel::{ADMIN, KERNEL};
 use crate::config::keys::limit::LIMIT;
 use crate::config::keys::listener::LISTENER;
@@ -31,13 +35,15 @@ use crate::config::tls::TlsConfig;
 use crate::config::web::ServerConfig;
 
 /// The names of the outermost tables.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 13] = [
     "kernel",
     "listener",
     "route",
     "middleware",
     "pool",
     "limit",
+    "ban",
+    "auto-ban",
     "tls",
     "acme",
     "server",
@@ -66,6 +72,8 @@ pub(in crate::config) struct File {
     /// The names of all pools, those that could not be read too.
     pub(in crate::config) pool_names: Vec<String>,
     pub(in crate::config) limits: Vec<FileLimit>,
+    pub(in crate::config) ban: Result<BanConfig, Reported>,
+    pub(in crate::config) auto_bans: Vec<FileAutoBan>,
 }
 
 impl File {
@@ -95,6 +103,8 @@ impl File {
         let pools = named(root, "pool", &POOL, report);
         let middleware = named(root, "middleware", &MIDDLEWARE, report);
         let limits = named(root, "limit", &LIMIT, report);
+        let ban = section(root, "ban", &BAN, report).unwrap_or_else(|| Ok(Entries::absent("[ban]")));
+        let auto_bans = named(root, "auto-ban", &AUTO_BAN, report);
         Self {
             kernel: kernel.transpose(),
             admin: admin.and_then(|entries| FileAdmin::read(&entries, report)),
@@ -115,6 +125,11 @@ impl File {
             limits: limits
                 .into_iter()
                 .map(|(name, entries)| FileLimit::read(name, &entries, report))
+                .collect(),
+            ban: ban.and_then(|entries| read_ban(&entries, report)),
+            auto_bans: auto_bans
+                .into_iter()
+                .map(|(name, entries)| FileAutoBan::read(name, &entries, report))
                 .collect(),
         }
     }

@@ -2,6 +2,8 @@
 
 /// `[acme]`.
 pub(super) mod acme;
+/// `[ban]` and `[auto-ban.NAME]`.
+pub(super) mod ban;
 /// `[acme.dns]`.
 pub(super) mod dns;
 /// What a listener says of floods.
@@ -34,13 +36,15 @@ pub(super) mod tls;
 use super::table::Section;
 
 /// The tables of the file, in the order of the reference.
-pub(super) static SECTIONS: [&Section; 11] = [
+pub(super) static SECTIONS: [&Section; 13] = [
     &kernel::KERNEL,
     &listener::LISTENER,
     &route::ROUTE,
     &middleware::MIDDLEWARE,
     &pool::POOL,
     &limit::LIMIT,
+    &ban::BAN,
+    &ban::AUTO_BAN,
     &tls::TLS,
     &acme::ACME,
     &server::SERVER,

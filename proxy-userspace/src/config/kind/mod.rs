@@ -6,6 +6,8 @@ mod acme;
 mod address;
 /// What answers have, and what is decided by it.
 mod answer;
+/// What bans are told.
+mod ban;
 /// What limits are told.
 mod limit;
 /// Lists.
@@ -36,6 +38,7 @@ mod wrong;
 pub(super) use acme::{EMAIL, ISSUER, NAME_SERVER, SOCKET_ADDRESS, Secret, WEB_ADDRESS};
 pub(super) use address::{BackendAddress, Bind, HostAddress};
 pub(super) use answer::{AccessLogTo, Condition, Failure, RetryOn, Status, TextOrFlag};
+pub(super) use ban::BAN_LIST;
 pub(super) use limit::{LISTENER_NAME, PER, RateOf};
 pub(super) use list::{List, OneOrMore};
 pub(super) use map::{Map, Named};
