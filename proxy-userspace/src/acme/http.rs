@@ -39,6 +39,8 @@ pub struct Client {
     inner: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     /// An answer is here within this.
     answer: Duration,
+    /// Its body has no more bytes.
+    most: usize,
 }
 
 /// Why there is no answer.
@@ -116,7 +118,7 @@ impl Client {
             .pool_max_idle_per_host(MOST_IDLE)
             .http1_max_buf_size(HEAD_BYTES)
             .build(connector);
-        Ok(Self { inner, answer: ANSWER })
+        Ok(Self { inner, answer: ANSWER, most: MOST_BYTES })
     }
 
     /// Trusts nobody: only `http://` can be asked. What there is where [`Client::new`] failed.
@@ -131,12 +133,19 @@ impl Client {
         self
     }
 
+    /// The same, for answers of so many bytes.
+    #[must_use]
+    pub fn at_most(mut self, bytes: usize) -> Self {
+        self.most = bytes;
+        self
+    }
+
     /// Asks. The answer's body is whole.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let host = host(request.uri());
         let asked = async {
             let (head, body) = self.inner.request(request.map(Full::new)).await?.into_parts();
-            let body = Limited::new(body, MOST_BYTES).collect().await?.to_bytes();
+            let body = Limited::new(body, self.most).collect().await?.to_bytes();
             Ok(Response::from_parts(head, body))
         };
         match tokio::time::timeout(self.answer, asked).await {

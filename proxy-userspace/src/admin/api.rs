@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::route::Question;
 
+use super::bans::{BansAnswer, BansRequest};
 use super::certificates::{CertsAnswer, CertsRequest};
 use super::limits::{LimitsAnswer, LimitsRequest};
 
@@ -34,6 +35,8 @@ pub enum Request {
     Certs(CertsRequest),
     /// About limits.
     Limits(LimitsRequest),
+    /// About bans.
+    Bans(BansRequest),
 }
 
 /// Which backend to drain.
@@ -68,6 +71,8 @@ pub enum Answer {
     Certs(CertsAnswer),
     /// To [`Request::Limits`].
     Limits(LimitsAnswer),
+    /// To [`Request::Bans`].
+    Bans(BansAnswer),
 }
 
 /// Why nothing was done.

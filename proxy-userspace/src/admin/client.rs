@@ -15,6 +15,7 @@ use tokio::net::UnixStream;
 use crate::route::{Explanation, Question};
 
 use super::api::{Daemon, Drain, Drained, Refusal, Reload, Status, Upgrade};
+use super::bans::{BansAnswer, BansRequest};
 use super::certificates::{Certificates, Exported, Named, Renewed, Revoke, Root};
 use super::limits::{Changed, Limits, ResetLimit, SetLimit, Top};
 use super::route::percent_encode;
@@ -158,6 +159,24 @@ impl Client {
     /// What operators have set of a limit, or what an address has used up, is forgotten.
     pub async fn reset_limit(&self, wanted: &ResetLimit) -> Result<Changed, ClientError> {
         self.ask(Method::POST, "/limits/reset", serde_json::to_vec(wanted)?.into()).await
+    }
+
+    /// About bans.
+    pub async fn bans(&self, request: &BansRequest) -> Result<BansAnswer, ClientError> {
+        match request {
+            BansRequest::List { all } => {
+                let path = if *all { "/bans?all=true" } else { "/bans" };
+                self.ask(Method::GET, path, Bytes::new()).await.map(BansAnswer::List)
+            }
+            BansRequest::Add(add) => {
+                let body = serde_json::to_vec(add)?.into();
+                self.ask(Method::POST, "/bans/add", body).await.map(BansAnswer::Changed)
+            }
+            BansRequest::Remove(remove) => {
+                let body = serde_json::to_vec(remove)?.into();
+                self.ask(Method::POST, "/bans/remove", body).await.map(BansAnswer::Changed)
+            }
+        }
     }
 
     /// Text for Prometheus.

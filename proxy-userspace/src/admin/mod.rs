@@ -3,6 +3,8 @@
 
 /// What is asked and what is answered, as it stands in JSON.
 pub mod api;
+/// What is asked and answered about bans.
+pub mod bans;
 /// What is asked and answered about certificates.
 pub mod certificates;
 /// How the command line asks.

@@ -6,6 +6,7 @@ use hyper::{Method, Uri};
 use serde::de::DeserializeOwned;
 
 use super::api::{Refusal, RefusalKind, Request};
+use super::bans::BansRequest;
 use super::certificates::CertsRequest;
 use super::limits::LimitsRequest;
 
@@ -30,10 +31,15 @@ pub(super) fn route(method: &Method, uri: &Uri, body: &[u8]) -> Result<Request, 
         (&Method::GET, "/limits/top") => Ok(Request::Limits(LimitsRequest::Top)),
         (&Method::POST, "/limits/set") => parsed(body).map(LimitsRequest::Set).map(Request::Limits),
         (&Method::POST, "/limits/reset") => parsed(body).map(LimitsRequest::Reset).map(Request::Limits),
+        (&Method::GET, "/bans") => {
+            Ok(Request::Bans(BansRequest::List { all: uri.query() == Some("all=true") }))
+        }
+        (&Method::POST, "/bans/add") => parsed(body).map(BansRequest::Add).map(Request::Bans),
+        (&Method::POST, "/bans/remove") => parsed(body).map(BansRequest::Remove).map(Request::Bans),
         (method, path) => Err(Refusal::new(
             RefusalKind::NotFound,
             format!(
-                "no {method} {path}: there are GET /status, /metrics, /health, /explain, /certs, /certs/root, /limits, /limits/top and POST /reload, /upgrade, /drain, /undrain, /explain, /certs/renew, /certs/revoke, /certs/export, /limits/set, /limits/reset"
+                "no {method} {path}: there are GET /status, /metrics, /health, /explain, /certs, /certs/root, /limits, /limits/top, /bans and POST /reload, /upgrade, /drain, /undrain, /explain, /certs/renew, /certs/revoke, /certs/export, /limits/set, /limits/reset, /bans/add, /bans/remove"
             ),
         )),
     }

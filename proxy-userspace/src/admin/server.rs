@@ -22,6 +22,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::api::{Answer, Refusal, RefusalKind, Request};
+use super::bans::BansAnswer;
 use super::certificates::CertsAnswer;
 use super::limits::LimitsAnswer;
 use super::route::{is_foreign, route};
@@ -234,6 +235,8 @@ fn answered(answer: &Answer) -> Response<Full<Bytes>> {
         Answer::Limits(LimitsAnswer::List(limits)) => json(StatusCode::OK, limits),
         Answer::Limits(LimitsAnswer::Top(top)) => json(StatusCode::OK, top),
         Answer::Limits(LimitsAnswer::Changed(changed)) => json(StatusCode::OK, changed),
+        Answer::Bans(BansAnswer::List(list)) => json(StatusCode::OK, list),
+        Answer::Bans(BansAnswer::Changed(changed)) => json(StatusCode::OK, changed),
         Answer::Metrics(text) => {
             response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text.clone().into())
         }

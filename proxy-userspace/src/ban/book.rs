@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proxy_common::ban::{By, FOR_EVER, Note, NoteKey, TABLES, moment, source, table};
 use proxy_common::limits::BAN_NOTES;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::place::Place;
 use super::table::{Builder, Built, Content, List, Wanted, all, enter, look, moment_of, take_out};
@@ -363,7 +364,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    u64::try_from(clock_gettime(ClockId::Realtime).tv_sec).unwrap_or(0)
 }
 
 #[cfg(test)]

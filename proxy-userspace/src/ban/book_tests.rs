@@ -1,3 +1,5 @@
+//! The book, on the heap.
+
 use super::*;
 use crate::ban::{Heap, parse};
 

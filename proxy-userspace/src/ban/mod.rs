@@ -13,6 +13,8 @@ mod place;
 mod table;
 /// What workers ask.
 mod view;
+/// Who is banned for what they do.
+mod watch;
 
 pub use book::{BanError, Book, Removed, Row};
 pub use guard::{Guard, Needed};
@@ -20,3 +22,4 @@ pub use list::{Broken, Parsed, parse};
 pub use place::{Heap, Memory, Place};
 pub use table::{Builder, Built, Content, List};
 pub use view::View;
+pub use watch::{Earned, Watch};

@@ -5,7 +5,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use super::context::{Context, Global};
 use super::outcome::Outcome;
 use super::{
-    certs, check, completions, detach, doctor, drain, explain, limit, reload, run, schema, status, upgrade,
+    ban, certs, check, completions, detach, doctor, drain, explain, limit, reload, run, schema, status,
+    upgrade,
 };
 
 /// An eBPF-accelerated load balancer for Linux
@@ -32,6 +33,8 @@ pub(super) enum Command {
     Drain(drain::Drain),
     /// Give a drained backend new flows again
     Undrain(drain::Undrain),
+    /// Keep clients out, let them in again, show who is kept out
+    Ban(ban::Ban),
     /// Show certificates, renew, revoke and export them, trust the internal CA
     Certs(certs::Certs),
     /// Show and change how much is let through, and who is refused
@@ -60,6 +63,7 @@ impl Command {
             Self::Status(status) => status.run(context),
             Self::Drain(drain) => drain.run(context),
             Self::Undrain(undrain) => undrain.run(context),
+            Self::Ban(ban) => ban.run(context),
             Self::Certs(certs) => certs.run(context),
             Self::Limit(limit) => limit.run(context),
             Self::Explain(explain) => explain.run(context),

@@ -3,6 +3,8 @@
 
 /// What can be written on the command line.
 mod args;
+/// `proxy-now ban`
+mod ban;
 /// `proxy-now certs`
 mod certs;
 /// `proxy-now check`

@@ -59,6 +59,10 @@ pub(super) trait Dataplane {
     fn limited(&self) -> Result<Vec<LimitedKey>, DataplaneError> {
         Ok(Vec::new())
     }
+    /// Where its bans are; none: it has no place for any.
+    fn bans(&self) -> Result<Option<Arc<dyn crate::ban::Place>>, DataplaneError> {
+        Ok(None)
+    }
     /// What becomes of a tuple.
     fn explain(&self, tuple: &str) -> Result<serde_json::Value, DataplaneError>;
 }

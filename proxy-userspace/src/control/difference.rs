@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::admin::api::Change;
 use crate::config::{
-    Amount, BackendConfig, Config, HostTlsConfig, LimitConfig, ListenerConfig, Measure, PoolConfig,
-    RouteConfig, TlsConfig, WebListenerConfig, amount_text,
+    Amount, AutoBanConfig, BackendConfig, Config, HostTlsConfig, LimitConfig, ListenerConfig, Measure,
+    PoolConfig, RouteConfig, TlsConfig, WebListenerConfig, amount_text,
 };
 
 /// Changes of one kind that are named one by one; of more it is said how many there are.
@@ -20,6 +20,7 @@ pub(super) fn difference(old: &Config, new: &Config) -> Vec<Change> {
         ("admin", old.admin == new.admin),
         ("tls", same_files(&old.tls, &new.tls)),
         ("acme", old.acme == new.acme),
+        ("ban", old.ban == new.ban),
         ("server", without_log(old) == without_log(new)),
         ("access_log", old.server.access_log == new.server.access_log),
     ] {
@@ -37,7 +38,15 @@ pub(super) fn difference(old: &Config, new: &Config) -> Vec<Change> {
     changes.extend(compare("pool", &pools(old), &pools(new), pool_change));
     changes.extend(compare("backend", &backends(old), &backends(new), backend_change));
     changes.extend(compare("limit", &limits(old), &limits(new), limit_change));
+    changes.extend(compare("auto-ban", &auto_bans(old), &auto_bans(new), |old, new| {
+        let same = AutoBanConfig { line: new.line, ..old.clone() } == *new;
+        changed(same)
+    }));
     changes
+}
+
+fn auto_bans(config: &Config) -> ByName<'_, AutoBanConfig> {
+    config.auto_bans.iter().map(|rule| ((&*rule.name).into(), rule)).collect()
 }
 
 /// Things by their names, which are unique.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::admin::api::{self, Status};
 use crate::config::KernelConfig;
@@ -67,6 +68,10 @@ impl Dataplane for Kernel {
         let backends = backends.collect();
         let api::Kernel { interfaces, flow_tables, drops, notices } = kernel(status);
         Ok(Observed { interfaces, flow_tables, drops, notices, backends })
+    }
+
+    fn bans(&self) -> Result<Option<Arc<dyn crate::ban::Place>>, DataplaneError> {
+        Ok(Some(Arc::new(Kernel::bans(self)?)))
     }
 
     fn explain(&self, tuple: &str) -> Result<serde_json::Value, DataplaneError> {

@@ -1,6 +1,8 @@
 //! The supervisor: compiles the configuration, applies it, keeps it applied, and answers the admin socket. It alone
 //! brings the kernel part, the checks and the admin socket together.
 
+/// Who is kept out.
+pub mod bans;
 /// Certificates out of files.
 mod cert_files;
 /// Certificates, and what keeps them as the configuration wants.

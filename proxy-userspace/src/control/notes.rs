@@ -13,6 +13,7 @@ pub(super) enum Source {
     Follow,
     Collect,
     Observe,
+    Bans,
 }
 
 /// What was said last.

@@ -58,7 +58,7 @@ impl Supervisor {
 
         let admin = self.another_admin(&config.admin).map_err(|error| failed("the admin socket", &error))?;
         let named = CertFiles::marks(&config);
-        let snapshot = serve::compile(
+        let mut snapshot = serve::compile(
             &config,
             self.generation + 1,
             self.web.registry(),
@@ -67,6 +67,7 @@ impl Supervisor {
             self.web.abuse(),
         )
         .map_err(|error| failed("the routes", &error))?;
+        snapshot.bans = self.bans.view().clone();
         serve::tell_pools(&snapshot, &findings, &drained);
         let web = self.web.prepare(Arc::new(snapshot)).map_err(|error| failed("a listener", &error))?;
         if let Some(desired) = compile(&config, &findings, &drained) {
@@ -87,6 +88,7 @@ impl Supervisor {
         self.certs.put(&self.config, named);
         self.web.put(web);
         self.set_checks();
+        self.set_bans();
         Ok(Reload { changes, warnings })
     }
 

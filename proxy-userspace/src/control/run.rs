@@ -15,6 +15,7 @@ use crate::tls::TicketsError;
 use crate::upstream::discovery::Lookups;
 use crate::upstream::health::Checkers;
 
+use super::bans::KeptOut;
 use super::cert_files::CertFiles;
 use super::certs::Certs;
 use super::dataplane::DataplaneError;
@@ -127,13 +128,15 @@ pub(super) fn start(
         }
     };
     let certs = Certs::new(&config.tls.tickets)?;
-    let kernel = config.kernel.as_ref().map(|kernel| (outside.open)(kernel)).transpose();
+    let kernel = config.kernel.as_ref().map(&*outside.open).transpose().map_err(RunError::Kernel)?;
+    let (bans, deeds) = KeptOut::start(kernel.as_deref()).map_err(RunError::Kernel)?;
     let (checkers, reports) = Checkers::new();
     let (lookups, resolved) = Lookups::new();
     let mut supervisor = Supervisor {
         outside,
         file: file.to_owned(),
-        kernel: kernel.map_err(RunError::Kernel)?,
+        kernel,
+        bans,
         applied: None,
         findings: Findings::default(),
         drained: Drained::default(),
@@ -158,14 +161,16 @@ pub(super) fn start(
     if let Some((table, ids)) = supervisor.kernel.as_ref().and_then(|kernel| kernel.limit_table()) {
         supervisor.web.share_limits(table, ids);
     }
+    supervisor.web.set_abuse(deeds);
     supervisor.adopt();
     supervisor.remember(&estate.backends);
     supervisor.web.inherit(estate.sockets);
     refuse_occupied(&supervisor.config, &supervisor.adopted_addresses())?;
     let named = CertFiles::marks(&supervisor.config);
-    let Supervisor { config, generation, web, certs, .. } = &supervisor;
-    let snapshot = serve::compile(config, *generation, web.registry(), certs, web.limits(), web.abuse())
+    let Supervisor { config, generation, web, certs, bans, .. } = &supervisor;
+    let mut snapshot = serve::compile(config, *generation, web.registry(), certs, web.limits(), web.abuse())
         .map_err(WebError::from)?;
+    snapshot.bans = bans.view().clone();
     serve::tell_pools(&snapshot, &supervisor.findings, &supervisor.drained);
     let prepared = supervisor.web.prepare(Arc::new(snapshot))?;
     if let Some(desired) = compile(&supervisor.config, &supervisor.findings, &supervisor.drained) {
@@ -178,6 +183,7 @@ pub(super) fn start(
     supervisor.web.put(prepared);
     // After the pools are there: checks go by their TLS.
     supervisor.set_checks();
+    supervisor.set_bans();
     Ok((supervisor, Events { orders, calls: called, reports, resolved }))
 }
 

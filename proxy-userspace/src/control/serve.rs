@@ -86,6 +86,7 @@ pub(super) fn compile(
         listeners: config.web_listeners.iter().cloned().map(Arc::new).collect(),
         router,
         routes,
+        bans: Arc::default(),
         limits: Limits::compile(config, limits),
         abuse: abuse.wanting(deeds(config)),
         certificates: certs.store.clone(),

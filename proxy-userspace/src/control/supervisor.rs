@@ -21,6 +21,7 @@ use crate::route::Question;
 use crate::upstream::discovery::{Lookups, Resolved};
 use crate::upstream::health::{CheckKey, Checkers, Failure, Health, Report};
 
+use super::bans::KeptOut;
 use super::certs::Certs;
 use super::dataplane::{Dataplane, DataplaneError, Observed, Place};
 use super::drain::{Drained, keys, meant};
@@ -59,6 +60,8 @@ pub(super) struct Supervisor {
     pub(super) web: Web,
     /// Certificates.
     pub(super) certs: Certs,
+    /// Who is kept out.
+    pub(super) bans: KeptOut,
     /// It is about to end.
     pub(super) leaving: Option<Leaving>,
     /// Another daemon has everything.
@@ -137,6 +140,7 @@ impl Supervisor {
             pool.set_addresses(&resolved.host, &resolved.addresses);
         }
         self.set_checks();
+        self.set_bans();
         let wanted = checks(&self.config, |host| self.web.registry().addresses(host), &[]);
         self.findings.retain(&wanted);
         self.tell_pools();
@@ -147,6 +151,12 @@ impl Supervisor {
         if let Some(snapshot) = self.web.snapshot() {
             serve::tell_pools(snapshot, &self.findings, &self.drained);
         }
+    }
+
+    /// Makes bans what the configuration wants.
+    pub(super) fn set_bans(&mut self) {
+        let done = self.bans.configure(&self.config, self.web.registry());
+        self.notes.trouble(Source::Bans, "bans are not as configured", done);
     }
 
     /// Applies what is known now. What fails is tried again at every measuring.
@@ -213,6 +223,7 @@ impl Supervisor {
                 return certs_calls::answer(asked, (uid, answer), &self.config, &self.certs, &io);
             }
             Request::Limits(asked) => self.limits(&asked, uid).map(Answer::Limits),
+            Request::Bans(asked) => self.bans.answer(asked, uid).map(Answer::Bans),
             Request::Status => Ok(Answer::Status(Box::new(self.status()))),
             Request::Metrics => {
                 Ok(Answer::Metrics(metrics::text(&self.status(), &self.limit_rows(), &self.web, &self.certs)))

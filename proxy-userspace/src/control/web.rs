@@ -112,6 +112,11 @@ impl Web {
         &self.limits
     }
 
+    /// What clients do is told here.
+    pub(super) fn set_abuse(&mut self, sink: Sink) {
+        self.abuse = sink;
+    }
+
     /// Who wants to hear what clients do.
     pub(super) fn abuse(&self) -> &Sink {
         &self.abuse

@@ -20,6 +20,7 @@ use super::limit::{ConnectionRules, deeds};
 use super::refuse;
 use super::tls::TlsListener;
 use super::worker::Worker;
+use crate::ban::View;
 use crate::config::{WebBind, WebListenerConfig};
 use crate::net::epoll::{EpollListener, EpollStream};
 use crate::net::listen::Listening;
@@ -54,6 +55,7 @@ struct Known {
     config: Arc<WebListenerConfig>,
     tls: Option<Arc<TlsListener>>,
     limits: Option<Arc<ConnectionRules>>,
+    bans: Arc<View>,
     crowd: Arc<ListenerCrowd>,
 }
 
@@ -117,6 +119,10 @@ impl Inside {
         // Its listener is just going.
         let Some(known) = self.known() else { return };
         known.crowd.accepted.fetch_add(1, Ordering::Relaxed);
+        if !known.config.proxy_protocol && peer.is_some_and(|peer| known.bans.keeps_out(peer.ip())) {
+            // Closed, and nothing said: there is no one to talk to.
+            return;
+        }
         let limits = &known.config.limits;
         let mut place = match self.worker.shared.crowd.enter(&known.crowd, limits) {
             Ok(place) => place,
@@ -183,6 +189,7 @@ impl Inside {
                 generation: snapshot.generation,
                 config: Arc::clone(config),
                 tls: snapshot.tls_of(&config.name).cloned(),
+                bans: Arc::clone(&snapshot.bans),
                 limits: snapshot.limits.listeners.get(&config.name).cloned(),
                 crowd: self.worker.shared.crowd.listener(&config.name),
             });

@@ -71,11 +71,13 @@ pub enum Cause {
     ClientGone,
     /// It is more than a limit lets through.
     Limited,
+    /// Its client is banned.
+    Banned,
 }
 
 impl Cause {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::BadRequest,
         Self::BadTarget,
         Self::BadHost,
@@ -108,6 +110,7 @@ impl Cause {
         Self::IdleTimeout,
         Self::ClientGone,
         Self::Limited,
+        Self::Banned,
     ];
 
     /// Their words, in the same order.
@@ -156,6 +159,7 @@ impl Cause {
             Self::IdleTimeout => "idle_timeout",
             Self::ClientGone => "client_gone",
             Self::Limited => "limited",
+            Self::Banned => "banned",
         }
     }
 
@@ -165,7 +169,7 @@ impl Cause {
         match self {
             Self::BadRequest | Self::BadTarget | Self::BadHost | Self::BadBody => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Denied => StatusCode::FORBIDDEN,
+            Self::Denied | Self::Banned => StatusCode::FORBIDDEN,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoTunnels => StatusCode::METHOD_NOT_ALLOWED,
             Self::SlowHead | Self::SlowBody => StatusCode::REQUEST_TIMEOUT,

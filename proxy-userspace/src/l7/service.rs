@@ -80,6 +80,10 @@ fn begin(
     // Who it is from, before anything asks for that.
     headers::arrive(request)?;
     request.record.generation.set(held.generation);
+    // The kernel has seen the last proxy's address alone, and nothing of what was asked on a connection before a ban.
+    if held.bans.keeps_out(request.client_ip()) {
+        return Err(Cause::Banned);
+    }
     // What a connection is not for must not be answered on it, whatever it is.
     if !is_for_its_host(&held, request) {
         return Err(Cause::Misdirected);

@@ -7,6 +7,7 @@ use super::answer::Answer;
 use super::limit::Limits;
 use super::middleware::Stack;
 use super::tls::TlsListener;
+use crate::ban::View;
 use crate::config::{Config, ListenerName, WebListenerConfig};
 use crate::route::Router;
 use crate::telemetry::abuse::Sink;
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub router: Router,
     /// Routes, in the configuration's order.
     pub routes: Vec<Route>,
+    /// Who is kept out.
+    pub bans: Arc<View>,
     /// How much is let through.
     pub limits: Limits,
     /// Who wants to hear what clients do.

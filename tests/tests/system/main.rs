@@ -6,6 +6,8 @@ mod acme;
 mod attach;
 /// What cannot work is said clearly.
 mod bad_input;
+/// Who is kept out.
+mod bans;
 /// A table of a million flows.
 mod capacity;
 /// Certificates of our own CA, and what responders say of others.
@@ -73,6 +75,7 @@ fn main() -> std::process::ExitCode {
         corpus::FACTS,
         control::FACTS,
         surroundings::FACTS,
+        bans::FACTS,
         continuity::FACTS,
         floods::FACTS,
         attach::FACTS,

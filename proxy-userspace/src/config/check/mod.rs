@@ -56,7 +56,6 @@ pub(super) fn resolve(mut file: File, report: &mut Report<'_>) -> Result<Config,
     limit::check(&file, report);
     ban::check(&file, report);
     let limits = limit::resolve(&file);
-
     let listeners = file.listeners.into_iter().map(listener::resolve).collect::<Vec<_>>();
     let web_listeners = file.web_listeners.into_iter().map(listener::resolve_web);
     let web_listeners: Vec<WebListenerConfig> = web_listeners.collect::<Result<_, _>>()?;

@@ -1,0 +1,94 @@
+//! Automatic bans: hears what clients do, counts, and bans at once. A thread of its own: what the supervisor is busy with
+//! must not keep an attacker in.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use proxy_common::ban::By;
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+
+use super::desk::{Bans, Shared};
+use crate::ban::{Earned, Watch};
+use crate::config::AutoBanConfig;
+use crate::telemetry::abuse::Events;
+
+/// How often workers are told what time it is, and what has ended is forgotten.
+const TICK: Duration = Duration::from_millis(100);
+/// Clients whose sparing was said: of more it is said again.
+const SPARED: usize = 1024;
+
+/// Who counts. The thread ends when this is dropped.
+#[derive(Debug)]
+pub(in crate::control) struct AutoBan {
+    watch: Arc<Mutex<Watch>>,
+}
+
+impl AutoBan {
+    /// Hears from now on.
+    pub(in crate::control) fn start(bans: Bans, mut events: Events) -> io::Result<Self> {
+        let watch = Arc::new(Mutex::new(Watch::new(&[], Instant::now())));
+        let weak = Arc::downgrade(&watch);
+        let runtime = Builder::new_current_thread().enable_time().build()?;
+        let hear = move || runtime.block_on(run(&mut events, &weak, &bans));
+        thread::Builder::new().name("bans".into()).spawn(hear)?;
+        Ok(Self { watch })
+    }
+
+    /// Goes by these rules.
+    pub(in crate::control) fn configure(&self, rules: &[AutoBanConfig]) {
+        lock(&self.watch).set_rules(rules);
+    }
+}
+
+fn lock(watch: &Mutex<Watch>) -> std::sync::MutexGuard<'_, Watch> {
+    watch.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn run(events: &mut Events, watch: &Weak<Mutex<Watch>>, bans: &Bans) {
+    let (mut spared, mut ticked) = (HashSet::new(), Instant::now());
+    loop {
+        let event = timeout(TICK.saturating_sub(ticked.elapsed()), events.next()).await;
+        let Some(watch) = watch.upgrade() else { return };
+        match event {
+            Ok(Some(event)) => {
+                let earned = lock(&watch).see(&event, Instant::now());
+                earned.into_iter().for_each(|earned| ban(&mut bans.lock(), &earned, &mut spared));
+            }
+            Ok(None) => return,
+            Err(_) => {}
+        }
+        if ticked.elapsed() >= TICK {
+            ticked = Instant::now();
+            if let Err(error) = bans.lock().book.tick() {
+                tracing::debug!("the clock of bans could not be read: {error}");
+            }
+        }
+    }
+}
+
+/// Bans whoever has earned it, unless they are never kept out.
+fn ban(shared: &mut Shared, earned: &Earned, spared: &mut HashSet<IpNet>) {
+    let Earned { prefix, time, why } = earned;
+    let spare = shared.book.allowed(prefix).map(|allow| format!("{allow} is allowed"));
+    let spare = spare.or_else(|| shared.guard.objections(prefix, None).into_iter().next());
+    if let Some(spare) = spare {
+        if spared.len() >= SPARED {
+            spared.clear();
+        }
+        if spared.insert(*prefix) {
+            tracing::warn!(client = %prefix, "not banned for {why}: {spare}");
+        }
+        return;
+    }
+    match shared.book.add(*prefix, Some(*time), By::Rule, 0, why) {
+        Ok(()) => {
+            tracing::warn!(target: "audit", prefix = %prefix, seconds = time.as_secs(), "banned by rule {why}");
+        }
+        Err(error) => tracing::error!(client = %prefix, "not banned for {why}: {error}"),
+    }
+}
