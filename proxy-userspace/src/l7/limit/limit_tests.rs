@@ -1,10 +1,15 @@
 //! Facts about limits, against requests and connections that tests make.
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use ipnet::IpNet;
 
@@ -17,9 +22,11 @@ use super::requests::{Asking, charge};
 use crate::config::{Amount, Config, LimitAction, LimitConfig, Measure, Measures, Per, Rate, parse};
 use crate::l7::body::Body;
 use crate::l7::cause::Cause;
+use crate::l7::cut::BodyError;
 use crate::l7::hang_up::HangUp;
 use crate::l7::request::{Request, Response};
 use crate::l7::testing::{collected, from, request, with};
+use crate::l7::tunnel::Tunnel;
 use crate::limit::{Heap, Table};
 
 const ONE: &str = "192.0.2.1:1000";
@@ -376,4 +383,58 @@ async fn bodies_wait_share_a_limit_and_arrive_whole() {
     assert!(counts.refused > 0);
     let empty = body(0);
     assert!(http_body::Body::is_end_stream(&empty.0) && empty.1.collect().await.is_ok());
+}
+
+/// A far end that gives bytes, and takes some at a time.
+#[derive(Debug)]
+struct FarEnd {
+    gives: Bytes,
+    taken: Rc<Cell<usize>>,
+}
+
+impl Tunnel for FarEnd {
+    fn poll_receive(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let most = self.gives.len().min(16 << 10);
+        let piece = self.gives.split_to(most);
+        Poll::Ready((most > 0).then_some(Ok(piece)))
+    }
+
+    fn poll_send(&mut self, _: &mut Context<'_>, bytes: &mut Bytes) -> Poll<Result<(), BodyError>> {
+        let taken = bytes.len().min(1000);
+        *bytes = bytes.slice(taken..);
+        self.taken.set(self.taken.get() + taken);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_end(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_waits_both_ways_and_loses_nothing() {
+    const LENGTH: usize = 150_000;
+    let megabyte = Measures { bandwidth: rate(1_000_000, 1, 20_000), ..Measures::default() };
+    let world = World::new(vec![limit("slow", Per::Ip, megabyte)]);
+    let asked = request("/");
+    let asking = Asking { request: &asked, route: "a", backend: None, worker: 0 };
+    let bandwidth = Bandwidth::of(&world.rules(Some(0)).bandwidth, asking).unwrap();
+    let taken = Rc::new(Cell::new(0));
+    let far = FarEnd { gives: vec![7; LENGTH].into(), taken: Rc::clone(&taken) };
+    let mut response = Response::new(Body::tunnel(Box::new(far)));
+    bandwidth.slow_answer(&mut response);
+    let mut tunnel = response.into_body().into_tunnel().unwrap();
+    let started = Instant::now();
+    let mut up = Bytes::from(vec![8; LENGTH]);
+    while !up.is_empty() {
+        poll_fn(|context| tunnel.poll_send(context, &mut up)).await.unwrap();
+    }
+    let mut down = 0;
+    while let Some(piece) = poll_fn(|context| tunnel.poll_receive(context)).await {
+        down += piece.unwrap().len();
+    }
+    assert_eq!((taken.get(), down), (LENGTH, LENGTH));
+    assert_eq!(world.counts("slow").passed, 2 * LENGTH as u64);
+    let took = started.elapsed();
+    assert!(took >= Duration::from_millis(270), "{took:?}");
 }
