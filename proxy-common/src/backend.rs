@@ -36,6 +36,14 @@ impl<A> Backend<A> {
     pub const DRAINED_BY_HAND: u16 = 1 << 3;
     /// The configuration has it no more: its flows are forgotten, and go elsewhere with their next packet.
     pub const LEAVING: u16 = 1 << 4;
+    /// The number of its listener's plan stands in the flags' upper half.
+    pub const PLAN: u32 = 8;
+
+    /// The number of its listener's plan; 0: none.
+    #[inline(always)]
+    pub const fn plan(&self) -> u8 {
+        (self.flags >> Self::PLAN) as u8
+    }
 }
 
 /// A source address for connections to backends, and its ports. Immutable under its index.

@@ -17,7 +17,12 @@
 
 use crate::cell::Cell64;
 use crate::gcra::Gcra;
-use crate::hash::mix64;
+
+/// Whose traffic is counted together.
+mod key;
+
+use key::CLAIMANT;
+pub use key::{Key, Who};
 
 /// Ways of a set.
 pub const WAYS: usize = 4;
@@ -27,11 +32,9 @@ pub const KEYS_DEFAULT: u32 = 1 << 16;
 pub const KEYS_RANGE: core::ops::RangeInclusive<u32> = 1024..=1 << 24;
 
 /// How often a state is tried to be changed when another CPU was faster. After that it is refused: a limit never opens.
-const TRIES: u32 = 8;
+const TRIES: u32 = 4;
 /// How often a key is looked for anew when its way changes hands under it.
-const ROUNDS: u32 = 4;
-/// Bits of a tag that say who is about to take a way; 0: confirmed.
-const CLAIMANT: u64 = 0xff;
+pub const ROUNDS: u32 = 3;
 /// A state that is no time: a count (in the low 32 bits), or with [`TAKEN`] nothing.
 const COUNT: u64 = 1 << 63;
 /// Beside [`COUNT`]: the way changes hands.
@@ -68,81 +71,28 @@ pub trait Memory {
     fn sets(&self) -> u32;
     /// A number from 1 to 255 that nobody else has who works on the table in the same instant.
     fn claimant(&self) -> u8;
-}
-
-/// Whose traffic is counted together, for one measure of one limit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Key {
-    /// Its hash, never 0, the lowest byte 0.
-    pub tag: u64,
-    /// The masked address (IPv4 in the low half of the first word), or a hash of a text: for people.
-    pub who: [u64; 2],
-    /// See [`Key::new`].
-    pub info: u64,
-}
-
-/// What a key's [`Key::who`] is.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[repr(u8)]
-pub enum Who {
-    /// All that the limit counts, or a number: of a listener, or of a backend.
-    Number = 0,
-    /// An IPv4 address.
-    V4 = 1,
-    /// An IPv6 address.
-    V6 = 2,
-    /// The hash of a text.
-    Text = 3,
-}
-
-impl Who {
-    /// From its number.
-    #[inline(always)]
-    pub const fn of(number: u8) -> Self {
-        match number {
-            1 => Self::V4,
-            2 => Self::V6,
-            3 => Self::Text,
-            _ => Self::Number,
-        }
+    /// [`find_tag`]. In the kernel this and the next two are functions of their own, which the verifier
+    /// checks once.
+    fn locate(&self, tag: u64) -> Option<Place> {
+        find_tag(self, tag)
+    }
+    /// The way that has been dead for longest, of those that a tag is at home in.
+    fn victim(&self, tag: u64, now: u64) -> Option<Place> {
+        victim(self, tag, now)
+    }
+    /// Whether a tag has no confirmed entry beside a tentative one at `own`. Other tentative ones are struck out.
+    fn is_alone(&self, tag: u64, own: Place) -> bool {
+        is_alone(self, tag, own)
     }
 }
 
-impl Key {
-    /// The key of `who` for a measure (by its number) of a limit (by its number). The seed is the table's secret.
-    #[inline(always)]
-    pub const fn new(seed: u64, limit: u16, measure: u8, kind: Who, who: [u64; 2]) -> Self {
-        let info = (limit as u64) << 48 | (measure as u64) << 40 | (kind as u64) << 32;
-        let mut hash = mix64(seed ^ info ^ who[0]);
-        if who[1] != 0 {
-            hash = mix64(hash ^ who[1]);
-        }
-        // Never 0 above the claimant's bits.
-        let tag = (hash | 1 << 63) & !CLAIMANT;
-        Self { tag, who, info }
-    }
-
-    /// The limit of an entry, by its [`BucketSet::info`].
-    pub const fn limit_of(info: u64) -> u16 {
-        (info >> 48) as u16
-    }
-    /// Its measure.
-    pub const fn measure_of(info: u64) -> u8 {
-        (info >> 40) as u8
-    }
-    /// What its `who` is.
-    pub const fn kind_of(info: u64) -> Who {
-        Who::of((info >> 32) as u8)
-    }
-
-    /// The two sets it is at home in.
-    #[inline(always)]
-    const fn homes(&self, sets: u32) -> [u32; 2] {
-        let mask = sets.wrapping_sub(1);
-        let first = (self.tag >> 8) as u32 & mask;
-        let second = (self.tag >> 36) as u32 & mask;
-        [first, if second == first { (second ^ 1) & mask } else { second }]
-    }
+/// The two sets that a tag is at home in.
+#[inline(always)]
+const fn homes(tag: u64, sets: u32) -> [u32; 2] {
+    let mask = sets.wrapping_sub(1);
+    let first = (tag >> 8) as u32 & mask;
+    let second = (tag >> 36) as u32 & mask;
+    [first, if second == first { (second ^ 1) & mask } else { second }]
 }
 
 /// Whether an absent key gets an entry.
@@ -178,28 +128,47 @@ pub enum Enter {
     Full,
 }
 
-/// Where an entry is.
+/// Where an entry is: the number of its set, and below that the way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place {
-    set: u32,
-    way: usize,
+pub struct Place(u64);
+
+impl Place {
+    #[inline(always)]
+    const fn new(set: u32, way: usize) -> Self {
+        Self((set as u64) << 2 | way as u64)
+    }
+    #[inline(always)]
+    const fn set(self) -> u32 {
+        (self.0 >> 2) as u32
+    }
+    #[inline(always)]
+    const fn way(self) -> usize {
+        self.0 as usize & (WAYS - 1)
+    }
+
+    /// As one number, with one for "none".
+    #[inline(always)]
+    pub const fn pack(place: Option<Self>) -> u64 {
+        match place {
+            Some(place) => place.0,
+            None => u64::MAX,
+        }
+    }
+    /// From the number.
+    #[inline(always)]
+    pub const fn unpack(number: u64) -> Option<Self> {
+        if number == u64::MAX { None } else { Some(Self(number)) }
+    }
 }
 
-/// What a key begins with.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Begin {
-    Time(u64),
-    Count,
-}
-
-/// Where a key's confirmed entry is.
+/// Where the confirmed entry of the key with this tag is.
 #[inline(always)]
-pub fn find<M: Memory>(memory: &M, key: &Key) -> Option<Place> {
-    for set in key.homes(memory.sets()) {
+pub fn find_tag<M: Memory + ?Sized>(memory: &M, tag: u64) -> Option<Place> {
+    for set in homes(tag, memory.sets()) {
         let tags = &memory.set(set)?.tags;
-        for (way, tag) in tags.iter().enumerate() {
-            if tag.load() == key.tag {
-                return Some(Place { set, way });
+        for (way, there) in tags.iter().enumerate() {
+            if there.load() == tag {
+                return Some(Place::new(set, way));
             }
         }
     }
@@ -209,45 +178,89 @@ pub fn find<M: Memory>(memory: &M, key: &Key) -> Option<Place> {
 /// Charges `units` to a key at `now`, the clock in fractions.
 #[inline(always)]
 pub fn charge<M: Memory>(memory: &M, key: &Key, gcra: &Gcra, units: u32, now: u64, make: Make) -> Charge {
-    charge_from(memory, key, gcra, units, now, (make == Make::Yes).then_some(0))
-}
-
-/// As [`charge`]; a key without an entry gets one, if at all, that begins with this state.
-#[inline(always)]
-pub fn charge_from<M: Memory>(
-    memory: &M,
-    key: &Key,
-    gcra: &Gcra,
-    units: u32,
-    now: u64,
-    begin: Option<u64>,
-) -> Charge {
-    if let Some(place) = find(memory, key)
+    if let Some(place) = memory.locate(key.tag)
         && let Some(done) = charge_at(memory, key, place, gcra, units, now)
     {
         return done;
     }
-    match begin {
-        Some(state) => charge_anew(memory, key, gcra, units, now, state),
-        None => Charge::Absent,
+    match make {
+        Make::Yes => {
+            match settle(memory, key, &Asked { wish: Wish::Charge, gcra: *gcra, units, now, begin: 0 }) {
+                Settled::Charged(charge) => charge,
+                _ => Charge::Full,
+            }
+        }
+        Make::No => Charge::Absent,
     }
 }
 
-/// The long way: the key has no entry, or its way changed hands.
-#[inline(never)]
-fn charge_anew<M: Memory>(memory: &M, key: &Key, gcra: &Gcra, units: u32, now: u64, state: u64) -> Charge {
+/// What a key's entry is wanted for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Wish {
+    /// To be charged.
+    #[default]
+    Charge,
+    /// To count one more, unless there are `units`.
+    Enter,
+    /// To be there.
+    Plant,
+}
+
+/// A wish, whole: a function of the BPF target takes five arguments.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Asked {
+    /// What for.
+    pub wish: Wish,
+    /// The rate.
+    pub gcra: Gcra,
+    /// What is charged, or the most there may be.
+    pub units: u32,
+    /// The clock in fractions.
+    pub now: u64,
+    /// The state that a new entry begins with.
+    pub begin: u64,
+}
+
+/// What came of a wish.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Settled {
+    /// It was charged.
+    Charged(Charge),
+    /// It was counted, or not.
+    Entered(Enter),
+    /// It is there.
+    Planted,
+    /// There is no place for it.
+    Full,
+}
+
+/// Does something with a key's entry, which is made if there is none.
+#[inline(always)]
+pub fn settle<M: Memory>(memory: &M, key: &Key, asked: &Asked) -> Settled {
     for _ in 0..ROUNDS {
-        match claim(memory, key, Begin::Time(state), now) {
-            Claim::At(place) => {
-                if let Some(done) = charge_at(memory, key, place, gcra, units, now) {
-                    return done;
-                }
-            }
-            Claim::Full => return Charge::Full,
-            Claim::Again => {}
+        if let Some(settled) = settle_once(memory, key, asked) {
+            return settled;
         }
     }
-    Charge::Full
+    Settled::Full
+}
+
+/// As [`settle`], once. `None`: somebody else was faster; to be tried again, [`ROUNDS`] times at most.
+#[inline(always)]
+pub fn settle_once<M: Memory>(memory: &M, key: &Key, asked: &Asked) -> Option<Settled> {
+    let begin = if asked.wish == Wish::Enter { COUNT } else { asked.begin & !COUNT };
+    let place = match claim(memory, key, begin, asked.now) {
+        Claim::At(place) => place,
+        Claim::Full => return Some(Settled::Full),
+        Claim::Again => return None,
+    };
+    match asked.wish {
+        Wish::Charge => {
+            charge_at(memory, key, place, &asked.gcra, asked.units, asked.now).map(Settled::Charged)
+        }
+        Wish::Enter => enter_at(memory, key, place, asked.units).map(Settled::Entered),
+        Wish::Plant => Some(Settled::Planted),
+    }
 }
 
 /// Charges an entry. `None`: it is the key's no more.
@@ -260,8 +273,8 @@ fn charge_at<M: Memory>(
     units: u32,
     now: u64,
 ) -> Option<Charge> {
-    let set = memory.set(place.set)?;
-    let (tag, state) = (&set.tags[place.way & (WAYS - 1)], &set.states[place.way & (WAYS - 1)]);
+    let set = memory.set(place.set())?;
+    let (tag, state) = (&set.tags[place.way()], &set.states[place.way()]);
     for _ in 0..TRIES {
         let old = state.load();
         if old & COUNT != 0 {
@@ -284,9 +297,9 @@ fn charge_at<M: Memory>(
 /// Whether `units` would pass, without a charge. A key without an entry is absent.
 #[inline(always)]
 pub fn peek<M: Memory>(memory: &M, key: &Key, gcra: &Gcra, units: u32, now: u64) -> Charge {
-    let Some(place) = find(memory, key) else { return Charge::Absent };
-    let Some(set) = memory.set(place.set) else { return Charge::Absent };
-    let state = set.states[place.way & (WAYS - 1)].load();
+    let Some(place) = memory.locate(key.tag) else { return Charge::Absent };
+    let Some(set) = memory.set(place.set()) else { return Charge::Absent };
+    let state = set.states[place.way()].load();
     if state & COUNT != 0 {
         return Charge::Absent;
     }
@@ -297,30 +310,23 @@ pub fn peek<M: Memory>(memory: &M, key: &Key, gcra: &Gcra, units: u32, now: u64)
 }
 
 /// Counts one more for a key, unless `most` are there already.
-#[inline(never)]
+#[inline(always)]
 pub fn enter<M: Memory>(memory: &M, key: &Key, most: u32, now: u64) -> Enter {
-    for _ in 0..ROUNDS {
-        let place = match find(memory, key) {
-            Some(place) => place,
-            None if most == 0 => return Enter::Refused,
-            None => match claim(memory, key, Begin::Count, now) {
-                Claim::At(place) => place,
-                Claim::Full => return Enter::Full,
-                Claim::Again => continue,
-            },
-        };
-        if let Some(done) = enter_at(memory, key, place, most) {
-            return done;
-        }
+    if most == 0 {
+        return Enter::Refused;
     }
-    Enter::Full
+    let gcra = Gcra { interval: 0, tolerance: 0 };
+    match settle(memory, key, &Asked { wish: Wish::Enter, gcra, units: most, now, begin: COUNT }) {
+        Settled::Entered(enter) => enter,
+        _ => Enter::Full,
+    }
 }
 
 /// Counts one more in an entry. `None`: it is the key's no more.
 #[inline(always)]
 fn enter_at<M: Memory>(memory: &M, key: &Key, place: Place, most: u32) -> Option<Enter> {
-    let set = memory.set(place.set)?;
-    let (tag, state) = (&set.tags[place.way & (WAYS - 1)], &set.states[place.way & (WAYS - 1)]);
+    let set = memory.set(place.set())?;
+    let (tag, state) = (&set.tags[place.way()], &set.states[place.way()]);
     for _ in 0..TRIES {
         let old = state.load();
         if old & (COUNT | TAKEN) != COUNT {
@@ -344,11 +350,11 @@ fn enter_at<M: Memory>(memory: &M, key: &Key, place: Place, most: u32) -> Option
 }
 
 /// Counts one less for a key: for each [`Enter::Entered`] once.
-#[inline(never)]
+#[inline(always)]
 pub fn leave<M: Memory>(memory: &M, key: &Key) {
-    let Some(place) = find(memory, key) else { return };
-    let Some(set) = memory.set(place.set) else { return };
-    let state = &set.states[place.way & (WAYS - 1)];
+    let Some(place) = memory.locate(key.tag) else { return };
+    let Some(set) = memory.set(place.set()) else { return };
+    let state = &set.states[place.way()];
     for _ in 0..TRIES {
         let old = state.load();
         // Nobody is in: the entry was reset by hand.
@@ -363,19 +369,19 @@ pub fn leave<M: Memory>(memory: &M, key: &Key) {
 /// How many are in for a key.
 #[inline(always)]
 pub fn count<M: Memory>(memory: &M, key: &Key) -> u32 {
-    let Some(place) = find(memory, key) else { return 0 };
-    let Some(set) = memory.set(place.set) else { return 0 };
-    let state = set.states[place.way & (WAYS - 1)].load();
+    let Some(place) = memory.locate(key.tag) else { return 0 };
+    let Some(set) = memory.set(place.set()) else { return 0 };
+    let state = set.states[place.way()].load();
     if state & (COUNT | TAKEN) == COUNT { (state & NUMBER) as u32 } else { 0 }
 }
 
 /// Counts a refusal for a key, for people, and says whether an event shall tell of it: so many since the last one. At
 /// most one in `pause` ticks; a key without an entry has none to wait for, and is told of never.
-#[inline(never)]
+#[inline(always)]
 pub fn refuse<M: Memory>(memory: &M, key: &Key, ticks: u32, pause: u32) -> Option<u32> {
-    let place = find(memory, key)?;
-    let set = memory.set(place.set)?;
-    let (refused, info) = (&set.refused[place.way & (WAYS - 1)], &set.info[place.way & (WAYS - 1)]);
+    let place = memory.locate(key.tag)?;
+    let set = memory.set(place.set())?;
+    let (refused, info) = (&set.refused[place.way()], &set.info[place.way()]);
     let total = refused.fetch_add(1).wrapping_add(1);
     let old = info.load();
     let told = total >> 32;
@@ -392,7 +398,8 @@ pub fn refuse<M: Memory>(memory: &M, key: &Key, ticks: u32, pause: u32) -> Optio
 
 /// Forgets what a key has used up; what is in at a time stays counted. Whether there was an entry.
 pub fn reset<M: Memory>(memory: &M, key: &Key) -> bool {
-    let Some(set) = find(memory, key).and_then(|place| Some((memory.set(place.set)?, place.way))) else {
+    let Some(set) = memory.locate(key.tag).and_then(|place| Some((memory.set(place.set())?, place.way())))
+    else {
         return false;
     };
     reset_way(set.0, set.1);
@@ -470,63 +477,51 @@ enum Claim {
     Again,
 }
 
-/// Gives a key an entry, or finds the one that it has by now.
-#[inline(never)]
-fn claim<M: Memory>(memory: &M, key: &Key, begin: Begin, now: u64) -> Claim {
-    if let Some(place) = find(memory, key) {
+/// Gives a key an entry that begins with this state, or finds the one that it has by now.
+#[inline(always)]
+fn claim<M: Memory>(memory: &M, key: &Key, begin: u64, now: u64) -> Claim {
+    if let Some(place) = memory.locate(key.tag) {
         return Claim::At(place);
     }
-    let Some(victim) = victim(memory, key, now) else { return Claim::Full };
-    let Some(set) = memory.set(victim.place.set) else { return Claim::Full };
-    let way = victim.place.way & (WAYS - 1);
-    let (tag, state) = (&set.tags[way], &set.states[way]);
+    let Some(place) = memory.victim(key.tag, now) else { return Claim::Full };
+    let Some(set) = memory.set(place.set()) else { return Claim::Full };
+    let (tag, state) = (&set.tags[place.way()], &set.states[place.way()]);
     let mine = memory.claimant() as u64;
     let (taken, tentative) = (COUNT | TAKEN | mine, key.tag | mine);
-    if !state.replace_if(victim.state, taken) || !tag.replace_if(victim.tag, tentative) {
+    let (old_tag, old_state) = (tag.load(), state.load());
+    let dead = life(old_tag, old_state) < now;
+    if !dead || !state.replace_if(old_state, taken) || !tag.replace_if(old_tag, tentative) {
         return Claim::Again;
     }
-    if !is_alone(memory, key, victim.place) {
+    if !memory.is_alone(key.tag, place) {
         let _struck = tag.replace_if(tentative, 0);
         return Claim::Again;
     }
-    set.refused[way].store(0);
-    set.who[way][0].store(key.who[0]);
-    set.who[way][1].store(key.who[1]);
-    set.info[way].store(key.info);
-    let fresh = match begin {
-        Begin::Time(state) => state & !COUNT,
-        Begin::Count => COUNT,
-    };
-    if state.replace_if(taken, fresh) && tag.replace_if(tentative, key.tag) {
-        return Claim::At(victim.place);
+    set.refused[place.way()].store(0);
+    set.who[place.way()][0].store(key.who[0]);
+    set.who[place.way()][1].store(key.who[1]);
+    set.info[place.way()].store(key.info);
+    if state.replace_if(taken, begin) && tag.replace_if(tentative, key.tag) {
+        return Claim::At(place);
     }
     Claim::Again
 }
 
-/// A dead way, as it was read.
-struct Victim {
-    place: Place,
-    tag: u64,
-    state: u64,
-}
-
-/// The way that has been dead for longest.
+/// The way that has been dead for longest, of those that a tag is at home in.
 #[inline(always)]
-fn victim<M: Memory>(memory: &M, key: &Key, now: u64) -> Option<Victim> {
-    let mut best = Victim { place: Place { set: 0, way: 0 }, tag: 0, state: 0 };
-    let mut least = now;
-    for set in key.homes(memory.sets()) {
+pub fn victim<M: Memory + ?Sized>(memory: &M, tag: u64, now: u64) -> Option<Place> {
+    let (mut best, mut least) = (0, now);
+    for set in homes(tag, memory.sets()) {
         let lines = memory.set(set)?;
         for way in 0..WAYS {
-            let (tag, state) = (lines.tags[way].load(), lines.states[way].load());
-            let life = life(tag, state);
+            let life = life(lines.tags[way].load(), lines.states[way].load());
             if life < least {
                 least = life;
-                best = Victim { place: Place { set, way }, tag, state };
+                best = Place::new(set, way).0;
             }
         }
     }
-    (least < now).then_some(best)
+    (least < now).then_some(Place(best))
 }
 
 /// How much a way says: less than the clock is nothing.
@@ -538,18 +533,18 @@ const fn life(tag: u64, state: u64) -> u64 {
     if state & TAKEN != 0 || state & NUMBER == 0 { 0 } else { u64::MAX }
 }
 
-/// Whether the key has no confirmed entry beside a tentative one at `own`. Other tentative ones are struck out.
+/// Whether a tag has no confirmed entry beside a tentative one at `own`. Other tentative ones are struck out.
 #[inline(always)]
-fn is_alone<M: Memory>(memory: &M, key: &Key, own: Place) -> bool {
-    for index in key.homes(memory.sets()) {
+pub fn is_alone<M: Memory + ?Sized>(memory: &M, tag: u64, own: Place) -> bool {
+    for index in homes(tag, memory.sets()) {
         let Some(set) = memory.set(index) else { return false };
         for (way, cell) in set.tags.iter().enumerate() {
-            if index == own.set && way == own.way {
+            if Place::new(index, way) == own {
                 continue;
             }
-            let tag = cell.load_ordered();
+            let there = cell.load_ordered();
             // Not struck out: it was confirmed, or given up, in this instant.
-            if tag & !CLAIMANT == key.tag && (tag == key.tag || !cell.replace_if(tag, 0)) {
+            if there & !CLAIMANT == tag && (there == tag || !cell.replace_if(there, 0)) {
                 return false;
             }
         }
@@ -560,6 +555,7 @@ fn is_alone<M: Memory>(memory: &M, key: &Key, own: Place) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hash::mix64;
     use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
     use std::{cell::Cell, collections::HashSet, format, thread, thread_local, vec::Vec};
 
@@ -630,7 +626,7 @@ mod tests {
         let later = NOW + (1100 << crate::gcra::FRACTION);
         assert!(matches!(charge(&table, &key(8), &gcra, 1, later, Make::Yes), Charge::Passed(_)));
         assert_eq!(table.confirmed().len(), 8);
-        assert!(find(&table, &key(8)).is_some());
+        assert!(table.locate(key(8).tag).is_some());
     }
 
     #[test]
@@ -650,7 +646,7 @@ mod tests {
         leave(&table, &key(1));
         assert_eq!(count(&table, &key(1)), 0);
         assert_eq!(enter(&table, &key(9), 2, NOW), Enter::Entered(1));
-        assert_eq!(find(&table, &key(1)), None);
+        assert_eq!(table.locate(key(1).tag), None);
     }
 
     #[test]
@@ -693,8 +689,8 @@ mod tests {
         assert_eq!(refuse(&table, &key(1), 5001, 1000), None);
         assert_eq!(refuse(&table, &key(1), 5999, 1000), None);
         assert_eq!(refuse(&table, &key(1), 6000, 1000), Some(3));
-        let place = find(&table, &key(1)).unwrap();
-        let entry = entry(&table.0[place.set as usize], place.way).unwrap();
+        let place = table.locate(key(1).tag).unwrap();
+        let entry = entry(&table.0[place.set() as usize], place.way()).unwrap();
         assert_eq!((entry.limit, entry.measure, entry.kind), (3, 1, Who::V4));
         assert_eq!((entry.who, entry.refused), ([1, 0], 4));
     }

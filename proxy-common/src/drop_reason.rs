@@ -91,6 +91,8 @@ numbered! {
         Amplification = "amplification",
         /// ICMP that nobody asked for, above `icmp_limit`.
         IcmpLimit = "icmp_limit",
+        /// A limit was exceeded.
+        Limit = "limit",
     }
 }
 
@@ -127,5 +129,9 @@ numbered! {
         CookieTaken = "cookie_taken",
         /// A SYN was answered with a question whether its sender is there.
         ProofAsked = "proof_asked",
+        /// A limit's key found no place in the table of keys; the sketch decided.
+        LimitTableFull = "limit_table_full",
+        /// An event for the daemon found no room in the ring buffer.
+        EventsLost = "events_lost",
     }
 }

@@ -119,8 +119,8 @@ pub struct Rewrite<A> {
     pub backend: u16,
     /// [`FlowKind`].
     pub kind: u8,
-    /// Zero.
-    pub pad: u8,
+    /// The number of the set of counts that the flow is in ([`crate::plan::CountedSet`]); 0: none.
+    pub counted: u8,
     /// RFC 1624 delta of the addresses alone: what the IPv4 header checksum changes by.
     pub address_delta: u16,
     /// RFC 1624 delta of addresses and ports: what the TCP or UDP checksum changes by.
@@ -137,7 +137,7 @@ impl<A: Address> Rewrite<A> {
         self.new_destination_port = other.new_destination_port;
         self.backend = other.backend;
         self.kind = other.kind;
-        self.pad = 0;
+        self.counted = other.counted;
         self.address_delta = other.address_delta;
         self.transport_delta = other.transport_delta;
     }
@@ -178,7 +178,13 @@ impl<A> SharedFlow<A> {
     pub fn touch(&self, now: u32) {
         let old = self.activity.load();
         if (old >> 32) as u32 != now {
-            self.activity.store((now as u64) << 32 | (old & 0xffff_ffff));
+            let new = (now as u64) << 32 | (old & 0xffff_ffff);
+            if self.rewrite.counted == 0 {
+                self.activity.store(new);
+            } else {
+                // That a flow has left its counts must not be forgotten. Who was faster has noted the time, or will.
+                let _other = self.activity.replace_if(old, new);
+            }
         }
     }
     /// [`state`] bits.
@@ -190,6 +196,11 @@ impl<A> SharedFlow<A> {
     #[inline(always)]
     pub fn mark(&self, bits: u32) {
         self.activity.fetch_or(bits as u64);
+    }
+    /// Takes note that the flow leaves its counts. `false`: it had already.
+    #[inline(always)]
+    pub fn leaves(&self) -> bool {
+        self.activity.fetch_or(state::LEFT as u64) & state::LEFT as u64 == 0
     }
 }
 
@@ -204,6 +215,8 @@ pub mod state {
     pub const RST: u32 = 1 << 1;
     /// A SYN went this way that the ring sends elsewhere than to this flow's backend: look for its young flow.
     pub const SYN_ELSEWHERE: u32 = 1 << 2;
+    /// The flow is counted no more. In the client's direction.
+    pub const LEFT: u32 = 1 << 3;
 }
 
 const _: () = assert!(size_of::<FlowKey<Ip4>>() == 16);

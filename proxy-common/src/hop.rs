@@ -17,7 +17,8 @@ pub struct Hop<U64 = u64> {
     source: U64,
     /// Interface index (32), MTU (16), epoch (16).
     way: U64,
-    /// Time of resolution in jiffies (32), VLAN tag control information with bit 12 as "tagged" (16), epoch (16).
+    /// Time of resolution in jiffies (low 24 bits of them), plan (8), VLAN tag control information with bit 12 as
+    /// "tagged" (16), epoch (16).
     age: U64,
 }
 
@@ -39,7 +40,13 @@ pub struct HopView {
     pub mtu: u16,
     /// The VLAN tag to leave with: bit 12 says that there is one. Bit 13: [`REDIRECTED`].
     pub vlan: u16,
+    /// The number of the plan that packets are charged by: of those to a backend, its listener's. 0: none.
+    pub plan: u8,
 }
+
+/// Bits of the time of resolution. A hop that nobody used for 2^24 jiffies, hours, may be taken for a young one, in its
+/// epoch.
+const AGE: u32 = 0xff_ffff;
 
 /// Bit 12 (DEI in 802.1Q, never set by us) of [`HopView::vlan`]: leave with a tag.
 pub const VLAN_TAGGED: u16 = 1 << 12;
@@ -59,7 +66,7 @@ impl SharedHop {
             | (age ^ epoch as u64)
             | (destination ^ epoch as u64)
             | (source ^ epoch as u64);
-        if stale & 0xffff != 0 || now.wrapping_sub((age >> 32) as u32) > lifetime {
+        if stale & 0xffff != 0 || now.wrapping_sub((age >> 40) as u32) & AGE > lifetime {
             return None;
         }
         Some(HopView {
@@ -68,6 +75,7 @@ impl SharedHop {
             ifindex: (way >> 32) as u32,
             mtu: (way >> 16) as u16,
             vlan: (age >> 16) as u16,
+            plan: (age >> 32) as u8,
         })
     }
 
@@ -91,7 +99,7 @@ impl Hop {
             destination: hop.destination << 16 | epoch,
             source: hop.source << 16 | epoch,
             way: (hop.ifindex as u64) << 32 | (hop.mtu as u64) << 16 | epoch,
-            age: (now as u64) << 32 | (hop.vlan as u64) << 16 | epoch,
+            age: (now as u64) << 40 | (hop.plan as u64) << 32 | (hop.vlan as u64) << 16 | epoch,
         }
     }
 }

@@ -41,6 +41,8 @@ pub mod hash;
 pub mod hop;
 /// Which flows may be in the flow tables.
 pub mod known;
+/// What the kernel programs tell as it happens.
+pub mod limit_event;
 /// Sizes of every table, by name.
 pub mod limits;
 /// What the kernel listens on.
@@ -49,6 +51,8 @@ pub mod listener;
 pub mod maglev;
 /// Names of maps and programs, as they are pinned.
 pub mod names;
+/// The limits of a listener, as they are charged.
+pub mod plan;
 /// Types that are plain bytes.
 pub mod pod;
 /// What the daemon tells the kernel programs, as a whole.

@@ -62,6 +62,24 @@ pub const GUARDS: &str = "GUARDS";
 pub const ALIVE: &str = "ALIVE";
 /// `Array<u64>`: bytes that may be answered, by the hash of the source.
 pub const CREDIT: &str = "CREDIT";
+/// `Array<BucketSet>`: [`crate::bucket`]. The daemon maps it into its memory.
+pub const BUCKETS: &str = "BUCKETS";
+/// `Array<u64>`: [`crate::plan::sketch`].
+pub const SKETCH: &str = "SKETCH";
+/// `Array<Plan>`, by number. The daemon maps it into its memory.
+pub const PLANS: &str = "PLANS";
+/// `Array<CountedSet>`, by number.
+pub const COUNTED: &str = "COUNTED";
+/// `LpmTrie<ExemptKey<Ip4>, u32>`
+pub const EXEMPT4: &str = "EXEMPT4";
+/// `LpmTrie<ExemptKey<Ip6>, u32>`
+pub const EXEMPT6: &str = "EXEMPT6";
+/// `PerCpuArray<LimitCount>`: [`crate::plan::count_index`].
+pub const LIMIT_COUNTS: &str = "LIMIT_COUNTS";
+/// `Array<LimitRecord>`, by the limit's number.
+pub const LIMIT_RECORDS: &str = "LIMIT_RECORDS";
+/// `RingBuf<Event>`
+pub const EVENTS: &str = "EVENTS";
 /// `PerCpuArray<Traffic>`, indexed by `BackendId`.
 pub const TRAFFIC: &str = "TRAFFIC";
 /// `PerCpuArray<u64>`, indexed by `DropReason`.

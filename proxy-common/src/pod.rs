@@ -28,6 +28,9 @@ pod!(crate::backend::Backend<crate::addr::Ip4>, crate::backend::Backend<crate::a
 pod!(crate::backend::NatSource<crate::addr::Ip4>, crate::backend::NatSource<crate::addr::Ip6>);
 pod!(crate::flow::YoungSlot<3>, crate::flow::YoungSlot<6>);
 pod!(crate::hop::Hop, crate::hop::VlanDevice);
+pod!(crate::plan::Plan, crate::plan::CountedSet, crate::plan::LimitCount, crate::plan::LimitRecord);
+pod!(crate::plan::ExemptKey<crate::addr::Ip4>, crate::plan::ExemptKey<crate::addr::Ip6>);
+pod!(crate::bucket::BucketSet, crate::limit_event::Event);
 pod!(
     crate::counters::Traffic,
     crate::settings::Settings,

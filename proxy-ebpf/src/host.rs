@@ -9,6 +9,7 @@ use proxy_common::{
     addr::{Ip4, Ip6},
     backend::{Backend, NatSource},
     ban,
+    bucket::{self, Place, SharedBucketSet},
     cell::Cell64,
     counters::Traffic,
     drop_reason::{DropReason, Notice},
@@ -16,17 +17,21 @@ use proxy_common::{
     guard::{GuardRule, GuardSettings, SharedGuard},
     hop::SharedHop,
     known,
+    limit_event::Event,
     listener::{DestinationFilter, Listener, ListenerKey},
     maglev::{NO_BACKEND, RING_SLOTS},
+    plan::{CountedSet, SharedPlan},
     settings::Settings,
 };
 
 use crate::{
     ingress::ingress,
+    keys::{self, Ask, Buckets, Keys},
     parsed::Internet,
+    stage::limit,
     verdict::Verdict,
-    work::{Exit, Offer, Work},
-    world::{Bans, Insert, Packet, Route, RouteQuery, Socket, Tables, World},
+    work::{Exit, Offer, Step, Work},
+    world::{Bans, Insert, LimitOutcome, Packet, Route, RouteQuery, Socket, Tables, World},
 };
 use family::{Addresses, FamilyTables};
 
@@ -36,9 +41,12 @@ mod family;
 mod given;
 /// What guards see, on plain memory.
 mod guarded;
+/// Limits.
+mod limits;
 
 pub use given::{Answer, NAT_PORTS, Service, Sizes, Way};
 pub use guarded::Guarded;
+pub use limits::{Limits, MORE_HZ, masks};
 
 /// The kernel's reader shows the verifier eleven bits of an offset, and takes no more.
 const OFFSETS: u32 = 2048;
@@ -59,6 +67,8 @@ pub struct Host {
     deferred: Vec<(u32, IpAddr)>,
     bans: [Vec<ban::Line>; ban::TABLES as usize],
     pub(crate) guarded: Guarded,
+    /// Limits, and what has become of them.
+    pub limits: Limits,
     /// What the daemon set.
     pub settings: Settings,
     /// The routing table.
@@ -111,6 +121,7 @@ impl Host {
             deferred: Vec::new(),
             bans: Default::default(),
             guarded: Guarded::default(),
+            limits: Limits::default(),
             settings: Settings {
                 abi_version: proxy_common::ABI_VERSION,
                 hop_epoch: 1,
@@ -197,6 +208,15 @@ impl Host {
     #[must_use]
     pub fn flows(&self) -> usize {
         self.v4.flows.borrow().len() + self.v6.flows.borrow().len()
+    }
+
+    /// Has a listener's clients limited by a plan.
+    pub fn plan(&mut self, listener: u16, plan: u8) {
+        let bits = u16::from(plan) << Backend::<()>::PLAN;
+        let v4 = self.v4.backends.values_mut().filter(|b| b.listener == listener).map(|b| &mut b.flags);
+        let v6 = self.v6.backends.values_mut().filter(|b| b.listener == listener).map(|b| &mut b.flags);
+        v4.chain(v6).for_each(|flags| *flags = *flags & 0xff | bits);
+        self.settings.hop_epoch += 1;
     }
 
     /// Sets a backend's flags beside `IN_USE`.
@@ -352,6 +372,12 @@ macro_rules! tables {
             fn nat_source(&self, index: u16) -> Option<&NatSource<$family>> {
                 self.$tables.sources.get(usize::from(index))
             }
+            fn limit(&self, work: &mut Work<$family>, step: Step, number: u8) -> bool {
+                limit::run(self, work, step, number)
+            }
+            fn is_exempt(&self, limit: u16, client: &$family) -> bool {
+                self.limits.is_exempt(limit, (*client).into())
+            }
             fn route(&self, query: &RouteQuery<$family>, exit: &mut Exit<$family>) -> Route {
                 let Some(answer) = self.routes.get(&query.destination.into()) else { return Route::None };
                 exit.hop = answer.hop;
@@ -380,6 +406,27 @@ impl<A: ban::Family> Bans<A> for Host {
 
 tables!(Ip4, v4);
 tables!(Ip6, v6);
+
+impl Keys for Host {
+    fn bucket_set(&self, index: u32) -> Option<&SharedBucketSet> {
+        self.limits.buckets.get(index as usize)
+    }
+    fn sketch(&self, cell: u32) -> Option<&Cell64> {
+        self.limits.sketch.get(cell as usize)
+    }
+    fn claimant(&self) -> u8 {
+        1
+    }
+    fn locate(&self, tag: u64, sets: u32) -> Option<Place> {
+        bucket::find_tag(&Buckets { world: self, sets }, tag)
+    }
+    fn victim(&self, tag: u64, sets: u32, now: u64) -> Option<Place> {
+        bucket::victim(&Buckets { world: self, sets }, tag, now)
+    }
+    fn is_alone(&self, tag: u64, sets: u32, own: Place) -> bool {
+        bucket::is_alone(&Buckets { world: self, sets }, tag, own)
+    }
+}
 
 impl World for Host {
     fn now(&self) -> u32 {
@@ -441,6 +488,21 @@ impl World for Host {
     }
     fn credit(&self, index: u32) -> Option<&Cell64> {
         self.guarded.credit.get(index as usize)
+    }
+    fn plan(&self, number: u8) -> Option<&SharedPlan> {
+        self.limits.plans.get(usize::from(number))
+    }
+    fn counted(&self, number: u8) -> Option<&CountedSet> {
+        self.limits.counted.get(usize::from(number))
+    }
+    fn answer(&self, _family: u8, ask: &Ask) -> u64 {
+        keys::answer(self, ask)
+    }
+    fn count_limit(&self, limit: u16, measure: u8, outcome: LimitOutcome) {
+        self.limits.count(limit, measure, outcome);
+    }
+    fn tell(&self, event: &Event) {
+        self.limits.events.borrow_mut().push(*event);
     }
     fn notice(&self, notice: Notice) {
         *self.notices.borrow_mut().entry(notice.label()).or_default() += 1;

@@ -8,7 +8,7 @@ use proxy_common::{
 };
 
 use crate::{
-    parsed::{Link, Piece, Transport},
+    parsed::{Link, Piece, Transport, tcp},
     stage::{
         admit, amplify, ban, flow, forward, fragment,
         icmp::Quoted,
@@ -17,14 +17,17 @@ use crate::{
         reply, rewrite, too_big,
     },
     verdict::{Outcome, Verdict, passed},
-    work::Work,
+    work::{Step, Work},
     world::{Tables, World},
 };
 use begin::Begun;
+use charged::limited;
 use core::ops::ControlFlow::{Break, Continue};
 
 /// What the flow table does not settle: SYNs, young flows, answers.
 mod begin;
+/// A step of limits.
+mod charged;
 /// ICMP errors about packets of flows.
 mod error;
 /// SYNs of guarded listeners.
@@ -108,9 +111,20 @@ fn internet<W: World + Tables<A>, A: Quoted>(world: &mut W, work: &mut Work<A>) 
     balance(world, work)
 }
 
-/// Flow table first: an established flow costs one look-up. Everything else is looked at once a flow.
+/// What becomes of a packet with ports. What is too much for a limit may be answered.
 #[inline(always)]
 fn balance<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
+    match forwarded(world, work) {
+        Break(Verdict::Drop(DropReason::Limit)) if work.limit.reset => {
+            reply::reset(world, work, DropReason::Limit)
+        }
+        other => other,
+    }
+}
+
+/// Flow table first: an established flow costs one look-up. Everything else is looked at once a flow.
+#[inline(always)]
+fn forwarded<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
     // A SYN is hardly ever an established flow's: that is asked of memory that a flood of them keeps warm.
     let known = if work.transport.is_bare_syn() && !world.may_be_known(known::hash(&work.ip.key)) {
         None
@@ -120,14 +134,23 @@ fn balance<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) 
     match known {
         Some(known) if !(work.transport.is_bare_syn() || known.state() & state::SYN_ELSEWHERE != 0) => {
             flow::touch(known, &work.transport, world.now());
+            if known.rewrite.counted != 0 && work.transport.flags & (tcp::FIN | tcp::RST) != 0 {
+                begin::ended(world, work, known);
+            }
             work.fresh = false;
             work.rewrite.copy_from(&known.rewrite);
             forward::exit(world, work.ip.key.protocol, &work.rewrite, Some(&known.hop), &mut work.exit)?;
+            if work.exit.hop.plan != 0 {
+                limited(world, work, Step::Packet, work.exit.hop.plan)?;
+            }
         }
         known => {
             let has_flow = known.is_some();
-            if begin::begin(world, work, has_flow)? == Begun::Answered {
+            if begin::settle(world, work, has_flow)? == Begun::Answered {
                 return reply::answer(world, work, DropReason::Rewrite);
+            }
+            if work.exit.hop.plan != 0 {
+                limited(world, work, Step::Unproved, work.exit.hop.plan)?;
             }
         }
     }

@@ -11,6 +11,8 @@
 pub mod host;
 /// The ordered stages of a packet's way.
 pub mod ingress;
+/// What limits ask of their tables.
+pub mod keys;
 /// What a packet in hand is found to be.
 pub mod parsed;
 /// The stages: one thing each, unaware of each other.

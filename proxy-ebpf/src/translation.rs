@@ -17,7 +17,7 @@ pub fn dsr<A: Address>(rewrite: &mut Rewrite<A>, key: &FlowKey<A>, id: u16, back
     rewrite.new_destination_port = key.destination_port;
     rewrite.backend = id;
     rewrite.kind = FlowKind::Dsr as u8;
-    rewrite.pad = 0;
+    rewrite.counted = 0;
     rewrite.address_delta = 0;
     rewrite.transport_delta = 0;
 }
@@ -42,7 +42,7 @@ pub fn nat<A: Address>(
     rewrite.new_destination_port = new.destination_port;
     rewrite.backend = id;
     rewrite.kind = kind as u8;
-    rewrite.pad = 0;
+    rewrite.counted = 0;
     rewrite.address_delta = addresses;
     rewrite.transport_delta = combine(addresses, delta(sum_ports(old), sum_ports(new)));
 }

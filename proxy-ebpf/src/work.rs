@@ -4,8 +4,11 @@
 use proxy_common::{
     flow::{Flow, FlowKey, Rewrite, Young},
     hop::HopView,
+    limit_event::Event,
+    listener::Listener,
 };
 
+use crate::keys::Ask;
 use crate::parsed::{Internet, Outer, Quote, Segment, Transport};
 
 /// How a packet leaves: by a hop, or by the host's stack, which first has to find the neighbour.
@@ -36,6 +39,78 @@ pub struct Offer {
     pub sack: bool,
     /// There are timestamps.
     pub timestamps: bool,
+}
+
+/// Whether a packet's source has proved to be alive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u8)]
+pub enum Alive {
+    /// It may have been made up.
+    #[default]
+    Unproved = 0,
+    /// It has.
+    Yes = 1,
+}
+
+/// What limits are asked to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Step {
+    /// Charge a packet of a flow, and its bytes.
+    Packet = 0,
+    /// The same of what has no flow: its source may have been made up.
+    Unproved = 1,
+    /// Charge a new connection.
+    Connection = 2,
+    /// Look at what a new connection would be charged.
+    Look = 3,
+    /// A client has proved to be alive: make its entries, and count one more at a time.
+    Establish = 4,
+    /// `client`'s connection to `backend` is over: count one less, in a set of counts.
+    Leave = 5,
+}
+
+impl Step {
+    /// From its number.
+    #[inline(always)]
+    pub const fn of(number: u32) -> Self {
+        match number {
+            0 => Self::Packet,
+            1 => Self::Unproved,
+            2 => Self::Connection,
+            3 => Self::Look,
+            4 => Self::Establish,
+            _ => Self::Leave,
+        }
+    }
+}
+
+/// What limits have to remember.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Limited<A> {
+    /// What is asked of the table of keys.
+    pub ask: Ask,
+    /// Whether the source is known to be real.
+    pub alive: Alive,
+    /// It is too much for a limit whose clients are told by a reset.
+    pub reset: bool,
+    /// Rules under which it was counted, as bits.
+    pub entered: u8,
+    /// Whose connection is over,
+    pub client: A,
+    /// and to which backend it went.
+    pub backend: u16,
+    /// What the daemon is told.
+    pub event: Event,
+}
+
+impl<A> Limited<A> {
+    /// Before the first rule.
+    #[inline(always)]
+    pub fn begin(&mut self, alive: Alive) {
+        self.alive = alive;
+        self.reset = false;
+    }
 }
 
 /// One packet's memory. Zeroes are a valid value of it; stages fill it in their order.
@@ -71,6 +146,10 @@ pub struct Work<A> {
     pub flow: Flow<A>,
     /// What the options of its TCP header say.
     pub offer: Offer,
+    /// Who listens there, if a flow begins.
+    pub listener: Listener,
+    /// What limits have to remember.
+    pub limit: Limited<A>,
     /// What a packet is answered with.
     pub answer: Segment,
 }

@@ -9,13 +9,16 @@ use proxy_common::{
     flow::{Flow, FlowKey, FragmentKey, SharedFlow, Slot},
     guard::{GuardRule, GuardSettings, SharedGuard},
     hop::SharedHop,
+    limit_event::Event,
     listener::{DestinationFilter, Listener, ListenerKey},
+    plan::{CountedSet, SharedPlan},
     settings::Settings,
 };
 
 use crate::{
+    keys::{Ask, Keys},
     parsed::Internet,
-    work::{Exit, Offer},
+    work::{Exit, Offer, Step, Work},
 };
 
 /// The furthest byte that stages look at, from the start of the frame. What has its headers further is dropped.
@@ -50,6 +53,19 @@ pub enum Insert {
     Exists,
     /// The table is full.
     Full,
+}
+
+/// What a limit said of a packet or a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LimitOutcome {
+    /// It is within the limit.
+    Passed,
+    /// It is too much, and refused.
+    Refused,
+    /// It is too much, and let through.
+    Observed,
+    /// It is too much, and the client is exempt.
+    Exempt,
 }
 
 /// A question to the routing table.
@@ -115,6 +131,11 @@ pub trait Tables<A: Address> {
     fn backend(&self, id: u16) -> Option<&Backend<A>>;
     /// A source address by its number.
     fn nat_source(&self, index: u16) -> Option<&NatSource<A>>;
+    /// Does a step of limits, of the plan or the set of counts of this number. Whether it passes. In the kernel that is a
+    /// function that the verifier checks once; it finds `work` by itself.
+    fn limit(&self, work: &mut Work<A>, step: Step, number: u8) -> bool;
+    /// Whether a limit does not hold for this client.
+    fn is_exempt(&self, limit: u16, client: &A) -> bool;
     /// Asks the routing table. Fills the hop and the neighbour of `exit`.
     fn route(&self, query: &RouteQuery<A>, exit: &mut Exit<A>) -> Route;
     /// Leaves a note on the packet that our TC program shall resolve this neighbour and send. `None`: it could not be.
@@ -134,7 +155,7 @@ pub trait Bans<A: Family> {
 }
 
 /// Everything: a packet, the tables of both families, and what belongs to neither.
-pub trait World: Packet + Tables<Ip4> + Tables<Ip6> + Bans<Ip4> + Bans<Ip6> {
+pub trait World: Packet + Keys + Tables<Ip4> + Tables<Ip6> + Bans<Ip4> + Bans<Ip6> {
     /// The clock in jiffies, low 32 bits.
     fn now(&self) -> u32;
     /// The clock in jiffies, all 64 bits.
@@ -167,6 +188,16 @@ pub trait World: Packet + Tables<Ip4> + Tables<Ip6> + Bans<Ip4> + Bans<Ip6> {
     fn alive(&self, index: u32) -> Option<&Cell64>;
     /// A place of credit, below [`proxy_common::limits::CREDITS`].
     fn credit(&self, index: u32) -> Option<&Cell64>;
+    /// A listener's limits.
+    fn plan(&self, number: u8) -> Option<&SharedPlan>;
+    /// A set of counts that flows are in.
+    fn counted(&self, number: u8) -> Option<&CountedSet>;
+    /// Answers a question about a key: that of the `Work` of this family, which is where `ask` is.
+    fn answer(&self, family: u8, ask: &Ask) -> u64;
+    /// Counts what a measure of a limit said.
+    fn count_limit(&self, limit: u16, measure: u8, outcome: LimitOutcome);
+    /// Tells the daemon, if there is room.
+    fn tell(&self, event: &Event);
     /// Counts what is worth counting though the packet goes on.
     fn notice(&self, notice: Notice);
 }

@@ -72,6 +72,7 @@ impl Way {
             ifindex: self.ifindex,
             mtu: self.mtu,
             vlan: 0,
+            plan: 0,
         };
         Answer { route: Route::Way, hop, neighbour }
     }

@@ -4,45 +4,98 @@ use proxy_common::{
     addr::{Address, Be16},
     backend::Backend,
     drop_reason::{DropReason, Notice},
-    flow::{FlowKind, SharedFlow, state, young as bits},
+    flow::{FlowKind, Rewrite, SharedFlow, state, young as bits},
     hash::flow_hash,
     hop::SharedHop,
     listener::{Forward, Listener},
     settings::Settings,
 };
 
-use super::guarded;
+use super::{charged::limited, guarded};
 use crate::{
     parsed::{TCP, UDP},
     stage::{admit, amplify, flow, forward, guard::Syn, rewrite, select, young},
     translation,
     verdict::{Outcome, dropped, passed},
-    work::Work,
+    work::{Step, Work},
     world::{Tables, World},
 };
 use core::ops::ControlFlow::Continue;
 
-/// What becomes of what begins.
+/// What a packet is that the flow table does not settle.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Begun {
-    /// It leaves, by the way that was found.
-    Leaves,
+    /// One of a flow that the table knows.
+    Known,
+    /// A backend's, to a young flow.
+    Returns,
+    /// A client's, of a young flow.
+    Grown,
+    /// The first of a flow.
+    Fresh,
     /// It is answered.
     Answered,
 }
 
 /// Settles what is written into the packet and how it leaves. `has_flow`: the flow table knows the 5-tuple.
 #[inline(never)]
-pub(super) fn begin<W: World + Tables<A>, A: Address>(
+pub(super) fn settle<W: World + Tables<A>, A: Address>(
     world: &W,
     work: &mut Work<A>,
     has_flow: bool,
 ) -> Outcome<Begun> {
+    match begin(world, work, has_flow)? {
+        Begun::Known => {
+            if let Some(known) = world.flow(&work.ip.key) {
+                way_out(world, work, Some(&known.hop))?;
+                return Continue(Begun::Known);
+            }
+        }
+        Begun::Answered => return Continue(Begun::Answered),
+        Begun::Returns => {}
+        Begun::Grown => {
+            prove(world, work)?;
+            earn(world, work);
+        }
+        Begun::Fresh => {
+            fresh(world, work)?;
+            earn(world, work);
+        }
+    }
+    way_out(world, work, None)?;
+    Continue(Begun::Known)
+}
+
+/// A datagram may be answered by so much more.
+#[inline(always)]
+fn earn<W: World, A: Address>(world: &W, work: &Work<A>) {
+    if work.ip.key.protocol == UDP
+        && let (Some(rule), Some(settings)) = (world.guard_rule(work.listener.id), world.settings())
+        && rule.amplification != 0
+    {
+        amplify::earn(world, &work.ip, rule.amplification, settings);
+    }
+}
+
+/// A packet of a young flow may prove that its client is alive; then the flow may get its place in the flow table.
+#[inline(always)]
+fn prove<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Outcome {
+    let proved = flow::is_proof(&work.young, &work.transport);
+    let plan = plan::<W, A>(world, work.rewrite.backend);
+    if proved && plan != 0 {
+        limited(world, work, Step::Establish, plan)?;
+    }
+    stay(world, work, proved);
+    Continue(())
+}
+
+/// Says what the packet is; a flow that begins has no backend yet. `has_flow`: the flow table knows the 5-tuple.
+#[inline(never)]
+fn begin<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, has_flow: bool) -> Outcome<Begun> {
     let Some(settings) = world.settings() else { return passed() };
-    let Some(listener) = Tables::<A>::listener(world, &translation::place(&work.ip.key)) else {
+    let Some(listener) = listener(world, work) else {
         answer(world, work, settings)?;
-        way_out(world, work, None)?;
-        return Continue(Begun::Leaves);
+        return Continue(Begun::Returns);
     };
     if listener.forward == Forward::Local as u8 {
         return passed();
@@ -67,23 +120,78 @@ pub(super) fn begin<W: World + Tables<A>, A: Address>(
         flow::touch(known, &work.transport, world.now());
         work.fresh = false;
         work.rewrite.copy_from(&known.rewrite);
-        way_out(world, work, Some(&known.hop))?;
-        return Continue(Begun::Leaves);
+        return Continue(Begun::Known);
     }
-    work.fresh = !(is_young && grow(world, work, listener, settings));
-    if work.fresh {
-        birth(world, work, listener, settings)?;
-    }
-    if work.ip.key.protocol == UDP
-        && let Some(rule) = world.guard_rule(listener.id)
-        && rule.amplification != 0
-    {
-        amplify::earn(world, &work.ip, rule.amplification, settings);
-    }
-    way_out(world, work, None)?;
-    Continue(Begun::Leaves)
+    work.fresh = !(is_young && grow(world, work, listener));
+    work.listener = listener;
+    Continue(if work.fresh { Begun::Fresh } else { Begun::Grown })
 }
 
+/// Who listens where the packet goes.
+#[inline(never)]
+fn listener<W: World + Tables<A>, A: Address>(world: &W, work: &Work<A>) -> Option<Listener> {
+    Tables::<A>::listener(world, &translation::place(&work.ip.key))
+}
+
+/// A packet that ends a flow, or half of it, whose counts it is in: once it is over it leaves them. (With `dsr` only the
+/// client's side is seen.)
+#[inline(never)]
+pub(super) fn ended<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, known: &SharedFlow<A>) {
+    work.limit.client.assign(&work.ip.key.source);
+    let kind = FlowKind::of(known.rewrite.kind);
+    if kind == FlowKind::Dsr {
+        leave(world, work, known);
+        return;
+    }
+    flow::other_way(&mut work.back, work.ip.key.protocol, &known.rewrite);
+    let Some(other) = world.flow(&work.back) else { return };
+    let (mine, theirs) = (known.state(), other.state());
+    if (mine | theirs) & state::RST == 0 && mine & theirs & state::FIN == 0 {
+        return;
+    }
+    if kind == FlowKind::NatReturn {
+        work.limit.client.assign(&work.back.source);
+        leave(world, work, other);
+    } else {
+        leave(world, work, known);
+    }
+}
+
+/// A flow of the client in `work.limit`, in the client's direction, leaves its counts, unless it has.
+#[inline(always)]
+fn leave<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, flow: &SharedFlow<A>) {
+    if flow.rewrite.counted != 0 && flow.leaves() {
+        over(world, work, &flow.rewrite);
+    }
+}
+
+/// A connection of the client in `work.limit` is over: one less in its set of counts.
+#[inline(always)]
+fn over<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, rewrite: &Rewrite<A>) {
+    work.limit.backend = rewrite.backend;
+    world.limit(work, Step::Leave, rewrite.counted);
+}
+
+/// Forgets a flow of the client of the packet in hand.
+#[inline(always)]
+fn forget<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, known: &SharedFlow<A>) {
+    work.limit.client.assign(&work.ip.key.source);
+    leave(world, work, known);
+    flow::forget(world, work, known);
+}
+
+/// Begins a flow, of the listener in `work`: a backend by the ring, what its limits say, and a place among the young.
+#[inline(always)]
+fn fresh<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Outcome {
+    work.rewrite.backend = select::by_ring(world, work.listener.id, work.hash)?;
+    let plan = plan::<W, A>(world, work.rewrite.backend);
+    if plan != 0 && (work.ip.key.protocol != TCP || work.transport.is_bare_syn()) {
+        limited(world, work, Step::Connection, plan)?;
+    }
+    birth(world, work)
+}
+
+/// How the packet leaves.
 #[inline(never)]
 fn way_out<W: World + Tables<A>, A: Address>(
     world: &W,
@@ -105,7 +213,7 @@ fn reuse<W: World + Tables<A>, A: Address>(
 ) -> bool {
     if work.transport.is_bare_syn() {
         if flow::is_over(world, work, known) {
-            flow::forget(world, work, known);
+            forget(world, work, known);
             world.notice(Notice::FlowReused);
             return true;
         }
@@ -125,21 +233,22 @@ fn reuse<W: World + Tables<A>, A: Address>(
         && flow::continues(&work.young, &work.transport)
         && flow::is_proof(&work.young, &work.transport);
     if proved {
-        flow::forget(world, work, known);
+        forget(world, work, known);
         world.notice(Notice::FlowReused);
     }
     proved
 }
 
-/// A packet of the young flow in `work.young`: the same backend, the same port, and with a proof of life its place in
-/// the flow table. `false`: the young flow is of no use any more, the packet begins a new one.
+/// The plan of a backend's listener.
+#[inline(always)]
+fn plan<W: World + Tables<A>, A: Address>(world: &W, backend: u16) -> u8 {
+    Tables::<A>::backend(world, backend).map_or(0, |backend: &Backend<A>| backend.plan())
+}
+
+/// A packet of the young flow in `work.young`: the same backend, the same port. `false`: the young flow is of no use any
+/// more, the packet begins a new one.
 #[inline(never)]
-fn grow<W: World + Tables<A>, A: Address>(
-    world: &W,
-    work: &mut Work<A>,
-    listener: Listener,
-    settings: &Settings,
-) -> bool {
+fn grow<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, listener: Listener) -> bool {
     let Some(backend) = Tables::<A>::backend(world, work.young.backend) else { return false };
     let usable = backend.flags & (Backend::<A>::IN_USE | Backend::<A>::LEAVING) == Backend::<A>::IN_USE;
     let ready = usable && backend.listener == listener.id;
@@ -160,34 +269,43 @@ fn grow<W: World + Tables<A>, A: Address>(
     } else {
         translation::dsr(&mut work.rewrite, &work.ip.key, work.young.backend, backend);
     }
-    // What stays young, because the table is full or nothing is proved yet, is kept from growing old by its packets.
-    // So is the way back: another young flow may have taken its place since, and answers must find this one.
-    if !flow::is_proof(&work.young, &work.transport) || !flow::establish(world, work) {
-        young::remember(world, work, settings);
-        if is_nat {
-            flow::other_way(&mut work.back, work.ip.key.protocol, &work.rewrite);
-            young::remember_return(world, &work.back, work.hash, settings.hash_seed);
-        }
-    } else {
-        guarded::established(world, work, settings);
-    }
     true
 }
 
-/// The first packet of a flow: a backend by the ring, a port, and a place among the young.
+/// With a proof of life a flow gets its place in the flow table.
 #[inline(never)]
-fn birth<W: World + Tables<A>, A: Address>(
-    world: &W,
-    work: &mut Work<A>,
-    listener: Listener,
-    settings: &Settings,
-) -> Outcome {
+fn stay<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, proved: bool) {
+    let Some(settings) = world.settings() else { return };
+    if proved {
+        if flow::establish(world, work) {
+            guarded::established(world, work, settings);
+            return;
+        }
+        if work.rewrite.counted != 0 {
+            work.limit.client.assign(&work.ip.key.source);
+            work.limit.backend = work.rewrite.backend;
+            world.limit(work, Step::Leave, work.rewrite.counted);
+        }
+    }
+    // What stays young, because the table is full or nothing is proved yet, is kept from growing old by its packets.
+    // So is the way back: another young flow may have taken its place since, and answers must find this one.
+    young::remember(world, work, settings);
+    if work.young.nat_port.raw() != 0 {
+        flow::other_way(&mut work.back, work.ip.key.protocol, &work.rewrite);
+        young::remember_return(world, &work.back, work.hash, settings.hash_seed);
+    }
+}
+
+/// The first packet of a flow to the backend in `work.rewrite`: a port, and a place among the young.
+#[inline(never)]
+fn birth<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Outcome {
+    let Some(settings) = world.settings() else { return passed() };
     let syn = work.transport.is_bare_syn();
     let key = &work.ip.key;
     if key.protocol == TCP && !syn {
         world.notice(Notice::FlowUnknown);
     }
-    let id = select::by_ring(world, listener.id, work.hash)?;
+    let id = work.rewrite.backend;
     let Some(backend) = Tables::<A>::backend(world, id) else { return dropped(DropReason::NoBackend) };
     let young = &mut work.young;
     young.client.assign(&key.source);
@@ -200,7 +318,7 @@ fn birth<W: World + Tables<A>, A: Address>(
     young.backend_isn = 0;
     young.protocol = key.protocol;
     young.bits = if syn { bits::SYN } else { 0 };
-    if listener.forward == Forward::Dsr as u8 {
+    if work.listener.forward == Forward::Dsr as u8 {
         translation::dsr(&mut work.rewrite, key, id, backend);
     } else {
         let source = select::source(world, backend)?;

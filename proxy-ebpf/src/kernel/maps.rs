@@ -1,21 +1,25 @@
 //! The maps, as the kernel makes them. Names are those of `proxy_common::names`; sizes those of `proxy_common::limits`.
 
 use aya_ebpf::{
-    btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap, PerCpuArray},
+    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
     macros::btf_map,
 };
 use proxy_common::{
     addr::{Ip4, Ip6},
     backend::{Backend, NatSource},
     ban,
+    bucket::{self, BucketSet},
     counters::Traffic,
     drop_reason::{DropReason, Notice},
     flow::{Flow, FlowKey, FragmentKey, YoungSlot},
     guard::{Guard, GuardRule, GuardSettings},
     hop::{Hop, VlanDevice},
-    known, limits,
+    known,
+    limit_event::Event,
+    limits,
     listener::{DestinationFilter, Listener, ListenerKey, Name},
     maglev::Ring,
+    plan::{self, CountedSet, ExemptKey, LimitCount, LimitRecord, Plan},
     settings::Settings,
 };
 use proxy_ebpf::work::Work;
@@ -40,6 +44,19 @@ const CREDIT_PLACES: usize = limits::CREDITS as usize;
 const VLANS: usize = limits::VLAN_DEVICES as usize;
 const DROP_REASONS: usize = DropReason::COUNT as usize;
 const NOTICE_KINDS: usize = Notice::COUNT as usize;
+const SETS: usize = bucket::KEYS_DEFAULT as usize / bucket::WAYS;
+const EXEMPTIONS: usize = plan::EXEMPTIONS as usize;
+const LIMIT_COUNTERS: usize = plan::LIMITS as usize * plan::MEASURES;
+
+/// What follows the length in an [`ExemptKey`].
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Exempt<A> {
+    pub(crate) limit: u32,
+    pub(crate) address: A,
+}
+
+const _: () = assert!(size_of::<Exempt<Ip6>>() + 4 == size_of::<ExemptKey<Ip6>>());
 
 #[btf_map]
 pub(crate) static SETTINGS: Array<Settings, 1> = Array::new();
@@ -106,6 +123,24 @@ pub(crate) static CREDIT: Array<u64, CREDIT_PLACES> = Array::new();
 /// What each CPU counted, and has not told the others; never pinned.
 #[btf_map]
 pub(crate) static GATHERED: PerCpuArray<u32, GUARD_CELLS> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static BUCKETS: Array<BucketSet, SETS, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static SKETCH: Array<u64, { plan::sketch::CELLS as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static PLANS: Array<Plan, { plan::PLANS as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static COUNTED: Array<CountedSet, { plan::PLANS as usize }> = Array::new();
+#[btf_map]
+pub(crate) static EXEMPT4: LpmTrie<Exempt<Ip4>, u32, EXEMPTIONS> = LpmTrie::new();
+#[btf_map]
+pub(crate) static EXEMPT6: LpmTrie<Exempt<Ip6>, u32, EXEMPTIONS> = LpmTrie::new();
+#[btf_map]
+pub(crate) static LIMIT_COUNTS: PerCpuArray<LimitCount, LIMIT_COUNTERS> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static LIMIT_RECORDS: Array<LimitRecord, { plan::LIMITS as usize }> = Array::new();
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<Event, { limits::EVENTS_BYTES as usize }> = RingBuf::new();
 /// Memory of a packet's way; never pinned, its layout is this program's own.
 #[btf_map]
 pub(crate) static WORK: PerCpuArray<(Work<Ip4>, Work<Ip6>), 1> = PerCpuArray::new();

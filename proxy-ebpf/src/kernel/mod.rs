@@ -6,6 +6,8 @@ use proxy_ebpf::work::Work;
 
 /// Tables of bans.
 mod bans;
+/// What limits ask of their tables.
+mod keys;
 /// The maps.
 pub(crate) mod maps;
 /// The note from XDP to TC on a packet whose neighbour has to be resolved.

@@ -1,33 +1,41 @@
 //! The tables, over the maps.
 
-use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
+use aya_ebpf::{
+    bindings::{BPF_ANY, BPF_NOEXIST},
+    btf_maps::lpm_trie::Key,
+};
 use proxy_common::{
     addr::{Ip4, Ip6},
     backend::{Backend, NatSource},
     ban::Line,
+    bucket::{Place, SharedBucketSet},
     cell::Cell64,
     drop_reason::Notice,
     flow::{Flow, FlowKey, FragmentKey, SharedFlow, SharedYoungSlot, Slot},
     guard::{GuardRule, GuardSettings, SharedGuard},
     hop::SharedHop,
-    known, limits,
+    known,
+    limit_event::Event,
+    limits,
     listener::{DestinationFilter, Listener, ListenerKey},
     maglev::RING_SLOTS,
+    plan::{CountedSet, SharedPlan, count_index},
     settings::Settings,
 };
 use proxy_ebpf::{
+    keys::{Ask, Keys, makes},
     parsed::Internet,
-    work::{Exit, Offer},
-    world::{Insert, Route, RouteQuery, Socket, Tables, World},
+    work::{Exit, Offer, Step, Work},
+    world::{Insert, LimitOutcome, Route, RouteQuery, Socket, Tables, World},
 };
 
-use super::{count, maps, packet::Frame};
+use super::{count, keys, maps, packet::Frame};
 
 const EEXIST: i32 = -17;
 
 macro_rules! tables {
     ($family:ty, $slot:ty, $flows:ident, $young:ident, $young_return:ident, $fragments:ident, $listeners:ident, $backends:ident,
-     $sources:ident, $route:path) => {
+     $sources:ident, $exempt:ident, $charge:ident, $look:ident, $establish:ident, $leave:ident, $route:path) => {
         impl Tables<$family> for Frame {
             #[inline(always)]
             fn flow(&self, key: &FlowKey<$family>) -> Option<&SharedFlow<$family>> {
@@ -85,6 +93,25 @@ macro_rules! tables {
                 maps::$sources.get(index as u32)
             }
             #[inline(always)]
+            fn limit(&self, work: &mut Work<$family>, step: Step, number: u8) -> bool {
+                keys::shared(work);
+                let number = number as u32;
+                let passes = match step {
+                    Step::Packet | Step::Unproved | Step::Connection => keys::$charge(step as u32, number),
+                    Step::Look => keys::$look(number),
+                    Step::Establish => keys::$establish(number),
+                    Step::Leave => keys::$leave(number),
+                };
+                keys::shared(work);
+                passes != 0
+            }
+            #[inline(always)]
+            fn is_exempt(&self, limit: u16, client: &$family) -> bool {
+                let data = maps::Exempt { limit: limit as u32, address: *client };
+                let bits = 8 * size_of_val(&data) as u32;
+                maps::$exempt.get(&Key::new(bits, data)).is_some()
+            }
+            #[inline(always)]
             fn route(&self, query: &RouteQuery<$family>, exit: &mut Exit<$family>) -> Route {
                 $route(self, query, exit)
             }
@@ -114,6 +141,11 @@ tables!(
     LISTENERS4,
     BACKENDS4,
     NAT_SOURCES4,
+    EXEMPT4,
+    proxy_charge4,
+    proxy_look4,
+    proxy_establish4,
+    proxy_leave4,
     super::route::v4
 );
 tables!(
@@ -126,6 +158,11 @@ tables!(
     LISTENERS6,
     BACKENDS6,
     NAT_SOURCES6,
+    EXEMPT6,
+    proxy_charge6,
+    proxy_look6,
+    proxy_establish6,
+    proxy_leave6,
     super::route::v6
 );
 
@@ -135,6 +172,33 @@ fn known_word(index: u32) -> Option<&'static Cell64> {
     let word = maps::KNOWN.get_ptr(index)?;
     // SAFETY: an array's value lives for the program's run; `Cell64` is a transparent u64.
     Some(unsafe { &*word.cast::<Cell64>() })
+}
+
+impl Keys for Frame {
+    #[inline(always)]
+    fn bucket_set(&self, index: u32) -> Option<&SharedBucketSet> {
+        keys::OfKeys.set(index)
+    }
+    #[inline(always)]
+    fn sketch(&self, cell: u32) -> Option<&Cell64> {
+        keys::OfKeys.cell(cell)
+    }
+    #[inline(always)]
+    fn claimant(&self) -> u8 {
+        keys::OfKeys.claimant()
+    }
+    #[inline(always)]
+    fn locate(&self, tag: u64, sets: u32) -> Option<Place> {
+        keys::OfKeys.locate(tag, sets)
+    }
+    #[inline(always)]
+    fn victim(&self, tag: u64, sets: u32, now: u64) -> Option<Place> {
+        keys::OfKeys.victim(tag, sets, now)
+    }
+    #[inline(always)]
+    fn is_alone(&self, tag: u64, sets: u32, own: Place) -> bool {
+        keys::OfKeys.is_alone(tag, sets, own)
+    }
 }
 
 impl World for Frame {
@@ -241,6 +305,43 @@ impl World for Frame {
         let cell = maps::CREDIT.get_ptr(index)?;
         // SAFETY: as above.
         Some(unsafe { &*cell.cast::<Cell64>() })
+    }
+    #[inline(always)]
+    fn plan(&self, number: u8) -> Option<&SharedPlan> {
+        let plan = maps::PLANS.get_ptr(number as u32)?;
+        // SAFETY: an array's value lives for the program's run; both are the same bytes, and what changes is cells.
+        Some(unsafe { &*plan.cast::<SharedPlan>() })
+    }
+    #[inline(always)]
+    fn counted(&self, number: u8) -> Option<&CountedSet> {
+        maps::COUNTED.get(number as u32)
+    }
+    #[inline(always)]
+    fn answer(&self, family: u8, ask: &Ask) -> u64 {
+        // What the function reads is in memory, and what it writes is read again.
+        keys::shared(ask);
+        let family = family as u32;
+        let answer = if makes(ask.question) { keys::proxy_settle(family) } else { keys::proxy_tell(family) };
+        keys::shared(ask);
+        answer
+    }
+    #[inline(always)]
+    fn count_limit(&self, limit: u16, measure: u8, outcome: LimitOutcome) {
+        let Some(count) = maps::LIMIT_COUNTS.get_ptr_mut(count_index(limit, measure)) else { return };
+        // SAFETY: this CPU's own slot, and XDP does not preempt itself.
+        let count = unsafe { &mut *count };
+        match outcome {
+            LimitOutcome::Passed => count.passed += 1,
+            LimitOutcome::Refused => count.refused += 1,
+            LimitOutcome::Observed => count.observed += 1,
+            LimitOutcome::Exempt => count.exempt += 1,
+        }
+    }
+    #[inline(always)]
+    fn tell(&self, event: &Event) {
+        if maps::EVENTS.output(event, 0).is_err() {
+            count(&maps::NOTICES, Notice::EventsLost.index());
+        }
     }
     #[inline(always)]
     fn notice(&self, notice: Notice) {

@@ -102,6 +102,7 @@ pub fn establish<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>
             FlowKind::NatReturn,
             work.rewrite.backend,
         );
+        work.flow.rewrite.counted = work.rewrite.counted;
         if enter(world, &work.back, &work.flow) != Insert::Done {
             return false;
         }

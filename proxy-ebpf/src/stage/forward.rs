@@ -38,6 +38,7 @@ pub fn exit<W: World + Tables<A>, A: Address>(
         exit.hop = hop;
     } else {
         look_up(world, protocol, rewrite, exit)?;
+        exit.hop.plan = if returning { 0 } else { plan::<W, A>(world, rewrite.backend) };
         if settings.flags & Settings::REDIRECT != 0 {
             exit.hop.vlan |= REDIRECTED;
         }
@@ -52,6 +53,12 @@ pub fn exit<W: World + Tables<A>, A: Address>(
         own.store(&exit.hop, settings.hop_epoch, now);
     }
     Continue(())
+}
+
+/// The plan of a backend's listener.
+#[inline(always)]
+fn plan<W: World + Tables<A>, A: Address>(world: &W, backend: u16) -> u8 {
+    Tables::<A>::backend(world, backend).map_or(0, |backend| backend.plan())
 }
 
 /// Asks the routing table.

@@ -18,6 +18,8 @@ pub mod fragment;
 pub mod guard;
 /// ICMP errors, which quote a packet of a flow.
 pub mod icmp;
+/// What a listener's limits let through.
+pub mod limit;
 /// From bytes to a sound header.
 pub mod parse;
 /// A TCP packet is turned into an answer to its sender.

@@ -2,6 +2,7 @@
 
 use proxy_common::ban::FOR_EVER;
 use proxy_common::drop_reason::DropReason;
+use proxy_common::plan::{Rule, measure};
 use proxy_ebpf::host::Answer;
 use proxy_ebpf::verdict::Verdict;
 use proxy_ebpf::world::Route;
@@ -72,6 +73,13 @@ fn surroundings(scene: &mut Scene, reason: DropReason) -> bool {
     };
     match reason {
         DropReason::Banned => scene.host.ban(scene.client(1).ip(), 8, FOR_EVER, false),
+        DropReason::Limit => {
+            // Nothing at all passes.
+            let (measure, flags) = (measure::CONNECTIONS, Rule::<u64>::USED);
+            let plan =
+                scene.host.limits.add(&[Rule { interval: 1 << 60, measure, flags, ..Rule::default() }]);
+            scene.host.plan(0, plan);
+        }
         DropReason::NoBackend => scene.host.rings[0].clear(),
         DropReason::PortsExhausted => scene.host.limit_ports(0),
         DropReason::NoRoute => scene.host.routes.clear(),

@@ -19,6 +19,8 @@ mod guards;
 mod headers;
 /// Hops: remembered, renewed, pending, by VLAN devices.
 mod hops;
+/// Limits.
+mod limits;
 /// The Ethernet header and its tags.
 mod link;
 /// What holds of every packet.

@@ -284,7 +284,9 @@ pub(super) mod map_type {
     pub(in super::super) const ARRAY: u32 = 2;
     pub(in super::super) const PERCPU_ARRAY: u32 = 6;
     pub(in super::super) const LRU_HASH: u32 = 9;
+    pub(in super::super) const LPM_TRIE: u32 = 11;
     pub(in super::super) const ARRAY_OF_MAPS: u32 = 12;
+    pub(in super::super) const RINGBUF: u32 = 27;
 }
 
 /// An array of words, mapped into this process's memory (`BPF_F_MMAPABLE`).

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use proxy_common::addr::{Ip4, Ip6};
 use proxy_common::backend::{Backend, NatSource};
 use proxy_common::ban;
+use proxy_common::bucket::{BucketSet, KEYS_DEFAULT, WAYS};
 use proxy_common::counters::Traffic;
 use proxy_common::drop_reason::{DropReason, Notice};
 use proxy_common::flow::{Flow, FlowKey, FragmentKey, YoungSlot};
@@ -15,6 +16,7 @@ use proxy_common::known;
 use proxy_common::limits;
 use proxy_common::listener::{DestinationFilter, Listener, ListenerKey, Name};
 use proxy_common::names;
+use proxy_common::plan::{self, CountedSet, ExemptKey, LimitCount, LimitRecord, Plan};
 use proxy_common::pod::Pod;
 use proxy_common::settings::Settings;
 
@@ -53,6 +55,14 @@ impl Shape {
 
     const fn hash<K: Pod, V: Pod>(name: &'static str, max_entries: u32) -> Self {
         Self::of::<K, V>(name, map_type::HASH, max_entries)
+    }
+
+    const fn ring_buffer(name: &'static str, bytes: u32) -> Self {
+        Self { name, map_type: map_type::RINGBUF, key_size: 0, value_size: 0, max_entries: bytes }
+    }
+
+    const fn trie<K: Pod>(name: &'static str, max_entries: u32) -> Self {
+        Self::of::<K, u32>(name, map_type::LPM_TRIE, max_entries)
     }
 
     const fn lru<K: Pod, V: Pod>(name: &'static str, max_entries: u32) -> Self {
@@ -105,6 +115,15 @@ pub(super) fn shapes(flows: u32) -> Vec<Shape> {
         Shape::array::<Guard>(names::GUARDS, GUARDS),
         Shape::array::<u64>(names::ALIVE, ALIVE),
         Shape::array::<u64>(names::CREDIT, CREDITS),
+        Shape::array::<BucketSet>(names::BUCKETS, KEYS_DEFAULT / WAYS as u32),
+        Shape::array::<u64>(names::SKETCH, plan::sketch::CELLS),
+        Shape::array::<Plan>(names::PLANS, plan::PLANS),
+        Shape::array::<CountedSet>(names::COUNTED, plan::PLANS),
+        Shape::trie::<ExemptKey<Ip4>>(names::EXEMPT4, plan::EXEMPTIONS),
+        Shape::trie::<ExemptKey<Ip6>>(names::EXEMPT6, plan::EXEMPTIONS),
+        Shape::per_cpu::<LimitCount>(names::LIMIT_COUNTS, plan::LIMITS * plan::MEASURES as u32),
+        Shape::array::<LimitRecord>(names::LIMIT_RECORDS, plan::LIMITS),
+        Shape::ring_buffer(names::EVENTS, limits::EVENTS_BYTES),
         Shape::per_cpu::<Traffic>(names::TRAFFIC, BACKENDS),
         Shape::per_cpu::<u64>(names::DROPS, DropReason::COUNT),
         Shape::per_cpu::<u64>(names::NOTICES, Notice::COUNT),
