@@ -76,16 +76,37 @@ impl Keepers<'_> {
     fn set(&mut self, wanted: &SetLimit, by: By) -> Result<Changed, Refusal> {
         let limit = find(self.config, &wanted.limit)?.clone();
         let amounts = amounts(&limit, wanted)?;
-        let mut changes = Vec::with_capacity(amounts.len());
-        for (measure, amount) in amounts {
-            let from = self.amount(&limit, measure);
-            if let Some(kernel) = &mut self.kernel {
-                kernel.set_limit(&limit.name, measure, amount).map_err(|error| failed(&error))?;
+        let mut before = Vec::with_capacity(amounts.len());
+        for (measure, amount) in &amounts {
+            let from = self.amount(&limit, *measure);
+            if let Err(error) = self.put(&limit, *measure, *amount) {
+                self.put_back(&limit, &before);
+                return Err(failed(&error));
             }
-            self.web.limits().set(&limit.name, measure, amount);
-            changes.push(self.changed("limit set", &limit, measure, (from, Some(amount)), by));
+            before.push((*measure, from));
         }
-        Ok(Changed { limit: wanted.limit.clone(), changes, forgotten: None })
+        let changes = amounts.iter().zip(before).map(|((measure, amount), (_, from))| {
+            self.changed("limit set", &limit, *measure, (from, Some(*amount)), by)
+        });
+        Ok(Changed { limit: wanted.limit.clone(), changes: changes.collect(), forgotten: None })
+    }
+
+    fn put(&mut self, limit: &LimitConfig, measure: Measure, amount: Amount) -> Result<(), DataplaneError> {
+        if let Some(kernel) = &mut self.kernel {
+            kernel.set_limit(&limit.name, measure, amount)?;
+        }
+        self.web.limits().set(&limit.name, measure, amount);
+        Ok(())
+    }
+
+    /// What was set before a step that failed is taken back.
+    fn put_back(&mut self, limit: &LimitConfig, before: &[(Measure, Option<Amount>)]) {
+        for (measure, amount) in before {
+            let Some(amount) = amount else { continue };
+            if let Err(error) = self.put(limit, *measure, *amount) {
+                tracing::warn!("limit {}: {} is not as it was before: {error}", limit.name, measure.name());
+            }
+        }
     }
 
     fn reset(&mut self, wanted: &ResetLimit, by: By) -> Result<Changed, Refusal> {

@@ -104,6 +104,9 @@ impl Supervisor {
             (Some(old), Some(new)) if old.flows != new.flows => {
                 "kernel.flows has changed, and a table cannot grow while it is used: run `proxy-now detach`, and restart the daemon"
             }
+            (Some(old), Some(new)) if old.limit_keys != new.limit_keys => {
+                "kernel.limit_keys has changed, and a table cannot grow while it is used: run `proxy-now detach`, and restart the daemon"
+            }
             _ if workers.0 != workers.1 => {
                 "server.workers has changed: `proxy-now upgrade` puts the new configuration in force"
             }

@@ -42,6 +42,13 @@ fn audited(world: &World) -> Result<Vec<Value>> {
     text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
+/// Text for Prometheus.
+fn metrics(world: &World) -> Result<String> {
+    let socket = world.folder().join("admin.sock");
+    let socket = socket.to_str().context("a path in UTF-8")?;
+    Ok(web::curl(&world.balancer, &["--unix-socket", socket, "http://localhost/metrics"])?.text())
+}
+
 /// What `limit list` says of a measure.
 fn listed(daemon: &Daemon<'_>, measure: &str) -> Result<Value> {
     let list = daemon.json(&["limit", "list"])?;
@@ -64,6 +71,15 @@ fn a_limit_that_is_set_is_obeyed_by_the_next_request_and_reset_again() -> Result
     let row = listed(&daemon, "requests")?;
     ensure!(row["amount"] == "1/h" && row["file"] == "100000/s burst 100000", "{row}");
     ensure!(row["refused"].as_u64() >= Some(2) && row["passed"].as_u64() >= Some(50), "{row}");
+    let metrics = metrics(&world)?;
+    let counted = |result: &str| {
+        let labels = format!("{{limit=\"per-client\",measure=\"requests\",result=\"{result}\"}} ");
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("proxy_now_limit_total")?.strip_prefix(&*labels));
+        line.and_then(|count| count.parse::<u64>().ok())
+    };
+    ensure!(counted("refused") >= Some(2) && counted("observed") == Some(0), "{metrics}");
     let said = daemon.cli(&["limit", "set", "per-client", "requests=1/h", "burst=1"])?;
     ensure!(said.contains("requests is 1/h, as before"), "{said}");
     let said = daemon.cli(&["limit", "reset", "per-client"])?;
