@@ -282,7 +282,10 @@ fn charge_at<M: Memory>(
             return None;
         }
         match gcra.step(old, now, units) {
-            Err(wait) => return (tag.load() == key.tag).then_some(Charge::Refused(wait)),
+            Err(wait) => {
+                recover(state, old, now.wrapping_add(gcra.tolerance));
+                return (tag.load() == key.tag).then_some(Charge::Refused(wait));
+            }
             Ok(next) if state.replace_if(old, next) => {
                 // Another key's by now: that one has lost a unit, and this one is charged anew.
                 let left = now.wrapping_add(gcra.tolerance).wrapping_sub(next);
@@ -299,13 +302,26 @@ fn charge_at<M: Memory>(
 pub fn peek<M: Memory>(memory: &M, key: &Key, gcra: &Gcra, units: u32, now: u64) -> Charge {
     let Some(place) = memory.locate(key.tag) else { return Charge::Absent };
     let Some(set) = memory.set(place.set()) else { return Charge::Absent };
-    let state = set.states[place.way()].load();
-    if state & COUNT != 0 {
+    let state = &set.states[place.way()];
+    let (old, most) = (state.load(), now.wrapping_add(gcra.tolerance));
+    if old & COUNT != 0 {
         return Charge::Absent;
     }
-    match gcra.step(state, now, units) {
-        Ok(next) => Charge::Passed(now.wrapping_add(gcra.tolerance).wrapping_sub(next)),
-        Err(wait) => Charge::Refused(wait),
+    match gcra.step(old, now, units) {
+        Ok(next) => Charge::Passed(most.wrapping_sub(next)),
+        Err(wait) => {
+            recover(state, old, most);
+            Charge::Refused(wait)
+        }
+    }
+}
+
+/// What a slower rate wrote may lie hours ahead: it is brought down to "all spent", from where it recovers at this rate.
+#[inline(always)]
+fn recover(state: &Cell64, old: u64, most: u64) {
+    if old > most {
+        // Not so: somebody else was faster, or the way is another key's.
+        let _theirs = state.replace_if(old, most);
     }
 }
 
@@ -596,6 +612,26 @@ mod tests {
 
     fn second(count: u64, burst: u64) -> Gcra {
         Gcra::new(count, SECOND, burst, 1000).unwrap()
+    }
+
+    #[test]
+    fn what_a_slower_rate_used_up_does_not_shut_a_faster_one() {
+        let memory = Plain::new(4);
+        let slow = Gcra::new(1, 3600 * SECOND, 1, 250).unwrap();
+        let fast = Gcra::new(1000, SECOND, 1000, 250).unwrap();
+        for peeked in [false, true] {
+            let key = key(1 + u64::from(peeked));
+            while let Charge::Passed(_) = charge(&memory, &key, &slow, 1, NOW, Make::Yes) {}
+            let refused = if peeked {
+                peek(&memory, &key, &fast, 1, NOW)
+            } else {
+                charge(&memory, &key, &fast, 1, NOW, Make::No)
+            };
+            assert!(matches!(refused, Charge::Refused(_)), "all is spent: {refused:?}");
+            let later = NOW + crate::gcra::fractions(3);
+            let charged = charge(&memory, &key, &fast, 1, later, Make::No);
+            assert!(matches!(charged, Charge::Passed(_)), "peeked {peeked}: {charged:?}");
+        }
     }
 
     #[test]
