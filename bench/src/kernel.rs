@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use proxy_userspace::config::Forward;
 
 use crate::harness::{Harness, Program, Template};
-use crate::scene::{self, Scene, XDP_PASS, XDP_REDIRECT, context};
+use crate::scene::{self, Scene, XDP_DROP, XDP_PASS, XDP_REDIRECT, context};
 
 /// Rounds; each measures every case and its floor once.
 const ROUNDS: usize = 5;
@@ -28,6 +28,8 @@ struct Case {
     template: Template,
     verdict: u32,
     most: Option<f64>,
+    /// So many addresses are banned from here on, those of the clients among them.
+    bans: u32,
 }
 
 /// Measures the cases whose names contain `only` and prints a table. Fails where a promised figure is missed.
@@ -56,6 +58,9 @@ fn measure_all(only: &str) -> Result<ExitCode> {
     println!("restoring a packet by a system call costs {:.0} ns, not in any figure", whole - timed);
     let mut missed = 0;
     for case in &cases {
+        if case.bans > 0 {
+            scene.ban(case.bans)?;
+        }
         missed += u32::from(!context(case.name, measure(case, &scene, &pass))?);
     }
     println!("{} passed, {missed} failed", cases.len() as u32 - missed);
@@ -63,7 +68,9 @@ fn measure_all(only: &str) -> Result<ExitCode> {
 }
 
 fn cases(scene: &Scene) -> Result<Vec<Case>> {
-    let case = |name, template, verdict, most| Case { name, template, verdict, most };
+    let case = |name, template, verdict, most| Case { name, template, verdict, most, bans: 0 };
+    let banned =
+        |name, clients, bans, most| Case { bans, ..case(name, Scene::not_ours(clients), XDP_DROP, most) };
     Ok(vec![
         case("not ours", Scene::not_ours(1), XDP_PASS, Some(2.0)),
         case("dsr, established, 1 flow", scene.establish_dsr(1)?, XDP_REDIRECT, Some(3.0)),
@@ -84,6 +91,11 @@ fn cases(scene: &Scene) -> Result<Vec<Case>> {
             XDP_REDIRECT,
             Some(5.0),
         ),
+        // Last: whatever comes after them is looked up among the banned.
+        banned("banned, of 1,000, 1 source", 1, 1000, Some(2.2)),
+        banned("banned, of 65,536, 65,536 sources", MANY, MANY, None),
+        banned("banned, of 1,000,000, 1 source", 1, 1_000_000, Some(2.2)),
+        banned("banned, of 1,000,000, 65,536 sources", MANY, 1_000_000, None),
     ])
 }
 

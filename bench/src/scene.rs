@@ -1,18 +1,21 @@
 //! What the kernel path is measured with: a namespace with routes and neighbours, listeners, and flows that real
 //! packets made.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use proxy_tests::netns::Namespace;
+use proxy_userspace::ban::{Book, Content, List};
 use proxy_userspace::config::{AttachMode, Forward, GuardConfig, KernelConfig, Protocol};
 use proxy_userspace::l4::{Desired, DesiredBackend, DesiredListener, Kernel};
 
 use crate::harness::{PACKET, Program, Template};
 
 /// Verdicts of XDP.
+pub(crate) const XDP_DROP: u32 = 1;
 pub(crate) const XDP_PASS: u32 = 2;
 pub(crate) const XDP_REDIRECT: u32 = 4;
 
@@ -47,7 +50,7 @@ pub(crate) fn namespace() -> Result<Namespace> {
 
 /// A loaded kernel part with its listeners, made and used by a thread inside [`namespace`].
 pub(crate) struct Scene {
-    _kernel: Kernel,
+    kernel: Kernel,
     pins: PathBuf,
     pub(crate) program: Program,
 }
@@ -68,7 +71,7 @@ impl Scene {
         kernel.apply(&desired)?;
         let folder = pins.join(format!("v{}", proxy_common::ABI_VERSION));
         let program = Program::pinned(&folder.join(proxy_common::names::PROGRAM_XDP))?;
-        Ok(Self { _kernel: kernel, pins, program })
+        Ok(Self { kernel, pins, program })
     }
 
     /// Established `nat` flows: SYN, the backend's SYN-ACK, ACK, each through the program.
@@ -104,6 +107,17 @@ impl Scene {
     /// Bare SYNs of ever other sources.
     pub(crate) fn syns(forward: Forward, flows: u32) -> Template {
         tcp(if forward == Forward::Nat { NAT } else { DSR }, SYN, 0, flows)
+    }
+
+    /// Bans `count` addresses; the first 65,536 of them are the clients of [`Scene::not_ours`].
+    pub(crate) fn ban(&self, count: u32) -> Result<()> {
+        let mut book = Book::open(Arc::new(self.kernel.bans()?), Arc::default())?;
+        let client = |n: u32| u32::from_be_bytes(CLIENT) + n;
+        let stranger = |n: u32| n.wrapping_mul(0x9e37_79b1);
+        let address = |n: u32| if n < 1 << 16 { client(n) } else { stranger(n) };
+        let prefixes = (0..count).map(|n| IpAddr::from(address(n).to_be_bytes()).into()).collect();
+        let list = List { name: "bench".into(), prefixes };
+        Ok(book.replace(Content { lists: vec![Arc::new(list)], ..Content::default() })?)
     }
 
     /// Packets for an address that is nobody's here.
