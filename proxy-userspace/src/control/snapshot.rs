@@ -33,6 +33,7 @@ pub(super) fn compile(config: &Config, findings: &Findings, drained: &Drained) -
         kernel: config.kernel.clone()?,
         listeners: config.listeners.iter().map(listener).collect(),
         local: config.web_listeners.iter().filter_map(local).collect(),
+        limits: config.limits.clone(),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use crate::config::{Forward, GuardConfig, KernelConfig, ListenerName, Protocol};
+use crate::config::{Forward, GuardConfig, KernelConfig, LimitConfig, ListenerName, Protocol};
 
 /// The state of the kernel part that is wanted.
 #[derive(Clone, PartialEq, Debug)]
@@ -15,6 +15,8 @@ pub struct Desired {
     /// Listeners whose packets are the host's, and that the kernel part shall know all the same: to guard and to limit
     /// them. Each with a name of its own.
     pub local: Vec<LocalListener>,
+    /// All limits, those that others keep too.
+    pub limits: Vec<LimitConfig>,
 }
 
 /// A listener whose connections a socket of this host takes.

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use proxy_common::backend::Backend;
@@ -19,12 +19,14 @@ use super::collect::{Collected, Collector, Leaving, YOUNG_LIFETIME};
 use super::desired::{Desired, Surroundings};
 use super::follow::{FollowError, Followed, Follower};
 use super::guard::{Around, Watch};
+use super::limits::{KeptLimit, Limits};
 use super::load::{self, OpenError, OpenNote, Programs};
 use super::maps::MapError;
 use super::pins::{self, Pins};
-use super::reconcile::{self, ApplyError, Constants, Present, Step, Unroutable};
+use super::reconcile::{self, ApplyError, Constants, Goal, Present, Step, Unroutable};
 use super::tables::Tables;
-use crate::config::{AttachMode, KernelConfig};
+use crate::config::{Amount, AttachMode, KernelConfig, LimitName, Measure};
+use crate::limit::{Ids, Table};
 use crate::net::ethtool::Ethtool;
 use crate::net::netlink::Socket;
 use crate::net::{address, route, sysctl};
@@ -62,6 +64,7 @@ pub(super) struct State {
     /// Weights as the configuration has them, for the status.
     pub(super) weights: BTreeMap<u16, u32>,
     guards: Watch,
+    limits: Limits,
     start: Option<Start>,
 }
 
@@ -146,9 +149,12 @@ impl Kernel {
         let start = Start { made: loaded.made, done: Vec::new() };
         let senses = || {
             let clock = loaded.programs.clock.try_clone().and_then(Clock::new).map_err(OpenError::Clock)?;
-            Ok((clock, Follower::new().map_err(OpenError::Netlink)?))
+            let kept = loaded.tables.settings.get(&0)?.map_or(0, |settings| settings.hash_seed);
+            let seed = config.hash_seed.unwrap_or(if kept == 0 { draw_seed() } else { kept });
+            let limits = Limits::open(&pins, seed, clock.hz())?;
+            Ok((clock, Follower::new().map_err(OpenError::Netlink)?, limits))
         };
-        let (clock, follower) = match senses() {
+        let (clock, follower, limits) = match senses() {
             Ok(both) => both,
             Err(error) => {
                 start.undo(&pins);
@@ -172,6 +178,7 @@ impl Kernel {
                 suspect: true,
                 weights: BTreeMap::new(),
                 guards: Watch::default(),
+                limits,
                 start: Some(start),
             }),
             notes: loaded.notes,
@@ -229,13 +236,14 @@ impl Kernel {
         self.refresh(state)?;
         state.forget_old_sources();
         let constants = Constants {
-            hash_seed: if state.present.settings.hash_seed == 0 { draw_seed() } else { 0 },
+            hash_seed: state.limits.seed(),
             hop_lifetime: self.clock.ticks(HOP_LIFETIME),
             young_lifetime: self.clock.ticks(YOUNG_LIFETIME),
             redirect: state.sources.is_any_veth(&desired.kernel.interfaces),
         };
-        let goal =
+        let mut goal =
             reconcile::plan(desired, &state.present, &constants, &Host(RefCell::new(&mut state.sources)))?;
+        let replanned = plan_limits(state, desired, &mut goal)?;
         let steps = reconcile::difference(&state.present, &goal);
         let taken = steps.len();
         if let Err(failed) = reconcile::take_all(&mut &self.tables, &mut state.present, steps) {
@@ -243,6 +251,10 @@ impl Kernel {
             return Err(failed.into());
         }
         state.config = desired.kernel.clone();
+        if replanned {
+            // Flows remember their listener's plan with their hop.
+            self.raise(state)?;
+        }
         self.look_at_guards(state)?;
         state.weights = goal.rings.values().flatten().map(|share| (share.id, share.weight)).collect();
         let now = Instant::now();
@@ -297,8 +309,39 @@ impl Kernel {
     /// Does a slice of the collecting: a few milliseconds. To be called ten times a second or so; between two walks it
     /// rests, and does nothing.
     pub fn collect(&self) -> Result<Collected, MapError> {
-        let State { collector, config, present, leaving, .. } = &mut *self.lock();
+        let State { collector, config, present, leaving, limits, .. } = &mut *self.lock();
+        limits.set_clock(self.clock.now64().map_err(clock_failed)?);
         collector.collect(&self.tables, &self.clock, config, present, leaving)
+    }
+
+    /// What it keeps of limits.
+    pub fn limits(&self) -> Result<Vec<KeptLimit>, MapError> {
+        self.lock().limits.kept()
+    }
+
+    /// A measure of a limit lets through so much, from the next packet on. Whether it is kept here.
+    pub fn set_limit(
+        &self,
+        limit: &LimitName,
+        measure: Measure,
+        amount: Amount,
+    ) -> Result<bool, MapError> {
+        self.lock().limits.set(limit, measure, amount)
+    }
+
+    /// What was set of a limit is forgotten.
+    pub fn reset_limit(&self, limit: &LimitName) -> Result<(), MapError> {
+        self.lock().limits.reset(limit)
+    }
+
+    /// What an address, masked, has used up of a limit is forgotten. How many keys those were.
+    pub fn reset_limit_key(&self, limit: &LimitName, address: IpAddr) -> usize {
+        self.lock().limits.reset_key(limit, address)
+    }
+
+    /// The table of keys of limits, and the numbers of limits: for workers.
+    pub fn limit_table(&self) -> (Table, Arc<Ids>) {
+        self.lock().limits.shared()
     }
 
     /// Takes note of what has changed since the last call. To be called ten times a second or so.
@@ -405,6 +448,24 @@ impl Start {
         self.made.iter().for_each(|path| drop(pins::remove(path)));
         pins.remove_empty();
     }
+}
+
+/// Gives each backend its listener's plan of limits. Whether one that is there gets another.
+fn plan_limits(state: &mut State, desired: &Desired, goal: &mut Goal) -> Result<bool, MapError> {
+    state.limits.take(&desired.limits)?;
+    let taken: Vec<u8> = state.present.backends.values().map(|entry| (entry.flags >> 8) as u8).collect();
+    let mut plans = BTreeMap::new();
+    for (id, name) in &goal.names {
+        plans.insert(*id, state.limits.plan_of(&name.as_str().into(), *id, &taken)?);
+    }
+    let mut replanned = false;
+    for (id, entry) in &mut goal.backends {
+        let plan = plans.get(&entry.listener).copied().unwrap_or(0);
+        entry.flags |= u16::from(plan) << 8;
+        let before = state.present.backends.get(id).map(|before| before.flags >> 8);
+        replanned |= before.is_some_and(|before| before != u16::from(plan));
+    }
+    Ok(replanned)
 }
 
 /// Whether one of these is a veth, which loses what is transmitted rather than redirected.

@@ -11,6 +11,8 @@ mod capability;
 mod clock;
 /// Forgets flows that are over.
 mod collect;
+/// Rules of limits, made of the configuration's.
+mod compile_limits;
 /// What the kernel part should do, in the words of the configuration.
 mod desired;
 /// Takes everything out of the kernel.
@@ -31,6 +33,8 @@ mod kernel_tests;
 mod kfunc;
 /// Which flows may be in the tables.
 mod known;
+/// Limits in the tables.
+mod limits;
 /// Loads the programs, and takes over what is pinned.
 mod load;
 /// Maps as typed tables.
@@ -61,6 +65,7 @@ pub use explain::{Chosen, Explanation, FlowStatus, Tuple, TupleError, Verdict, W
 pub use follow::{FollowError, Followed};
 pub use guard::GuardStatus;
 pub use kernel::{Applied, Kernel, KnownBackend};
+pub use limits::KeptLimit;
 pub use load::{OpenError, OpenNote};
 pub use maps::{Action, MapError};
 pub use reconcile::{ApplyError, Failed, PlanError, Unroutable};

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
+use proxy_common::bucket::SharedBucketSet;
 use proxy_common::cell::Cell64;
 use proxy_common::pod::Pod;
 
@@ -338,6 +339,15 @@ impl SharedArray {
     pub(super) fn cells(&self) -> &[Cell64] {
         // SAFETY: as for `words`; a cell is a transparent `AtomicU64`.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.count) }
+    }
+}
+
+impl SharedArray {
+    /// The words, as sets of buckets.
+    pub(super) fn bucket_sets(&self) -> &[SharedBucketSet] {
+        let words = size_of::<SharedBucketSet>() / size_of::<u64>();
+        // SAFETY: as for `words`; a set is an array of cells, no more aligned than they are.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.count / words) }
     }
 }
 

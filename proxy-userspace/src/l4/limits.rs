@@ -1,0 +1,284 @@
+//! Limits in the kernel part's tables. A listener's rules stand in a plan, which is written whole under a number of its own
+//! before anything refers to it; rates are written in place, and the next packet obeys. What operators set is remembered
+//! beside, for the daemon that starts next.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use proxy_common::addr::{Ip4, Ip6};
+use proxy_common::plan::{CountedSet, ExemptKey, LimitCount, LimitRecord, Plan, count_index};
+use proxy_common::{names, plan};
+
+use super::compile_limits::{
+    MEASURES, compile, counted, exemptions, key_of, rate, rate_of, record_of, same_but_for_rates, set, written,
+};
+use super::maps::{Action, MapError, PerCpu, Table as Map};
+use super::pins::Pins;
+use super::sys::{self, RawMap, SharedArray};
+use crate::config::{Amount, LimitConfig, LimitName, ListenerName, Measure};
+use crate::limit::{Clock, Ids, Sets, Table, number};
+
+/// The tables of limits, and what is known of them.
+#[derive(Debug)]
+pub(super) struct Limits {
+    plans: Map<u32, Plan>,
+    counted: Map<u32, CountedSet>,
+    records: Map<u32, LimitRecord>,
+    exempt4: Map<ExemptKey<Ip4>, u32>,
+    exempt6: Map<ExemptKey<Ip6>, u32>,
+    counts: PerCpu<LimitCount>,
+    table: Table,
+    ids: Arc<Ids>,
+    seed: u64,
+    hz: u32,
+    sets: u32,
+    /// Plans by number: those in use, and those that flows may still be counted by.
+    known: BTreeMap<u8, Plan>,
+    /// What is remembered of each limit.
+    remembered: BTreeMap<u16, LimitRecord>,
+    /// As they were applied last.
+    configured: Vec<LimitConfig>,
+}
+
+/// A measure of a limit, as the kernel part keeps it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct KeptLimit {
+    /// The limit.
+    pub limit: LimitName,
+    /// What is counted.
+    pub measure: Measure,
+    /// How much is let through.
+    pub amount: Amount,
+    /// What came of it.
+    pub counts: LimitCount,
+}
+
+/// The buckets, as the kernel's programs see them.
+#[derive(Debug)]
+struct Mapped(SharedArray);
+
+impl Sets for Mapped {
+    fn sets(&self) -> &[proxy_common::bucket::SharedBucketSet] {
+        self.0.bucket_sets()
+    }
+}
+
+impl Limits {
+    /// Takes the tables over, with what an earlier daemon left in them.
+    pub(super) fn open(pins: &Pins, seed: u64, hz: u32) -> Result<Self, MapError> {
+        let open = |name: &'static str| {
+            sys::open_pin(&pins.object(name)).map_err(|cause| MapError { map: name, action: Action::Open, cause })
+        };
+        let buckets = RawMap::new(open(names::BUCKETS)?, 1).and_then(|map| SharedArray::map(&map));
+        let buckets =
+            buckets.map_err(|cause| MapError { map: names::BUCKETS, action: Action::Open, cause })?;
+        let sets = buckets.bucket_sets().len() as u32;
+        let cpus = aya::util::nr_cpus()
+            .map_err(|(_, cause)| MapError { map: names::LIMIT_COUNTS, action: Action::Open, cause })?;
+        let clock = Arc::new(Clock::default());
+        let records: Map<u32, LimitRecord> = Map::new(names::LIMIT_RECORDS, open(names::LIMIT_RECORDS)?)?;
+        let plans: Map<u32, Plan> = Map::new(names::PLANS, open(names::PLANS)?)?;
+        let remembered: BTreeMap<u16, LimitRecord> = records
+            .entries()?
+            .into_iter()
+            .filter(|(_, record)| record.name[0] != 0)
+            .map(|(id, record)| (id as u16, record))
+            .collect();
+        let known = plans.entries()?.into_iter().filter(|(number, plan)| *number != 0 && plan.used != 0);
+        let known = known.map(|(number, plan)| (number as u8, plan)).collect();
+        let ids = Ids::remembered(remembered.iter().map(|(id, record)| (written(&record.name), *id)));
+        Ok(Self {
+            plans,
+            counted: Map::new(names::COUNTED, open(names::COUNTED)?)?,
+            records,
+            exempt4: Map::new(names::EXEMPT4, open(names::EXEMPT4)?)?,
+            exempt6: Map::new(names::EXEMPT6, open(names::EXEMPT6)?)?,
+            counts: PerCpu::new(names::LIMIT_COUNTS, open(names::LIMIT_COUNTS)?, cpus)?,
+            table: Table::new(Arc::new(Mapped(buckets)), seed, clock),
+            ids: Arc::new(ids),
+            seed,
+            hz,
+            sets,
+            known,
+            remembered,
+            configured: Vec::new(),
+        })
+    }
+
+    /// The table of keys, and the numbers of limits: for workers.
+    pub(super) fn shared(&self) -> (Table, Arc<Ids>) {
+        (self.table.clone(), Arc::clone(&self.ids))
+    }
+
+    /// The clock goes on from these ticks.
+    pub(super) fn set_clock(&self, ticks: u64) {
+        self.table.clock().set(self.hz, ticks);
+    }
+
+    /// Takes the configuration's limits: their numbers, what is remembered of them, and who is exempt.
+    pub(super) fn take(&mut self, limits: &[LimitConfig]) -> Result<(), MapError> {
+        self.ids.keep(|name| limits.iter().any(|limit| limit.name.as_str() == name));
+        let mut wanted = BTreeMap::new();
+        let mut exempt = (Vec::new(), Vec::new());
+        for limit in limits {
+            // `check` allows no more limits than there are numbers.
+            let Some(id) = self.ids.of(limit.name.as_str()) else { continue };
+            wanted.insert(id, record_of(limit, self.remembered.get(&id)));
+            exemptions(id, limit, &mut exempt);
+        }
+        for id in self.remembered.keys().filter(|id| !wanted.contains_key(id)) {
+            self.records.put(&u32::from(*id), &LimitRecord::default())?;
+        }
+        for (id, record) in &wanted {
+            if self.remembered.get(id) != Some(record) {
+                self.records.put(&u32::from(*id), record)?;
+            }
+        }
+        replace(&self.exempt4, &exempt.0)?;
+        replace(&self.exempt6, &exempt.1)?;
+        self.remembered = wanted;
+        self.configured = limits.to_vec();
+        Ok(())
+    }
+
+    /// The number of the plan of a listener, by its name and number; 0: no limit holds for it. `taken`: numbers that
+    /// backends refer to. A plan that differs in its rates alone keeps its number.
+    pub(super) fn plan_of(
+        &mut self,
+        name: &ListenerName,
+        listener: u16,
+        taken: &[u8],
+    ) -> Result<u8, MapError> {
+        let mut wanted = self.compiled(name, listener);
+        if !wanted.rules[0].is_used() {
+            return Ok(0);
+        }
+        let same = self.known.iter().find(|(_, plan)| same_but_for_rates(plan, &wanted));
+        let number = match same {
+            Some((number, _)) => *number,
+            None => self.fresh(taken),
+        };
+        if wanted.of_counts != 0 {
+            wanted.counted = number;
+        }
+        if self.known.get(&number) != Some(&wanted) {
+            if wanted.counted != 0 {
+                self.counted.put(&u32::from(number), &counted(&wanted))?;
+            }
+            self.plans.put(&u32::from(number), &wanted)?;
+            self.known.insert(number, wanted);
+        }
+        Ok(number)
+    }
+
+    /// A listener's plan, with the rates that are in force.
+    fn compiled(&self, name: &ListenerName, listener: u16) -> Plan {
+        let numbered = self.configured.iter().filter_map(|limit| {
+            let id = self.ids.of(limit.name.as_str())?;
+            Some((id, limit, self.remembered.get(&id)?))
+        });
+        compile(name, listener, numbered, (self.seed, self.sets, self.hz))
+    }
+
+    /// A number that no plan has, else one that nothing refers to.
+    fn fresh(&self, taken: &[u8]) -> u8 {
+        let unknown = (1..=u8::MAX).find(|number| !self.known.contains_key(number));
+        unknown.or_else(|| (1..=u8::MAX).find(|number| !taken.contains(number))).unwrap_or(u8::MAX)
+    }
+
+    /// A measure lets through so much, from the next packet on. Whether the kernel part keeps it.
+    pub(super) fn set(&mut self, limit: &LimitName, measure: Measure, amount: Amount) -> Result<bool, MapError> {
+        let Some(id) = self.id(limit).filter(|_| MEASURES.contains(&measure)) else { return Ok(false) };
+        let Some(record) = self.remembered.get_mut(&id) else { return Ok(false) };
+        record.set[usize::from(number(measure))] = rate(amount);
+        self.records.put(&u32::from(id), record)?;
+        self.renew(id)?;
+        Ok(true)
+    }
+
+    /// What was set of a limit is forgotten.
+    pub(super) fn reset(&mut self, limit: &LimitName) -> Result<(), MapError> {
+        let Some(id) = self.id(limit) else { return Ok(()) };
+        let Some(record) = self.remembered.get_mut(&id) else { return Ok(()) };
+        record.set = LimitRecord::default().set;
+        self.records.put(&u32::from(id), record)?;
+        self.renew(id)
+    }
+
+    /// What an address, masked, has used up of a limit is forgotten. How many keys those were.
+    pub(super) fn reset_key(&self, limit: &LimitName, address: IpAddr) -> usize {
+        let Some(id) = self.id(limit) else { return 0 };
+        let rates = [Measure::Packets, Measure::Bytes, Measure::Connections];
+        let keys = rates.map(|measure| self.table.address_key(id, number(measure), address));
+        keys.iter().filter(|key| self.table.reset(key)).count()
+    }
+
+    /// The number of a limit that is configured.
+    fn id(&self, limit: &LimitName) -> Option<u16> {
+        self.configured.iter().find(|own| own.name == *limit)?;
+        self.ids.of(limit.as_str())
+    }
+
+    /// Writes the rates of a limit into all plans that have it.
+    fn renew(&mut self, id: u16) -> Result<(), MapError> {
+        let Some(record) = self.remembered.get(&id) else { return Ok(()) };
+        for (number, plan) in &mut self.known {
+            let before = *plan;
+            for rule in plan.rules.iter_mut().filter(|rule| rule.is_used() && rule.limit == id) {
+                (rule.interval, rule.tolerance) = rate_of(record, rule.measure, self.hz);
+            }
+            if *plan != before {
+                self.plans.put(&u32::from(*number), plan)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every measure that a plan has.
+    pub(super) fn kept(&self) -> Result<Vec<KeptLimit>, MapError> {
+        let mut kept = Vec::new();
+        for limit in &self.configured {
+            let Some(id) = self.id(&limit.name) else { continue };
+            for measure in MEASURES.into_iter().filter(|measure| limit.measures.get(*measure).is_some()) {
+                let of = |rule: &plan::Rule| rule.limit == id && rule.measure == number(measure);
+                if !self.known.values().any(|plan| plan.rules.iter().any(|rule| rule.is_used() && of(rule))) {
+                    continue;
+                }
+                let mut counts = LimitCount::default();
+                for one in self.counts.get(count_index(id, number(measure)))? {
+                    counts.passed += one.passed;
+                    counts.refused += one.refused;
+                    counts.observed += one.observed;
+                    counts.exempt += one.exempt;
+                }
+                let set = self.remembered.get(&id).and_then(|record| set(record, measure));
+                let Some(amount) = set.or_else(|| limit.measures.get(measure)) else { continue };
+                kept.push(KeptLimit { limit: limit.name.clone(), measure, amount, counts });
+            }
+        }
+        Ok(kept)
+    }
+
+    /// A connection that was counted is over: its flow was removed.
+    pub(super) fn leave(&self, set: u8, client: IpAddr, backend: u16) -> Result<(), MapError> {
+        let Some(set) = self.counted.get(&u32::from(set))? else { return Ok(()) };
+        for rule in set.rules.iter().take(set.count as usize) {
+            let key = key_of(rule, set.seed, client, backend);
+            self.table.leave(&key);
+        }
+        Ok(())
+    }
+}
+
+/// Makes a table hold these keys and no others.
+fn replace<K: proxy_common::pod::Pod + PartialEq>(map: &Map<K, u32>, wanted: &[K]) -> Result<(), MapError> {
+    let present = map.entries()?;
+    for key in wanted.iter().filter(|key| !present.iter().any(|(there, _)| there == *key)) {
+        map.put(key, &1)?;
+    }
+    for (key, _) in present.iter().filter(|(there, _)| !wanted.contains(there)) {
+        map.remove(key)?;
+    }
+    Ok(())
+}
