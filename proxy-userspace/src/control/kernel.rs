@@ -1,17 +1,21 @@
 //! The kernel part as it is, behind [`Dataplane`]; and what it says of itself when no daemon runs.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use proxy_common::plan::LimitCount;
+
 use crate::admin::api::{self, Status};
-use crate::config::KernelConfig;
+use crate::config::{Amount, KernelConfig, LimitName, Measure};
 use crate::l4::{
-    BackendState, BackendStatus, Count, Desired, InterfaceStatus, Kernel, KernelStatus, ListenerStatus,
-    MapError, View,
+    BackendState, BackendStatus, Count, Desired, InterfaceStatus, KeptLimit, Kernel, KernelStatus,
+    ListenerStatus, MapError, View,
 };
 
-use super::dataplane::{Dataplane, DataplaneError, Known, Observed, Place, Seen};
+use super::dataplane::{Dataplane, DataplaneError, Known, LimitCounts, LimitInForce, Observed, Place, Seen};
+use crate::limit::{Ids, Table};
 
 /// Loads the kernel part, or adopts it if it is loaded.
 pub(super) fn open(config: &KernelConfig) -> Result<Box<dyn Dataplane>, DataplaneError> {
@@ -68,6 +72,42 @@ impl Dataplane for Kernel {
         let backends = backends.collect();
         let api::Kernel { interfaces, flow_tables, drops, notices } = kernel(status);
         Ok(Observed { interfaces, flow_tables, drops, notices, backends })
+    }
+
+    fn limit_table(&self) -> Option<(Table, Arc<Ids>)> {
+        Some(Kernel::limit_table(self))
+    }
+
+    fn limits(&self) -> Vec<LimitInForce> {
+        let kept = Kernel::limits(self).unwrap_or_else(|error| {
+            tracing::warn!("what the kernel part keeps of limits cannot be told: {error}");
+            Vec::new()
+        });
+        let one = |kept: KeptLimit| {
+            let LimitCount { passed, refused, observed, exempt } = kept.counts;
+            let counts = LimitCounts { passed, refused, observed, exempt };
+            LimitInForce { limit: kept.limit, measure: kept.measure, amount: kept.amount, counts }
+        };
+        kept.into_iter().map(one).collect()
+    }
+
+    fn set_limit(
+        &mut self,
+        limit: &LimitName,
+        measure: Measure,
+        amount: Amount,
+    ) -> Result<(), DataplaneError> {
+        // What it does not keep, the workers keep.
+        let _kept = Kernel::set_limit(self, limit, measure, amount)?;
+        Ok(())
+    }
+
+    fn reset_limit(&mut self, limit: &LimitName) -> Result<(), DataplaneError> {
+        Ok(Kernel::reset_limit(self, limit)?)
+    }
+
+    fn reset_limit_key(&mut self, limit: &LimitName, address: IpAddr) -> Result<usize, DataplaneError> {
+        Ok(Kernel::reset_limit_key(self, limit, address))
     }
 
     fn bans(&self) -> Result<Option<Arc<dyn crate::ban::Place>>, DataplaneError> {

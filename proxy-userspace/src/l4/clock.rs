@@ -40,6 +40,17 @@ impl Clock {
         ticks(&self.program)
     }
 
+    /// Now, all 64 bits of it.
+    pub(super) fn now64(&self) -> io::Result<u64> {
+        let low = self.now()?;
+        Ok(whole(low, self.hz, clock_gettime(ClockId::Monotonic).tv_sec as u64))
+    }
+
+    /// Ticks a second.
+    pub(super) fn hz(&self) -> u32 {
+        self.hz
+    }
+
     /// How many ticks a time takes, at least one.
     pub(super) fn ticks(&self, time: Duration) -> u32 {
         let ticks = time.as_millis() * u128::from(self.hz) / 1000;
@@ -50,6 +61,14 @@ impl Clock {
     pub(super) fn time(&self, ticks: u32) -> Duration {
         Duration::from_millis(u64::from(ticks) * 1000 / u64::from(self.hz))
     }
+}
+
+/// All 64 bits of jiffies whose lower half is this: those next to what the uptime says. They begin five minutes before
+/// 2^32 (`INITIAL_JIFFIES` of linux/jiffies.h).
+fn whole(low: u32, hz: u32, uptime: u64) -> u64 {
+    let expected = (1u64 << 32) + uptime * u64::from(hz) - 300 * u64::from(hz);
+    let off = low.wrapping_sub(expected as u32) as i32;
+    expected.wrapping_add_signed(i64::from(off))
 }
 
 /// Now, in ticks, as the program tells.
@@ -120,6 +139,18 @@ mod tests {
             for slip in [-1i32, 0, 1] {
                 let ticks = (hz as i32 * 12 / 100 + slip) as u32;
                 assert_eq!(rate_by_interval(ticks, Duration::from_millis(120)), hz);
+            }
+        }
+    }
+
+    #[test]
+    fn the_upper_half_of_the_clock_follows_from_the_uptime() {
+        for hz in [100u64, 250, 1000] {
+            for uptime in [0u64, 299, 300, 301, 86_400, 50_000_000] {
+                for off in [0u64, 1, 900] {
+                    let jiffies = (1 << 32) - 300 * hz + uptime * hz + off;
+                    assert_eq!(whole(jiffies as u32, hz as u32, uptime), jiffies);
+                }
             }
         }
     }

@@ -11,6 +11,7 @@ use proxy_common::pod::Pod;
 
 use super::clock::Clock;
 use super::known::KnownFlows;
+use super::limits::Limits;
 use super::maps::{Action, MapError, Table, Walk};
 use super::reconcile::{self, Present, SourceIndex};
 use super::tables::Tables;
@@ -36,13 +37,13 @@ pub struct Collected {
 
 /// How long flows may be idle, in ticks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Limits {
+struct Lifetimes {
     tcp_idle: u32,
     tcp_closing: u32,
     udp_idle: u32,
 }
 
-impl Limits {
+impl Lifetimes {
     fn of(config: &KernelConfig, clock: &Clock) -> Self {
         Self {
             tcp_idle: clock.ticks(config.tcp_idle),
@@ -105,6 +106,7 @@ impl Collector {
         config: &KernelConfig,
         present: &mut Present,
         leaving: &mut Leaving,
+        counted: &Limits,
     ) -> Result<Collected, MapError> {
         let began = Instant::now();
         if self.rest_until.is_some_and(|until| began < until) {
@@ -112,10 +114,10 @@ impl Collector {
         }
         let now =
             clock.now().map_err(|cause| MapError { map: "proxy_clock", action: Action::Read, cause })?;
-        let limits = Limits::of(config, clock);
+        let limits = Lifetimes::of(config, clock);
         let judge = Judge { limits, now, leaving: leaving.keys().copied().collect() };
         let mut pass = self.pass.take().unwrap_or_else(|| Pass::begin(tables, began));
-        let forgotten = pass.slice(tables, &judge, began)?;
+        let forgotten = pass.slice(tables, &judge, counted, began)?;
         let finished = pass.v4.is_none() && pass.v6.is_none();
         if finished {
             tables.known.finish();
@@ -179,15 +181,35 @@ impl Pass {
         }
     }
 
-    fn slice(&mut self, tables: &Tables, judge: &Judge, began: Instant) -> Result<u64, MapError> {
+    fn slice(
+        &mut self,
+        tables: &Tables,
+        judge: &Judge,
+        counted: &Limits,
+        began: Instant,
+    ) -> Result<u64, MapError> {
         let mut forgotten = 0;
         while began.elapsed() < SLICE {
             if let Some(walk) = &mut self.v4 {
-                if !judge.batch(&tables.v4.flows, &tables.known, walk, 0, &mut self.seen, &mut forgotten)? {
+                if !judge.batch(
+                    &tables.v4.flows,
+                    (&tables.known, counted),
+                    walk,
+                    0,
+                    &mut self.seen,
+                    &mut forgotten,
+                )? {
                     self.v4 = None;
                 }
             } else if let Some(walk) = &mut self.v6 {
-                if !judge.batch(&tables.v6.flows, &tables.known, walk, 1, &mut self.seen, &mut forgotten)? {
+                if !judge.batch(
+                    &tables.v6.flows,
+                    (&tables.known, counted),
+                    walk,
+                    1,
+                    &mut self.seen,
+                    &mut forgotten,
+                )? {
                     self.v6 = None;
                 }
             } else {
@@ -200,7 +222,7 @@ impl Pass {
 
 /// Judges entries at one moment.
 struct Judge {
-    limits: Limits,
+    limits: Lifetimes,
     now: u32,
     leaving: BTreeSet<u16>,
 }
@@ -210,7 +232,7 @@ impl Judge {
     fn batch<A: Address>(
         &self,
         table: &Table<FlowKey<A>, Flow<A>>,
-        known: &KnownFlows,
+        (known, counted): (&KnownFlows, &Limits),
         walk: &mut Walk<FlowKey<A>, Flow<A>>,
         family: usize,
         seen: &mut Seen,
@@ -243,10 +265,22 @@ impl Judge {
             }
             // The way back last: while its entry is there, no new flow gets its port.
             let back_first = flow.rewrite.kind == FlowKind::NatReturn as u8;
+            let key_of_suspect = key;
             let keys = if back_first { [other_key, key] } else { [key, other_key] };
             let mut removed = false;
             for key in keys.iter().filter(|k| paired || **k == key) {
-                removed |= table.remove(key)?;
+                let is_clients = if *key == key_of_suspect { !back_first } else { back_first };
+                let last = if is_clients { table.get(key)? } else { None };
+                let gone = table.remove(key)?;
+                removed |= gone;
+                // Counted until now, if nobody has seen its end.
+                if let Some(flow) = last
+                    && gone
+                    && flow.rewrite.counted != 0
+                    && flow.state() & state::LEFT == 0
+                {
+                    counted.leave(flow.rewrite.counted, key.source.into(), flow.rewrite.backend)?;
+                }
             }
             // Its other direction, in the same batch, may have taken it along.
             *forgotten += u64::from(removed);
@@ -306,7 +340,7 @@ mod tests {
     const UDP: u8 = 17;
 
     fn judge() -> Judge {
-        let limits = Limits { tcp_idle: 1000, tcp_closing: 60, udp_idle: 120 };
+        let limits = Lifetimes { tcp_idle: 1000, tcp_closing: 60, udp_idle: 120 };
         Judge { limits, now: NOW, leaving: BTreeSet::from([9]) }
     }
 

@@ -5,9 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use proxy_common::addr::{Ip4, Ip6};
 use proxy_common::bucket::{Key, Who};
-use proxy_common::plan::{
-    CountedSet, ExemptKey, LimitRecord, Plan, RULES, Rule, WrittenRate, action, scope,
-};
+use proxy_common::plan::{CountedSet, ExemptKey, LimitRecord, Plan, RULES, Rule, WrittenRate, action, scope};
 
 use crate::config::{Amount, LimitAction, LimitConfig, ListenerName, Measure, Per, Rate};
 use crate::limit::{gcra, number, text_hash, who};

@@ -21,7 +21,7 @@ use super::follow::{FollowError, Followed, Follower};
 use super::guard::{Around, Watch};
 use super::limits::{KeptLimit, Limits};
 use super::load::{self, OpenError, OpenNote, Programs};
-use super::maps::MapError;
+use super::maps::{Action, MapError};
 use super::pins::{self, Pins};
 use super::reconcile::{self, ApplyError, Constants, Goal, Present, Step, Unroutable};
 use super::tables::Tables;
@@ -187,6 +187,7 @@ impl Kernel {
         };
         let mut state = kernel.lock();
         kernel.refresh(&mut state)?;
+        state.limits.set_clock(kernel.clock.now64().map_err(OpenError::Clock)?);
         drop(state);
         // Routes may have changed while no daemon ran.
         kernel.raise_epoch()?;
@@ -310,8 +311,9 @@ impl Kernel {
     /// rests, and does nothing.
     pub fn collect(&self) -> Result<Collected, MapError> {
         let State { collector, config, present, leaving, limits, .. } = &mut *self.lock();
-        limits.set_clock(self.clock.now64().map_err(clock_failed)?);
-        collector.collect(&self.tables, &self.clock, config, present, leaving)
+        let failed = |cause| MapError { map: "proxy_clock", action: Action::Read, cause };
+        limits.set_clock(self.clock.now64().map_err(failed)?);
+        collector.collect(&self.tables, &self.clock, config, present, leaving, limits)
     }
 
     /// What it keeps of limits.
@@ -320,12 +322,7 @@ impl Kernel {
     }
 
     /// A measure of a limit lets through so much, from the next packet on. Whether it is kept here.
-    pub fn set_limit(
-        &self,
-        limit: &LimitName,
-        measure: Measure,
-        amount: Amount,
-    ) -> Result<bool, MapError> {
+    pub fn set_limit(&self, limit: &LimitName, measure: Measure, amount: Amount) -> Result<bool, MapError> {
         self.lock().limits.set(limit, measure, amount)
     }
 

@@ -117,7 +117,7 @@ impl Place {
         };
         let listeners =
             vec![listener("web.v4", "10.80.0.1:80", false), listener("web.v6", "[fd80::1]:80", true)];
-        Desired { kernel: self.config(), listeners, local: Vec::new() }
+        Desired { kernel: self.config(), listeners, local: Vec::new(), limits: Vec::new() }
     }
 
     fn pins(&self) -> Vec<String> {

@@ -11,7 +11,8 @@ use proxy_common::plan::{CountedSet, ExemptKey, LimitCount, LimitRecord, Plan, c
 use proxy_common::{names, plan};
 
 use super::compile_limits::{
-    MEASURES, compile, counted, exemptions, key_of, rate, rate_of, record_of, same_but_for_rates, set, written,
+    MEASURES, compile, counted, exemptions, key_of, rate, rate_of, record_of, same_but_for_rates, set,
+    written,
 };
 use super::maps::{Action, MapError, PerCpu, Table as Map};
 use super::pins::Pins;
@@ -68,14 +69,21 @@ impl Limits {
     /// Takes the tables over, with what an earlier daemon left in them.
     pub(super) fn open(pins: &Pins, seed: u64, hz: u32) -> Result<Self, MapError> {
         let open = |name: &'static str| {
-            sys::open_pin(&pins.object(name)).map_err(|cause| MapError { map: name, action: Action::Open, cause })
+            sys::open_pin(&pins.object(name)).map_err(|cause| MapError {
+                map: name,
+                action: Action::Open,
+                cause,
+            })
         };
         let buckets = RawMap::new(open(names::BUCKETS)?, 1).and_then(|map| SharedArray::map(&map));
         let buckets =
             buckets.map_err(|cause| MapError { map: names::BUCKETS, action: Action::Open, cause })?;
         let sets = buckets.bucket_sets().len() as u32;
-        let cpus = aya::util::nr_cpus()
-            .map_err(|(_, cause)| MapError { map: names::LIMIT_COUNTS, action: Action::Open, cause })?;
+        let cpus = aya::util::nr_cpus().map_err(|(_, cause)| MapError {
+            map: names::LIMIT_COUNTS,
+            action: Action::Open,
+            cause,
+        })?;
         let clock = Arc::new(Clock::default());
         let records: Map<u32, LimitRecord> = Map::new(names::LIMIT_RECORDS, open(names::LIMIT_RECORDS)?)?;
         let plans: Map<u32, Plan> = Map::new(names::PLANS, open(names::PLANS)?)?;
@@ -109,6 +117,11 @@ impl Limits {
     /// The table of keys, and the numbers of limits: for workers.
     pub(super) fn shared(&self) -> (Table, Arc<Ids>) {
         (self.table.clone(), Arc::clone(&self.ids))
+    }
+
+    /// The secret that keys, and flows, are hashed with.
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// The clock goes on from these ticks.
@@ -188,7 +201,12 @@ impl Limits {
     }
 
     /// A measure lets through so much, from the next packet on. Whether the kernel part keeps it.
-    pub(super) fn set(&mut self, limit: &LimitName, measure: Measure, amount: Amount) -> Result<bool, MapError> {
+    pub(super) fn set(
+        &mut self,
+        limit: &LimitName,
+        measure: Measure,
+        amount: Amount,
+    ) -> Result<bool, MapError> {
         let Some(id) = self.id(limit).filter(|_| MEASURES.contains(&measure)) else { return Ok(false) };
         let Some(record) = self.remembered.get_mut(&id) else { return Ok(false) };
         record.set[usize::from(number(measure))] = rate(amount);

@@ -36,6 +36,7 @@ mod https;
 mod issuer;
 /// Limits as operators change them.
 mod limits_cli;
+mod limits_kernel;
 /// Limits of HTTP.
 mod limits_web;
 /// The network around the balancer changes.
@@ -82,6 +83,7 @@ fn main() -> std::process::ExitCode {
         bad_input::FACTS,
         cli::FACTS,
         limits_cli::FACTS,
+        limits_kernel::FACTS,
         web::FACTS,
         web_pools::FACTS,
         web_routes::FACTS,

@@ -18,7 +18,7 @@ mod take;
 mod tests;
 
 pub(super) use diff::{difference, forget};
-pub(super) use goal::{Constants, plan};
+pub(super) use goal::{Constants, Goal, plan};
 pub use goal::{PlanError, Unroutable};
 pub(super) use present::{BackendEntry, Present, SourceIndex, Step};
 pub(super) use store::recover;

@@ -116,7 +116,7 @@ fn listener(name: &str, bind: &[&str], backends: &[&str]) -> DesiredListener {
 }
 
 fn desired(listeners: Vec<DesiredListener>) -> Desired {
-    Desired { kernel: kernel(), listeners, local: Vec::new() }
+    Desired { kernel: kernel(), listeners, local: Vec::new(), limits: Vec::new() }
 }
 
 fn apply(memory: &mut Memory, present: &mut Present, desired: &Desired) -> Result<usize, Failed> {

@@ -1,0 +1,151 @@
+//! Limits of balanced listeners, kept by the kernel part: on real traffic.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use proxy_tests::client::{Http, Udp};
+use proxy_tests::config::{self, Listener, Protocol};
+use proxy_tests::daemon::Daemon;
+use proxy_tests::facts;
+use proxy_tests::runner::Fact;
+use proxy_tests::wait::{SOON, until};
+use proxy_tests::world::{Family, World};
+use serde_json::Value;
+
+pub(crate) const FACTS: &[Fact] = facts![
+    new_connections_of_a_client_are_limited_by_ipv4,
+    new_connections_of_a_client_are_limited_by_ipv6,
+    datagrams_of_a_client_are_limited_by_ipv4,
+    datagrams_of_a_client_are_limited_by_ipv6,
+    connections_at_a_time_are_counted_until_they_end,
+    a_limit_that_comes_by_a_reload_holds_for_connections_that_are_there,
+    what_is_only_observed_is_let_through,
+    who_is_exempt_is_not_limited,
+];
+
+fn text(world: &World, protocol: Protocol, family: Family, limit: &str) -> String {
+    config::text(world, &[Listener::of(world, protocol, family)]) + "\n[limit.per-client]\n" + limit
+}
+
+/// What `limit list` says of a measure.
+fn listed(daemon: &Daemon<'_>, measure: &str) -> Result<Value> {
+    let list = daemon.json(&["limit", "list"])?;
+    let rows = list["limits"].as_array().context("no limits")?;
+    rows.iter().find(|row| row["measure"] == measure).cloned().context("no such measure")
+}
+
+/// How many of so many connections come about and are answered.
+fn served(world: &World, to: SocketAddr, tries: usize) -> usize {
+    let one = || Http::connect(world.client(), to)?.who();
+    (0..tries).filter(|_| one().is_ok()).count()
+}
+
+fn connections(family: Family) -> Result<()> {
+    let world = World::routed().build()?;
+    let limit = "connections = \"5/h burst 5\"\naction = \"reset\"\n";
+    let daemon = Daemon::start(&world, &text(&world, Protocol::Tcp, family, limit))?;
+    let to = world.service(family);
+    let first = served(&world, to, 20);
+    // What came before the client had proved to be alive was charged to its entry, too.
+    ensure!(first == 5, "{first} of 5");
+    let row = listed(&daemon, "connections")?;
+    ensure!(row["refused"].as_u64() >= Some(15) && row["passed"].as_u64() >= Some(5), "{row}");
+    daemon.cli(&["limit", "set", "per-client", "connections=1000/s", "burst=1000"])?;
+    ensure!(served(&world, to, 20) == 20, "the next connections obey: {:?}", daemon.status()?.drops());
+    daemon.cli(&["limit", "reset", "per-client"])?;
+    let after = served(&world, to, 10);
+    ensure!(after <= 5, "{after} after the reset");
+    Ok(())
+}
+
+fn new_connections_of_a_client_are_limited_by_ipv4() -> Result<()> {
+    connections(Family::V4)
+}
+
+fn new_connections_of_a_client_are_limited_by_ipv6() -> Result<()> {
+    connections(Family::V6)
+}
+
+fn datagrams(family: Family) -> Result<()> {
+    let world = World::routed().build()?;
+    let limit = "packets = \"20/h burst 20\"\n";
+    let daemon = Daemon::start(&world, &text(&world, Protocol::Udp, family, limit))?;
+    let udp = Udp::connect(world.client(), world.service_udp(family))?;
+    let mut answered = 0;
+    while answered < 40 && udp.ask(b"?").is_ok() {
+        answered += 1;
+    }
+    ensure!((20..=21).contains(&answered), "{answered} of 20");
+    daemon.cli(&["limit", "set", "per-client", "packets=1000/s", "burst=1000"])?;
+    udp.ask(b"?").context("the next packet obeys")?;
+    Ok(())
+}
+
+fn datagrams_of_a_client_are_limited_by_ipv4() -> Result<()> {
+    datagrams(Family::V4)
+}
+
+fn datagrams_of_a_client_are_limited_by_ipv6() -> Result<()> {
+    datagrams(Family::V6)
+}
+
+fn connections_at_a_time_are_counted_until_they_end() -> Result<()> {
+    let world = World::routed().build()?;
+    let limit = "concurrent = 3\naction = \"reset\"\n";
+    let daemon = Daemon::start(&world, &text(&world, Protocol::Tcp, Family::V4, limit))?;
+    let to = world.service(Family::V4);
+    let open = || -> Result<Http> {
+        let mut http = Http::connect(world.client(), to)?;
+        http.who()?;
+        Ok(http)
+    };
+    let mut held = vec![open()?, open()?, open()?];
+    ensure!(open().is_err(), "a fourth");
+    held.pop();
+    until("the place of one that has ended is free", SOON, || {
+        held.push(open()?);
+        Ok(())
+    })?;
+    ensure!(open().is_err(), "a fourth again");
+    let row = listed(&daemon, "concurrent")?;
+    ensure!(row["refused"].as_u64() >= Some(2), "{row}");
+    Ok(())
+}
+
+fn a_limit_that_comes_by_a_reload_holds_for_connections_that_are_there() -> Result<()> {
+    let world = World::routed().build()?;
+    let plain = config::text(&world, &[Listener::of(&world, Protocol::Udp, Family::V4)]);
+    let daemon = Daemon::start(&world, &plain)?;
+    let udp = Udp::connect(world.client(), world.service_udp(Family::V4))?;
+    udp.socket().set_read_timeout(Some(Duration::from_millis(300)))?;
+    for _ in 0..5 {
+        udp.ask(b"?")?;
+    }
+    daemon.write_config(&text(&world, Protocol::Udp, Family::V4, "packets = \"3/h burst 3\"\n"))?;
+    daemon.cli(&["reload"])?;
+    let answered = (0..10).filter(|_| udp.ask(b"?").is_ok()).count();
+    ensure!((3..=4).contains(&answered), "{answered} of 3: {:?}", daemon.status()?.drops());
+    Ok(())
+}
+
+fn what_is_only_observed_is_let_through() -> Result<()> {
+    let world = World::routed().build()?;
+    let limit = "connections = \"1/h burst 1\"\naction = \"observe\"\n";
+    let daemon = Daemon::start(&world, &text(&world, Protocol::Tcp, Family::V4, limit))?;
+    ensure!(served(&world, world.service(Family::V4), 5) == 5);
+    let row = listed(&daemon, "connections")?;
+    ensure!(row["observed"].as_u64() >= Some(4) && row["refused"] == 0, "{row}");
+    Ok(())
+}
+
+fn who_is_exempt_is_not_limited() -> Result<()> {
+    let world = World::routed().build()?;
+    let client = world.client_address(Family::V4, 0);
+    let limit = format!("connections = \"1/h burst 1\"\naction = \"reset\"\nexempt = [\"{client}/32\"]\n");
+    let daemon = Daemon::start(&world, &text(&world, Protocol::Tcp, Family::V4, &limit))?;
+    ensure!(served(&world, world.service(Family::V4), 5) == 5);
+    let row = listed(&daemon, "connections")?;
+    ensure!(row["exempt"].as_u64() >= Some(4) && row["refused"] == 0, "{row}");
+    Ok(())
+}
