@@ -19,6 +19,9 @@ const TRIES: u32 = 8;
 /// What the clock's steps and the sender's may differ by, in fractions.
 const SLACK: u64 = 2 << FRACTION;
 
+/// What clocks of two CPUs, or of the kernel and a worker, surely do not differ by, in fractions.
+const STRAY: u64 = 64 << FRACTION;
+
 /// A rate and a burst.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
@@ -91,7 +94,7 @@ impl Gcra {
     pub const fn step(&self, state: u64, now: u64, units: u32) -> Result<u64, u64> {
         let most = now.wrapping_add(self.tolerance);
         // In the past: all credit is there. Further ahead than this limit allows: another rate wrote it.
-        let from = if state < now {
+        let from = if state < now || self.is_anothers(state, most) {
             now
         } else if state > most {
             most
@@ -102,11 +105,18 @@ impl Gcra {
         if next > most { Err(next - most) } else { Ok(next) }
     }
 
+    /// Whether a rate that is no more has written a state: so far ahead that no clock that differs from this CPU's by some
+    /// ticks explains it. Whoever changes a rate does not want yesterday's to hold on.
+    #[inline(always)]
+    const fn is_anothers(&self, state: u64, most: u64) -> bool {
+        state > most && state - most > self.tolerance.wrapping_add(STRAY)
+    }
+
     /// The state now. What a slower rate wrote is brought down to "all spent", from where it recovers.
     #[inline(always)]
     fn read(&self, state: &Cell64, now: u64) -> u64 {
         let (old, most) = (state.load(), now.wrapping_add(self.tolerance));
-        if old > most && state.replace_if(old, most) { most } else { old }
+        if old > most && !self.is_anothers(old, most) && state.replace_if(old, most) { most } else { old }
     }
 
     /// Whether `units` would pass now, without charging them.
@@ -184,8 +194,13 @@ mod tests {
         let now = fractions(1 << 32);
         while let Charged::Passed(_) = slow.charge(&state, now, 1) {}
         let fast = Gcra::new(100, SECOND, 10, 250).unwrap();
-        assert!(matches!(fast.charge(&state, now, 1), Charged::Refused(_)), "the burst is spent");
-        assert!(matches!(fast.charge(&state, now + fractions(3), 1), Charged::Passed(_)));
+        assert!(matches!(fast.charge(&state, now, 1), Charged::Passed(_)));
+        let stray = Cell64::new(now + fast.tolerance + fractions(64));
+        assert!(
+            matches!(fast.charge(&stray, now, 1), Charged::Refused(_)),
+            "another CPU's clock explains it"
+        );
+        assert!(matches!(fast.charge(&stray, now + fractions(3), 1), Charged::Passed(_)));
     }
 
     #[test]

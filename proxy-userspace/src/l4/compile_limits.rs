@@ -16,16 +16,16 @@ pub(super) const MEASURES: [Measure; 4] =
 
 /// The plan of a listener: of limits with their numbers and what is remembered of them. `with`: the secret of keys, sets
 /// of the table, ticks a second.
-pub(super) fn compile<'a>(
+pub(super) fn compile(
     name: &ListenerName,
     listener: u16,
-    limits: impl Iterator<Item = (u16, &'a LimitConfig, &'a LimitRecord)> + Clone,
+    limits: &[(u16, &LimitConfig, &LimitRecord)],
     (seed, sets, hz): (u64, u32, u32),
 ) -> Plan {
     let mut plan = Plan { seed, sets, hz, listener, used: 1, ..Plan::default() };
     let mut at = 0;
     for measure in MEASURES {
-        for (id, limit, record) in limits.clone() {
+        for &(id, limit, record) in limits {
             let holds = limit.listeners.is_empty() || limit.listeners.contains(name);
             // `check` allows no more rules than there is room for.
             if !holds || !limit.per.is_of_packets() || limit.measures.get(measure).is_none() || at == RULES {

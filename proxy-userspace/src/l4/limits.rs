@@ -191,7 +191,7 @@ impl Limits {
             let id = self.ids.of(limit.name.as_str())?;
             Some((id, limit, self.remembered.get(&id)?))
         });
-        compile(name, listener, numbered, (self.seed, self.sets, self.hz))
+        compile(name, listener, &numbered.collect::<Vec<_>>(), (self.seed, self.sets, self.hz))
     }
 
     /// A number that no plan has, else one that nothing refers to.

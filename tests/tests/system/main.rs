@@ -36,6 +36,7 @@ mod https;
 mod issuer;
 /// Limits as operators change them.
 mod limits_cli;
+/// Limits that the kernel part keeps.
 mod limits_kernel;
 /// Limits of HTTP.
 mod limits_web;
