@@ -43,8 +43,10 @@ pub struct Listener {
     pub id: u16,
     /// [`Forward`].
     pub forward: u8,
+    /// Of [`Forward::Local`]: the number of the plan of its limits; 0: none.
+    pub plan: u8,
     /// Zero.
-    pub pad: [u8; 5],
+    pub pad: [u8; 4],
 }
 
 /// A listener's name in UTF-8, cut at 64 bytes, padded with NUL.

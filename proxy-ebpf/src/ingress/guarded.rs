@@ -9,12 +9,13 @@ use proxy_common::{
     settings::Settings,
 };
 
+use super::charged::limited;
 use crate::{
     parsed::{Piece, TCP, tcp},
     stage::{cookie, guard, guard::Syn, reply},
     translation,
     verdict::{Outcome, Verdict, dropped, passed, some},
-    work::Work,
+    work::{Step, Work},
     world::{Socket, Tables, World},
 };
 use core::ops::ControlFlow::Continue;
@@ -45,7 +46,14 @@ pub(super) fn local<W: World + Tables<A>, A: Address>(
     if work.ip.key.protocol != TCP || !matches!(work.ip.piece, Piece::Whole) {
         return passed();
     }
+    if listener.plan != 0 {
+        limited(world, work, Step::Unproved, listener.plan)?;
+    }
     if work.transport.is_bare_syn() {
+        if listener.plan != 0 {
+            // Workers charge new connections as they take them.
+            limited(world, work, Step::Look, listener.plan)?;
+        }
         return syn_to_socket(world, work, listener);
     }
     let Some(guard) = world.guard(u32::from(listener.id)) else { return passed() };

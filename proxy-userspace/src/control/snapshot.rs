@@ -1,6 +1,6 @@
 //! From a configuration to what the kernel part should do. Pure.
 
-use crate::config::{Config, ListenerConfig, Protocol, SynCookies, WebBind, WebListenerConfig};
+use crate::config::{Config, LimitConfig, ListenerConfig, Protocol, SynCookies, WebBind, WebListenerConfig};
 use crate::l4::{Desired, DesiredBackend, DesiredListener, LocalListener};
 use crate::upstream::health::CheckKey;
 
@@ -32,14 +32,17 @@ pub(super) fn compile(config: &Config, findings: &Findings, drained: &Drained) -
     Some(Desired {
         kernel: config.kernel.clone()?,
         listeners: config.listeners.iter().map(listener).collect(),
-        local: config.web_listeners.iter().filter_map(local).collect(),
+        local: config.web_listeners.iter().filter_map(|listener| local(listener, &config.limits)).collect(),
         limits: config.limits.clone(),
     })
 }
 
 /// A listener of sockets, where the kernel part has something to do for it.
-fn local(listener: &WebListenerConfig) -> Option<LocalListener> {
-    if listener.guard.syn_cookies == SynCookies::Off {
+fn local(listener: &WebListenerConfig, limits: &[LimitConfig]) -> Option<LocalListener> {
+    let is_limited = |limit: &LimitConfig| {
+        limit.per.is_of_packets() && (limit.listeners.is_empty() || limit.listeners.contains(&listener.name))
+    };
+    if listener.guard.syn_cookies == SynCookies::Off && !limits.iter().any(is_limited) {
         return None;
     }
     let tcp = |bind: &WebBind| match bind {

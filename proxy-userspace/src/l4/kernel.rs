@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use proxy_common::backend::Backend;
+use proxy_common::listener::Forward;
 
 use super::attach::{self, AttachError, Attacher, Attachment, Done};
 use super::bans::{BanMaps, BanMapsError};
@@ -454,6 +455,9 @@ fn plan_limits(state: &mut State, desired: &Desired, goal: &mut Goal) -> Result<
     let mut plans = BTreeMap::new();
     for (id, name) in &goal.names {
         plans.insert(*id, state.limits.plan_of(&name.as_str().into(), *id, &taken)?);
+    }
+    for entry in goal.listeners.values_mut().filter(|entry| entry.forward == Forward::Local as u8) {
+        entry.plan = plans.get(&entry.id).copied().unwrap_or(0);
     }
     let mut replanned = false;
     for (id, entry) in &mut goal.backends {

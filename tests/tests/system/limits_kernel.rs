@@ -22,6 +22,8 @@ pub(crate) const FACTS: &[Fact] = facts![
     a_limit_that_comes_by_a_reload_holds_for_connections_that_are_there,
     what_is_only_observed_is_let_through,
     who_is_exempt_is_not_limited,
+    packets_to_an_http_listener_are_limited_before_it_sees_them,
+    what_is_used_up_outlives_the_daemon,
 ];
 
 fn text(world: &World, protocol: Protocol, family: Family, limit: &str) -> String {
@@ -147,5 +149,42 @@ fn who_is_exempt_is_not_limited() -> Result<()> {
     ensure!(served(&world, world.service(Family::V4), 5) == 5);
     let row = listed(&daemon, "connections")?;
     ensure!(row["exempt"].as_u64() >= Some(4) && row["refused"] == 0, "{row}");
+    Ok(())
+}
+
+fn packets_to_an_http_listener_are_limited_before_it_sees_them() -> Result<()> {
+    let world = World::routed().build()?;
+    let to = world.service(Family::V4);
+    world.balancer.ip(&format!("addr add {}/32 dev front", to.ip()))?;
+    let listener =
+        format!("[listener.web]\nbind = [\"{to}\"]\nprotocol = \"http\"\n[[route]]\nrespond = 204\n");
+    let limit = "[limit.per-client]\npackets = \"40/h burst 40\"\n";
+    let daemon = Daemon::start(&world, &format!("{}\n{listener}\n{limit}", config::text(&world, &[])))?;
+    let mut http = Http::connect(world.client(), to)?;
+    http.stream().set_read_timeout(Some(Duration::from_millis(500)))?;
+    let answered = (0..60).take_while(|_| http.get("/").is_ok_and(|answer| answer.status == 204)).count();
+    ensure!((10..40).contains(&answered), "{answered} requests of 40 packets");
+    ensure!(daemon.status()?.dropped("limit") > 0, "{:?}", daemon.status()?.drops());
+    daemon.cli(&["limit", "set", "per-client", "packets=10000/s", "burst=10000"])?;
+    ensure!(Http::connect(world.client(), to)?.get("/")?.status == 204, "the next packet obeys");
+    Ok(())
+}
+
+fn what_is_used_up_outlives_the_daemon() -> Result<()> {
+    let world = World::routed().build()?;
+    let limit = "connections = \"5/h burst 5\"\naction = \"reset\"\n";
+    let mut daemon = Daemon::start(&world, &text(&world, Protocol::Tcp, Family::V4, limit))?;
+    let to = world.service(Family::V4);
+    ensure!(served(&world, to, 10) == 5);
+    daemon.kill()?;
+    ensure!(served(&world, to, 3) == 0, "the kernel part keeps it alone");
+    daemon.run()?;
+    ensure!(served(&world, to, 3) == 0, "after a restart");
+    daemon.cli(&["limit", "set", "per-client", "connections=1000/s", "burst=1000"])?;
+    daemon.kill()?;
+    daemon.run()?;
+    let row = listed(&daemon, "connections")?;
+    ensure!(row["amount"] == "1000/s burst 1000", "what was set is remembered: {row}");
+    ensure!(served(&world, to, 10) == 10);
     Ok(())
 }
