@@ -156,6 +156,7 @@ fn desired(pins: PathBuf) -> Desired {
         },
         listeners: vec![listener("nat", NAT, Forward::Nat), listener("dsr", DSR, Forward::Dsr)],
         local: Vec::new(),
+        limits: Vec::new(),
     }
 }
 
