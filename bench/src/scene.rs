@@ -9,7 +9,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use proxy_tests::netns::Namespace;
 use proxy_userspace::ban::{Book, Content, List};
-use proxy_userspace::config::{AttachMode, Forward, GuardConfig, KernelConfig, Protocol};
+use proxy_userspace::config::{
+    Amount, AttachMode, Forward, GuardConfig, KernelConfig, LimitAction, LimitConfig, Measure, Measures, Per,
+    Protocol, Rate, SynCookies,
+};
 use proxy_userspace::l4::{Desired, DesiredBackend, DesiredListener, Kernel};
 
 use crate::harness::{PACKET, Program, Template};
@@ -25,6 +28,10 @@ const ACK: u8 = 0x10;
 /// Clients are 10.0.0.0/8 by their low 16 bits; listeners 192.0.2.1 (`nat`) and 192.0.2.2 (`dsr`), port 80.
 const NAT: [u8; 4] = [192, 0, 2, 1];
 const DSR: [u8; 4] = [192, 0, 2, 2];
+/// `dsr`, too: one with a limit that nobody meets, one with a limit that is spent, one whose SYNs are always asked back.
+const LIMITED: [u8; 4] = [192, 0, 2, 3];
+const SPENT: [u8; 4] = [192, 0, 2, 4];
+const GUARDED: [u8; 4] = [192, 0, 2, 5];
 const CLIENT: [u8; 4] = [10, 1, 0, 0];
 const CLIENT_PORT: u16 = 20_000;
 const BACKENDS: u8 = 64;
@@ -94,7 +101,33 @@ impl Scene {
 
     /// Established `dsr` flows: SYN and ACK.
     pub(crate) fn establish_dsr(&self, flows: u32) -> Result<Template> {
-        let (syn, ack) = (tcp(DSR, SYN, 0, flows), tcp(DSR, ACK, 5001, flows));
+        self.establish(DSR, flows)
+    }
+
+    /// Established flows of a listener with a limit of packets.
+    pub(crate) fn establish_limited(&self, flows: u32) -> Result<Template> {
+        self.establish(LIMITED, flows)
+    }
+
+    /// Established flows whose client has spent its packets of the hour.
+    pub(crate) fn establish_spent(&self, flows: u32) -> Result<Template> {
+        let template = self.establish(SPENT, flows)?;
+        let rate = Rate { count: 1, period: Duration::from_secs(3600), burst: 1 };
+        let kept = self.kernel.set_limit(&"spent".into(), Measure::Packets, Amount::Rate(rate))?;
+        ensure!(kept, "the limit is the kernel's");
+        for n in 0..flows {
+            self.program.run(&template.flow(n), 1)?;
+        }
+        Ok(template)
+    }
+
+    /// Bare SYNs of ever other sources, to a listener that asks whether they are there.
+    pub(crate) fn asked(flows: u32) -> Template {
+        tcp(GUARDED, SYN, 0, flows)
+    }
+
+    fn establish(&self, to: [u8; 4], flows: u32) -> Result<Template> {
+        let (syn, ack) = (tcp(to, SYN, 0, flows), tcp(to, ACK, 5001, flows));
         for n in 0..flows {
             for packet in [&syn, &ack] {
                 let (verdict, _, _) = self.program.run(&packet.flow(n), 1)?;
@@ -139,6 +172,7 @@ fn desired(pins: PathBuf) -> Desired {
             backends: (1..=BACKENDS).map(backend).collect(),
         }
     };
+    let guard = GuardConfig { syn_cookies: SynCookies::Always, ..GuardConfig::default() };
     Desired {
         kernel: KernelConfig {
             interfaces: vec!["front".into()],
@@ -154,9 +188,30 @@ fn desired(pins: PathBuf) -> Desired {
             icmp_limit: None,
             pin_dir: pins,
         },
-        listeners: vec![listener("nat", NAT, Forward::Nat), listener("dsr", DSR, Forward::Dsr)],
+        listeners: vec![
+            listener("nat", NAT, Forward::Nat),
+            listener("dsr", DSR, Forward::Dsr),
+            listener("limited", LIMITED, Forward::Dsr),
+            listener("spent", SPENT, Forward::Dsr),
+            DesiredListener { guard, ..listener("guarded", GUARDED, Forward::Dsr) },
+        ],
         local: Vec::new(),
-        limits: Vec::new(),
+        limits: vec![limit("limited"), limit("spent")],
+    }
+}
+
+/// A limit of a listener, of its name: more packets than anybody sends.
+fn limit(listener: &str) -> LimitConfig {
+    let packets = Rate { count: 1_000_000_000, period: Duration::from_secs(1), burst: 10_000_000 };
+    LimitConfig {
+        name: listener.into(),
+        listeners: vec![listener.into()],
+        routes: Vec::new(),
+        per: Per::Ip,
+        measures: Measures { packets: Some(packets), ..Measures::default() },
+        action: LimitAction::Auto,
+        exempt: Vec::new(),
+        line: 1,
     }
 }
 
