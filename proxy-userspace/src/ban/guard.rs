@@ -1,6 +1,7 @@
 //! What must not be banned by mistake: whoever the configuration needs, and the session of the one who asks.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 
@@ -18,6 +19,8 @@ pub struct Needed {
 pub struct Guard {
     /// Whom the configuration needs. They are never kept out, whatever is banned.
     pub needed: Vec<Needed>,
+    /// Where bans are written down.
+    pub audit_log: Option<PathBuf>,
 }
 
 /// Objections that are said one by one.
@@ -67,6 +70,7 @@ mod tests {
         let needed =
             |address: &str, what: &str| Needed { address: address.parse().unwrap(), what: what.into() };
         let guard = Guard {
+            audit_log: None,
             needed: vec![
                 needed("10.0.0.11", "a backend of pool app"),
                 needed("192.0.2.1", "the default gateway"),

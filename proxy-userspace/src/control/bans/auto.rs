@@ -15,7 +15,9 @@ use tokio::time::timeout;
 use super::desk::{Bans, Shared};
 use crate::ban::{Earned, Watch};
 use crate::config::AutoBanConfig;
+use crate::config::format_duration;
 use crate::telemetry::abuse::Events;
+use crate::telemetry::audit::{self, Audited};
 
 /// How often workers are told what time it is, and what has ended is forgotten.
 const TICK: Duration = Duration::from_millis(100);
@@ -87,7 +89,10 @@ fn ban(shared: &mut Shared, earned: &Earned, spared: &mut HashSet<IpNet>) {
     }
     match shared.book.add(*prefix, Some(*time), By::Rule, 0, why) {
         Ok(()) => {
-            tracing::warn!(target: "audit", prefix = %prefix, seconds = time.as_secs(), "banned by rule {why}");
+            let (name, to) = (prefix.to_string(), format!("for {}: {why}", format_duration(*time)));
+            let by = audit::By::Rule;
+            let change = Audited { what: "ban add", name: &name, from: "", to: &to, by };
+            audit::audit(shared.guard.audit_log.as_deref(), &change);
         }
         Err(error) => tracing::error!(client = %prefix, "not banned for {why}: {error}"),
     }

@@ -16,6 +16,7 @@ use crate::admin::bans::{
 use crate::ban::{Book, Content, Guard, Heap, List, Place, Removed, Row, View};
 use crate::config::{Config, format_duration};
 use crate::l4::{BanMaps, BanMapsError};
+use crate::telemetry::audit::{self, Audited};
 use crate::upstream::Registry;
 
 /// The book of bans, with all who use it.
@@ -94,7 +95,7 @@ impl Bans {
         uid: Option<u32>,
     ) -> Result<BansAnswer, Refusal> {
         let Shared { book, guard } = &mut *self.lock();
-        answer(book, guard, request, uid.unwrap_or(u32::MAX))
+        answer(book, guard, request, (uid.unwrap_or(u32::MAX), audit::By::Asked(uid)))
     }
 }
 
@@ -142,17 +143,22 @@ pub fn bans_without_daemon(
     let mut book = Book::open(Arc::new(maps), Arc::default())?;
     let guard = config.map(|config| guard(config, |_| Vec::new())).unwrap_or_default();
     let uid = rustix::process::getuid().as_raw();
-    answer(&mut book, &guard, request, uid).map_err(AloneError::Refused)
+    answer(&mut book, &guard, request, (uid, audit::By::Offline(uid))).map_err(AloneError::Refused)
 }
 
-fn answer(book: &mut Book, guard: &Guard, request: BansRequest, uid: u32) -> Result<BansAnswer, Refusal> {
+fn answer(
+    book: &mut Book,
+    guard: &Guard,
+    request: BansRequest,
+    who: (u32, audit::By),
+) -> Result<BansAnswer, Refusal> {
     match request {
         BansRequest::List { all } => {
             let rows = book.rows(all).map_err(failed)?;
             Ok(BansAnswer::List(BanList { bans: rows.into_iter().map(row).collect() }))
         }
-        BansRequest::Add(asked) => add(book, guard, &asked, uid).map(BansAnswer::Changed),
-        BansRequest::Remove(asked) => remove(book, &asked, uid).map(BansAnswer::Changed),
+        BansRequest::Add(asked) => add(book, guard, &asked, who).map(BansAnswer::Changed),
+        BansRequest::Remove(asked) => remove(book, guard, &asked, who.1).map(BansAnswer::Changed),
     }
 }
 
@@ -176,7 +182,12 @@ fn parsed(prefixes: &[String]) -> Result<Vec<IpNet>, Refusal> {
     }
 }
 
-fn add(book: &mut Book, guard: &Guard, asked: &AddBans, uid: u32) -> Result<BansChanged, Refusal> {
+fn add(
+    book: &mut Book,
+    guard: &Guard,
+    asked: &AddBans,
+    (uid, by): (u32, audit::By),
+) -> Result<BansChanged, Refusal> {
     let prefixes = parsed(&asked.prefixes)?;
     let objections: Vec<String> = prefixes
         .iter()
@@ -195,7 +206,9 @@ fn add(book: &mut Book, guard: &Guard, asked: &AddBans, uid: u32) -> Result<Bans
         book.add(prefix, time, By::Operator, uid, &asked.why).map_err(failed)?;
         let lasting =
             time.map_or_else(|| "for ever".to_owned(), |time| format!("for {}", format_duration(time)));
-        tracing::info!(target: "audit", uid, prefix = %prefix, why = %asked.why, "banned {lasting}");
+        let (name, to) = (prefix.to_string(), format!("{lasting}: {}", asked.why));
+        let change = Audited { what: "ban add", name: &name, from: "", to: &to, by };
+        audit::audit(guard.audit_log.as_deref(), &change);
         let note = book.allowed(&prefix).map(|allow| {
             format!("{allow} is never kept out ([ban] allow, or the configuration needs it): this ban has no effect")
         });
@@ -208,14 +221,16 @@ fn add(book: &mut Book, guard: &Guard, asked: &AddBans, uid: u32) -> Result<Bans
     Ok(BansChanged { bans })
 }
 
-fn remove(book: &mut Book, asked: &RemoveBans, uid: u32) -> Result<BansChanged, Refusal> {
+fn remove(book: &mut Book, guard: &Guard, asked: &RemoveBans, by: audit::By) -> Result<BansChanged, Refusal> {
     let mut bans = Vec::new();
     for prefix in parsed(&asked.prefixes)? {
         let removed =
             book.remove(prefix).map_err(|error| Refusal::new(RefusalKind::BadRequest, error.to_string()))?;
         let changed = removed == Removed::Yes;
         if changed {
-            tracing::info!(target: "audit", uid, prefix = %prefix, "no longer banned");
+            let change =
+                Audited { what: "ban remove", name: &prefix.to_string(), from: "banned", to: "", by };
+            audit::audit(guard.audit_log.as_deref(), &change);
         }
         let note = (!changed).then(|| "it was not banned; `proxy-now ban list` shows who is".to_owned());
         bans.push(BanChanged { prefix: prefix.to_string(), changed, note });

@@ -42,7 +42,7 @@ pub(in crate::control) fn guard(config: &Config, resolve: impl Fn(&str) -> Vec<I
     }
     gateways().into_iter().for_each(|address| need(address, "the default gateway".to_owned()));
     own_addresses().into_iter().for_each(|address| need(address, "an address of this host".to_owned()));
-    Guard { needed: needed.into_iter().collect() }
+    Guard { needed: needed.into_iter().collect(), audit_log: config.admin.audit_log.clone() }
 }
 
 /// Gateways of default routes (/proc/net/route, /proc/net/ipv6_route). Where they cannot be read there are none.
