@@ -146,7 +146,7 @@ impl Kernel {
     pub fn open(config: &KernelConfig) -> Result<Self, OpenError> {
         let pins = Pins::under(&config.pin_dir);
         load::check(&pins)?;
-        let loaded = load::load(&pins, config.flows)?;
+        let loaded = load::load(&pins, config.flows, config.limit_keys)?;
         let start = Start { made: loaded.made, done: Vec::new() };
         let senses = || {
             let clock = loaded.programs.clock.try_clone().and_then(Clock::new).map_err(OpenError::Clock)?;

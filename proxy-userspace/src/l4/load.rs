@@ -161,7 +161,7 @@ pub(super) struct Loaded {
 pub enum OpenNote {
     /// The configured size takes effect later.
     #[error(
-        "the flow table {map} keeps its {present} entries ({wanted} are configured): its size changes after `proxy-now detach`"
+        "the table {map} keeps its {present} entries ({wanted} are configured): its size changes after `proxy-now detach`"
     )]
     KeepsSize {
         /// Its name.
@@ -202,7 +202,7 @@ pub(super) fn check(pins: &Pins) -> Result<(), OpenError> {
 }
 
 /// Loads programs and maps. On failure nothing stays that was not there before.
-pub(super) fn load(pins: &Pins, flows: u32) -> Result<Loaded, OpenError> {
+pub(super) fn load(pins: &Pins, flows: u32, keys: u32) -> Result<Loaded, OpenError> {
     let folder = pins.folder();
     let files = |what: &'static str, path: &Path| {
         let path = path.to_owned();
@@ -211,7 +211,7 @@ pub(super) fn load(pins: &Pins, flows: u32) -> Result<Loaded, OpenError> {
     pins.make().map_err(files("make the folder", &folder))?;
     let lock = hold(pins).map_err(files("lock", pins.root()))?;
     let Some(lock) = lock else { return Err(OpenError::Busy(pins.root().to_owned())) };
-    let shapes = shapes(flows);
+    let shapes = shapes(flows, keys);
     let before = pins::entries(&folder);
     let mut notes = adopt(pins, &shapes)?;
     written_by_this_layout(pins)?;

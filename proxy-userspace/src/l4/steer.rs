@@ -44,7 +44,7 @@ pub fn steer(sockets: &[(u32, BorrowedFd<'_>)]) -> Result<(), SteerError> {
     let Some((_, first)) = sockets.first() else { return Ok(()) };
     let mut loader = EbpfLoader::new();
     // The object is one, and so all maps are made: those of the packets' way as small as can be, and not kept.
-    for shape in shapes(1) {
+    for shape in shapes(1, 1) {
         loader.map_max_entries(shape.name, 1);
     }
     let mut object = loader.load(object::BYTES).map_err(Box::new)?;

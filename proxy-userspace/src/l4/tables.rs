@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use proxy_common::addr::{Ip4, Ip6};
 use proxy_common::backend::{Backend, NatSource};
 use proxy_common::ban;
-use proxy_common::bucket::{BucketSet, KEYS_DEFAULT, WAYS};
+use proxy_common::bucket::{BucketSet, WAYS};
 use proxy_common::counters::Traffic;
 use proxy_common::drop_reason::{DropReason, Notice};
 use proxy_common::flow::{Flow, FlowKey, FragmentKey, YoungSlot};
@@ -71,7 +71,7 @@ impl Shape {
 
     /// Whether the configuration decides how many entries it has.
     pub(super) fn sized_by_configuration(&self) -> bool {
-        matches!(self.name, names::FLOWS4 | names::FLOWS6)
+        matches!(self.name, names::FLOWS4 | names::FLOWS6 | names::BUCKETS)
     }
 
     /// Whether an existing map has this shape, whatever its capacity.
@@ -80,8 +80,8 @@ impl Shape {
     }
 }
 
-/// Every table, for a flow table of `flows` entries.
-pub(super) fn shapes(flows: u32) -> Vec<Shape> {
+/// Every table, for a flow table of `flows` entries and a table of `keys` of limits.
+pub(super) fn shapes(flows: u32, keys: u32) -> Vec<Shape> {
     use limits::{
         ALIVE, BACKENDS, CREDITS, FRAGMENTS, GUARDS, LISTENER_ADDRESSES, LISTENERS, NAT_SOURCES, YOUNG,
     };
@@ -115,7 +115,7 @@ pub(super) fn shapes(flows: u32) -> Vec<Shape> {
         Shape::array::<Guard>(names::GUARDS, GUARDS),
         Shape::array::<u64>(names::ALIVE, ALIVE),
         Shape::array::<u64>(names::CREDIT, CREDITS),
-        Shape::array::<BucketSet>(names::BUCKETS, KEYS_DEFAULT / WAYS as u32),
+        Shape::array::<BucketSet>(names::BUCKETS, bucket_sets(keys)),
         Shape::array::<u64>(names::SKETCH, plan::sketch::CELLS),
         Shape::array::<Plan>(names::PLANS, plan::PLANS),
         Shape::array::<CountedSet>(names::COUNTED, plan::PLANS),
@@ -128,6 +128,11 @@ pub(super) fn shapes(flows: u32) -> Vec<Shape> {
         Shape::per_cpu::<u64>(names::DROPS, DropReason::COUNT),
         Shape::per_cpu::<u64>(names::NOTICES, Notice::COUNT),
     ]
+}
+
+/// Sets of the table of keys: a power of two.
+fn bucket_sets(keys: u32) -> u32 {
+    (keys / WAYS as u32).max(2).next_power_of_two()
 }
 
 /// Entries of the IPv6 flow table beside an IPv4 one of `flows`.
