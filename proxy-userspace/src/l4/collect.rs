@@ -265,20 +265,17 @@ impl Judge {
             }
             // The way back last: while its entry is there, no new flow gets its port.
             let back_first = flow.rewrite.kind == FlowKind::NatReturn as u8;
-            let key_of_suspect = key;
             let keys = if back_first { [other_key, key] } else { [key, other_key] };
             let mut removed = false;
+            let clients = if back_first { other.as_ref() } else { Some(&flow) };
+            let is_counted = clients.is_some_and(|flow| flow.rewrite.counted != 0);
+            let clients_key = if back_first { other_key } else { key };
             for key in keys.iter().filter(|k| paired || **k == key) {
-                let is_clients = if *key == key_of_suspect { !back_first } else { back_first };
-                let last = if is_clients { table.get(key)? } else { None };
+                // Its end may have been seen since the batch was read.
+                let last = if is_counted && *key == clients_key { table.get(key)? } else { None };
                 let gone = table.remove(key)?;
                 removed |= gone;
-                // Counted until now, if nobody has seen its end.
-                if let Some(flow) = last
-                    && gone
-                    && flow.rewrite.counted != 0
-                    && flow.state() & state::LEFT == 0
-                {
+                if let Some(flow) = last.filter(|flow| gone && flow.state() & state::LEFT == 0) {
                     counted.leave(flow.rewrite.counted, key.source.into(), flow.rewrite.backend)?;
                 }
             }
