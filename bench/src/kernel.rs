@@ -104,7 +104,6 @@ fn cases(scene: &Scene) -> Result<Vec<Case>> {
             15.0,
         ),
         case("dsr, 1 flow, a limit that is spent", scene.establish_spent(1)?, XDP_DROP, None),
-        case("SYN of a guarded listener", Scene::asked(SOURCES), XDP_REDIRECT, None),
         // Last: whatever comes after them is looked up among the banned.
         banned("banned, of 1,000, 1 source", 1, 1000, Some(2.2)),
         banned("banned, of 65,536, 65,536 sources", MANY, MANY, None),

@@ -11,7 +11,7 @@ use proxy_tests::netns::Namespace;
 use proxy_userspace::ban::{Book, Content, List};
 use proxy_userspace::config::{
     Amount, AttachMode, Forward, GuardConfig, KernelConfig, LimitAction, LimitConfig, Measure, Measures, Per,
-    Protocol, Rate, SynCookies,
+    Protocol, Rate,
 };
 use proxy_userspace::l4::{Desired, DesiredBackend, DesiredListener, Kernel};
 
@@ -28,10 +28,9 @@ const ACK: u8 = 0x10;
 /// Clients are 10.0.0.0/8 by their low 16 bits; listeners 192.0.2.1 (`nat`) and 192.0.2.2 (`dsr`), port 80.
 const NAT: [u8; 4] = [192, 0, 2, 1];
 const DSR: [u8; 4] = [192, 0, 2, 2];
-/// `dsr`, too: one with a limit that nobody meets, one with a limit that is spent, one whose SYNs are always asked back.
+/// `dsr`, too: one with a limit that nobody meets, one with a limit that is spent.
 const LIMITED: [u8; 4] = [192, 0, 2, 3];
 const SPENT: [u8; 4] = [192, 0, 2, 4];
-const GUARDED: [u8; 4] = [192, 0, 2, 5];
 const CLIENT: [u8; 4] = [10, 1, 0, 0];
 const CLIENT_PORT: u16 = 20_000;
 const BACKENDS: u8 = 64;
@@ -121,11 +120,6 @@ impl Scene {
         Ok(template)
     }
 
-    /// Bare SYNs of ever other sources, to a listener that asks whether they are there.
-    pub(crate) fn asked(flows: u32) -> Template {
-        tcp(GUARDED, SYN, 0, flows)
-    }
-
     fn establish(&self, to: [u8; 4], flows: u32) -> Result<Template> {
         let (syn, ack) = (tcp(to, SYN, 0, flows), tcp(to, ACK, 5001, flows));
         for n in 0..flows {
@@ -172,7 +166,6 @@ fn desired(pins: PathBuf) -> Desired {
             backends: (1..=BACKENDS).map(backend).collect(),
         }
     };
-    let guard = GuardConfig { syn_cookies: SynCookies::Always, ..GuardConfig::default() };
     Desired {
         kernel: KernelConfig {
             interfaces: vec!["front".into()],
@@ -193,7 +186,6 @@ fn desired(pins: PathBuf) -> Desired {
             listener("dsr", DSR, Forward::Dsr),
             listener("limited", LIMITED, Forward::Dsr),
             listener("spent", SPENT, Forward::Dsr),
-            DesiredListener { guard, ..listener("guarded", GUARDED, Forward::Dsr) },
         ],
         local: Vec::new(),
         limits: vec![limit("limited"), limit("spent")],
