@@ -2,8 +2,8 @@
 //! this process where there is no kernel part.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use proxy_common::bucket::{self, Charge, Enter, Entry, Key, Make, Memory, SharedBucketSet, WAYS, Who};
 use proxy_common::gcra::Gcra;
@@ -17,21 +17,24 @@ pub trait Sets: std::fmt::Debug + Send + Sync {
     fn sets(&self) -> &[SharedBucketSet];
 }
 
-/// Memory of this process.
+/// Memory of this process: taken when a key is looked for the first time.
 #[derive(Debug)]
-pub struct Heap(Vec<SharedBucketSet>);
+pub struct Heap {
+    sets: OnceLock<Vec<SharedBucketSet>>,
+    count: usize,
+}
 
 impl Heap {
-    /// Room for so many keys; rounded up to a power of two.
+    /// Room for so many keys.
     pub fn new(keys: u32) -> Self {
         let sets = (keys / WAYS as u32).max(2).next_power_of_two();
-        Self((0..sets).map(|_| SharedBucketSet::default()).collect())
+        Self { sets: OnceLock::new(), count: sets as usize }
     }
 }
 
 impl Sets for Heap {
     fn sets(&self) -> &[SharedBucketSet] {
-        &self.0
+        self.sets.get_or_init(|| (0..self.count).map(|_| SharedBucketSet::default()).collect())
     }
 }
 
