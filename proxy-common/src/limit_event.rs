@@ -28,8 +28,10 @@ pub struct Event {
 
 /// Kinds of events.
 pub mod kind {
-    /// A limit was exceeded.
+    /// A limit was exceeded, by packets that may be forged.
     pub const LIMIT: u8 = 1;
+    /// A limit was exceeded by a client of a `nat` flow of TCP: it has acknowledged what only the backend's answer told.
+    pub const LIMIT_PROVED: u8 = 2;
 }
 
 const _: () = assert!(size_of::<Event>() == 48);

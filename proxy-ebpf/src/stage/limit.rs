@@ -7,6 +7,7 @@ use proxy_common::{
     addr::{Address, Ip4},
     bucket::{self, Asked, Charge, Key, Make, Who, Wish},
     drop_reason::{DropReason, Notice},
+    flow::FlowKind,
     gcra::fractions,
     limit_event::kind,
     plan::{RULES, Rule, SharedPlan, SharedRule, action, measure, scope},
@@ -14,6 +15,7 @@ use proxy_common::{
 
 use crate::{
     keys::{AGAIN, Ask, Buckets, FULL, PASSED, Question, REFUSED, least, makes},
+    parsed::TCP,
     verdict::{Outcome, dropped},
     work::{Alive, Limited, Step, Work},
     world::{LimitOutcome, Tables, World},
@@ -247,8 +249,10 @@ fn refuse<W: World + Tables<A>, A: Address>(
     work.limit.ask.pause = plan.hz;
     let count = asked(world, work, Question::Refuse);
     if count != 0 {
+        let is_nat = FlowKind::of(work.rewrite.kind) == FlowKind::NatForward;
+        let proved = work.limit.alive == Alive::Yes && is_nat && work.ip.key.protocol == TCP;
         let event = &mut work.limit.event;
-        event.kind = kind::LIMIT;
+        event.kind = if proved { kind::LIMIT_PROVED } else { kind::LIMIT };
         event.who_kind = (work.limit.ask.key.info >> 32) as u8;
         event.measure = rule.measure;
         event.action = rule.action;

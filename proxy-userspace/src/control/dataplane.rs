@@ -38,7 +38,11 @@ pub(super) trait Dataplane {
     fn limits(&self) -> Vec<LimitInForce> {
         Vec::new()
     }
-    /// A measure of a limit lets through so much, from the next packet on; nothing if it is not kept here.
+    /// What operators have set of limits, as it remembers: of what the workers count, too.
+    fn limit_overrides(&self) -> Vec<(LimitName, Measure, Amount)> {
+        Vec::new()
+    }
+    /// A measure of a limit lets through so much, from the next packet on; what the workers count is remembered.
     fn set_limit(
         &mut self,
         _limit: &LimitName,

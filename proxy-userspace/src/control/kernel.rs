@@ -91,15 +91,20 @@ impl Dataplane for Kernel {
         kept.into_iter().map(one).collect()
     }
 
+    fn limit_overrides(&self) -> Vec<(LimitName, Measure, Amount)> {
+        Kernel::limit_overrides(self)
+    }
+
     fn set_limit(
         &mut self,
         limit: &LimitName,
         measure: Measure,
         amount: Amount,
     ) -> Result<(), DataplaneError> {
-        // What it does not keep, the workers keep.
-        let _kept = Kernel::set_limit(self, limit, measure, amount)?;
-        Ok(())
+        if Kernel::set_limit(self, limit, measure, amount)? {
+            return Ok(());
+        }
+        Err(format!("the kernel part knows no limit {:?}: reload the configuration", limit.as_str()).into())
     }
 
     fn reset_limit(&mut self, limit: &LimitName) -> Result<(), DataplaneError> {

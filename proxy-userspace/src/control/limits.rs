@@ -38,6 +38,13 @@ impl Supervisor {
         }
     }
 
+    /// What operators have set before this daemon: the kernel part goes by it already, workers shall, too.
+    pub(super) fn adopt_limits(&self) {
+        for (limit, measure, amount) in self.kernel.iter().flat_map(|kernel| kernel.limit_overrides()) {
+            self.web.limits().set(&limit, measure, amount);
+        }
+    }
+
     /// What is in force, for metrics.
     pub(super) fn limit_rows(&self) -> Vec<LimitRow> {
         rows(&self.config, &in_force(self.kernel.as_deref(), &self.web))

@@ -176,11 +176,10 @@ pub(super) fn start(
     if let Some(desired) = compile(&supervisor.config, &supervisor.findings, &supervisor.drained) {
         supervisor.replace_kernel(desired).map_err(RunError::Kernel)?;
     }
-    if let Some(kernel) = &mut supervisor.kernel {
-        kernel.keep();
-    }
+    supervisor.kernel.iter_mut().for_each(|kernel| kernel.keep());
     supervisor.certs.put(&supervisor.config, named);
     supervisor.web.put(prepared);
+    supervisor.adopt_limits();
     // After the pools are there: checks go by their TLS.
     supervisor.set_checks();
     supervisor.set_bans();

@@ -74,6 +74,8 @@ pub(super) struct Seen {
     pub(super) entries: [u64; 2],
     /// Source addresses that flows leave from.
     sources: HashSet<IpAddr>,
+    /// Sets of counts that flows are in.
+    counted: BTreeSet<u8>,
 }
 
 /// The walk that is under way, and what the last one saw.
@@ -106,7 +108,7 @@ impl Collector {
         config: &KernelConfig,
         present: &mut Present,
         leaving: &mut Leaving,
-        counted: &Limits,
+        limits: &mut Limits,
     ) -> Result<Collected, MapError> {
         let began = Instant::now();
         if self.rest_until.is_some_and(|until| began < until) {
@@ -114,14 +116,15 @@ impl Collector {
         }
         let now =
             clock.now().map_err(|cause| MapError { map: "proxy_clock", action: Action::Read, cause })?;
-        let limits = Lifetimes::of(config, clock);
-        let judge = Judge { limits, now, leaving: leaving.keys().copied().collect() };
+        let lifetimes = Lifetimes::of(config, clock);
+        let judge = Judge { limits: lifetimes, now, leaving: leaving.keys().copied().collect() };
         let mut pass = self.pass.take().unwrap_or_else(|| Pass::begin(tables, began));
-        let forgotten = pass.slice(tables, &judge, counted, began)?;
+        let forgotten = pass.slice(tables, &judge, limits, began)?;
         let finished = pass.v4.is_none() && pass.v6.is_none();
         if finished {
             tables.known.finish();
             let started = pass.started;
+            limits.forget_unused(&present.plans(), &pass.seen.counted)?;
             self.last = Some(pass.seen);
             self.rest_until = Some(Instant::now() + REST);
             self.forget_unused(tables, present, leaving, started)?;
@@ -248,6 +251,9 @@ impl Judge {
             known.enter(&key);
             if flow.rewrite.kind != FlowKind::NatReturn as u8 {
                 *seen.flows.entry(flow.rewrite.backend).or_default() += 1;
+                if flow.rewrite.counted != 0 {
+                    seen.counted.insert(flow.rewrite.counted);
+                }
                 if flow.rewrite.kind == FlowKind::NatForward as u8 {
                     seen.sources.insert(flow.rewrite.new_source.into());
                 }

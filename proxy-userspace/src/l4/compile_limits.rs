@@ -130,7 +130,10 @@ pub(super) fn record_of(limit: &LimitConfig, before: Option<&LimitRecord>) -> Li
     for (measure, amount) in limit.measures.iter() {
         let at = usize::from(number(measure));
         record.written[at] = rate(amount);
-        if let Some(before) = before.filter(|before| before.written[at] == record.written[at]) {
+        // A number may have been another limit's.
+        let same =
+            |before: &&LimitRecord| before.name == record.name && before.written[at] == record.written[at];
+        if let Some(before) = before.filter(same) {
             record.set[at] = before.set[at];
         }
     }

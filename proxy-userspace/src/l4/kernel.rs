@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use proxy_common::backend::Backend;
 use proxy_common::listener::Forward;
+use proxy_common::plan::LimitRecord;
 
 use super::attach::{self, AttachError, Attacher, Attachment, Done};
 use super::bans::{BanMaps, BanMapsError};
@@ -26,7 +27,7 @@ use super::maps::{Action, MapError};
 use super::pins::{self, Pins};
 use super::reconcile::{self, ApplyError, Constants, Goal, Present, Step, Unroutable};
 use super::tables::Tables;
-use crate::config::{Amount, AttachMode, KernelConfig, LimitName, Measure};
+use crate::config::{Amount, AttachMode, KernelConfig, LimitConfig, LimitName, Measure};
 use crate::limit::{Ids, Table};
 use crate::net::ethtool::Ethtool;
 use crate::net::netlink::Socket;
@@ -65,7 +66,7 @@ pub(super) struct State {
     /// Weights as the configuration has them, for the status.
     pub(super) weights: BTreeMap<u16, u32>,
     guards: Watch,
-    limits: Limits,
+    pub(super) limits: Limits,
     start: Option<Start>,
 }
 
@@ -245,13 +246,27 @@ impl Kernel {
         };
         let mut goal =
             reconcile::plan(desired, &state.present, &constants, &Host(RefCell::new(&mut state.sources)))?;
-        let replanned = plan_limits(state, desired, &mut goal)?;
-        let steps = reconcile::difference(&state.present, &goal);
-        let taken = steps.len();
-        if let Err(failed) = reconcile::take_all(&mut &self.tables, &mut state.present, steps) {
-            state.suspect = failed.stuck > 0;
-            return Err(failed.into());
-        }
+        let before = state.limits.remembered();
+        let planned = plan_limits(state, desired, &mut goal);
+        let taken = planned.and_then(|replanned| {
+            let steps = reconcile::difference(&state.present, &goal);
+            let taken = steps.len();
+            match reconcile::take_all(&mut &self.tables, &mut state.present, steps) {
+                Ok(()) => Ok((taken, replanned)),
+                Err(failed) => {
+                    state.suspect = failed.stuck > 0;
+                    Err(failed.into())
+                }
+            }
+        });
+        let (taken, replanned) = match taken {
+            Ok(taken) => taken,
+            Err(error) => {
+                // Rates are written in place, and come first.
+                replan_limits(state, before);
+                return Err(error);
+            }
+        };
         state.config = desired.kernel.clone();
         if replanned {
             // Flows remember their listener's plan with their hop.
@@ -325,6 +340,11 @@ impl Kernel {
     /// A measure of a limit lets through so much, from the next packet on. Whether it is kept here.
     pub fn set_limit(&self, limit: &LimitName, measure: Measure, amount: Amount) -> Result<bool, MapError> {
         self.lock().limits.set(limit, measure, amount)
+    }
+
+    /// What operators have set of limits, and the file does not say: of what workers count, too.
+    pub fn limit_overrides(&self) -> Vec<(LimitName, Measure, Amount)> {
+        self.lock().limits.overrides()
     }
 
     /// What was set of a limit is forgotten.
@@ -448,14 +468,10 @@ impl Start {
     }
 }
 
-/// Gives each backend its listener's plan of limits. Whether one that is there gets another.
-fn plan_limits(state: &mut State, desired: &Desired, goal: &mut Goal) -> Result<bool, MapError> {
-    state.limits.take(&desired.limits)?;
-    let taken: Vec<u8> = state.present.backends.values().map(|entry| (entry.flags >> 8) as u8).collect();
-    let mut plans = BTreeMap::new();
-    for (id, name) in &goal.names {
-        plans.insert(*id, state.limits.plan_of(&name.as_str().into(), *id, &taken)?);
-    }
+/// Gives each backend, and each listener of sockets, its listener's plan of limits. Whether a backend that is there gets
+/// another.
+fn plan_limits(state: &mut State, desired: &Desired, goal: &mut Goal) -> Result<bool, ApplyError> {
+    let plans = plans(state, &desired.limits, &goal.names)?;
     for entry in goal.listeners.values_mut().filter(|entry| entry.forward == Forward::Local as u8) {
         entry.plan = plans.get(&entry.id).copied().unwrap_or(0);
     }
@@ -467,6 +483,32 @@ fn plan_limits(state: &mut State, desired: &Desired, goal: &mut Goal) -> Result<
         replanned |= before.is_some_and(|before| before != u16::from(plan));
     }
     Ok(replanned)
+}
+
+/// Plans of listeners by their numbers, in the tables.
+fn plans(
+    state: &mut State,
+    limits: &[LimitConfig],
+    names: &BTreeMap<u16, String>,
+) -> Result<BTreeMap<u16, u8>, ApplyError> {
+    state.limits.take(limits)?;
+    let mut taken = state.present.plans();
+    let plan = |(id, name): (&u16, &String)| {
+        Ok((*id, state.limits.plan_of(&name.as_str().into(), *id, &mut taken)?))
+    };
+    names.iter().map(plan).collect()
+}
+
+/// The limits that were in force before something failed are in force again. What cannot be done now is done when the
+/// configuration is applied next.
+fn replan_limits(state: &mut State, before: BTreeMap<u16, LimitRecord>) {
+    let limits = state.desired.as_ref().map_or_else(Vec::new, |desired| desired.limits.clone());
+    let names = state.present.names.clone();
+    let done = state.limits.remember(before).map_err(ApplyError::from);
+    if let Err(error) = done.and_then(|()| plans(state, &limits, &names)) {
+        tracing::warn!("limits are not as they were before: {error}");
+        state.suspect = true;
+    }
 }
 
 /// Whether one of these is a veth, which loses what is transmitted rather than redirected.

@@ -2,12 +2,12 @@
 //! before anything refers to it; rates are written in place, and the next packet obeys. What operators set is remembered
 //! beside, for the daemon that starts next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use proxy_common::addr::{Ip4, Ip6};
-use proxy_common::plan::{CountedSet, ExemptKey, LimitCount, LimitRecord, Plan, count_index};
+use proxy_common::plan::{CountedSet, ExemptKey, LimitCount, LimitRecord, Plan, WrittenRate, count_index};
 use proxy_common::{names, plan};
 
 use super::compile_limits::{
@@ -16,6 +16,7 @@ use super::compile_limits::{
 };
 use super::maps::{Action, MapError, PerCpu, Table as Map};
 use super::pins::Pins;
+use super::reconcile::{ApplyError, PlanError};
 use super::sys::{self, RawMap, SharedArray};
 use crate::config::{Amount, LimitConfig, LimitName, ListenerName, Measure};
 use crate::limit::{Clock, Ids, Sets, Table, number};
@@ -36,6 +37,8 @@ pub(super) struct Limits {
     sets: u32,
     /// Plans by number: those in use, and those that flows may still be counted by.
     known: BTreeMap<u8, Plan>,
+    /// Those that nothing but flows referred to when the last walk over all flows ended.
+    idle: BTreeSet<u8>,
     /// What is remembered of each limit.
     remembered: BTreeMap<u16, LimitRecord>,
     /// As they were applied last.
@@ -109,6 +112,7 @@ impl Limits {
             hz,
             sets,
             known,
+            idle: BTreeSet::new(),
             remembered,
             configured: Vec::new(),
         })
@@ -140,8 +144,18 @@ impl Limits {
             wanted.insert(id, record_of(limit, self.remembered.get(&id)));
             exemptions(id, limit, &mut exempt);
         }
-        for id in self.remembered.keys().filter(|id| !wanted.contains_key(id)) {
-            self.records.put(&u32::from(*id), &LimitRecord::default())?;
+        for (id, before) in &self.remembered {
+            let stays = wanted.get(id).is_some_and(|record| record.name == before.name);
+            if !stays {
+                // Whoever gets the number next begins anew.
+                self.table.reset_limit(*id);
+                for measure in 0..plan::MEASURES as u8 {
+                    self.counts.clear(count_index(*id, measure))?;
+                }
+            }
+            if !wanted.contains_key(id) {
+                self.records.put(&u32::from(*id), &LimitRecord::default())?;
+            }
         }
         for (id, record) in &wanted {
             if self.remembered.get(id) != Some(record) {
@@ -155,14 +169,32 @@ impl Limits {
         Ok(())
     }
 
-    /// The number of the plan of a listener, by its name and number; 0: no limit holds for it. `taken`: numbers that
-    /// backends refer to. A plan that differs in its rates alone keeps its number.
+    /// What is remembered of limits.
+    pub(super) fn remembered(&self) -> BTreeMap<u16, LimitRecord> {
+        self.remembered.clone()
+    }
+
+    /// What was remembered before a configuration was taken that could not be put in force.
+    pub(super) fn remember(&mut self, before: BTreeMap<u16, LimitRecord>) -> Result<(), MapError> {
+        for id in self.remembered.keys().filter(|id| !before.contains_key(id)) {
+            self.records.put(&u32::from(*id), &LimitRecord::default())?;
+        }
+        for (id, record) in &before {
+            self.records.put(&u32::from(*id), record)?;
+        }
+        self.ids.put_back(before.iter().map(|(id, record)| (written(&record.name), *id)));
+        self.remembered = before;
+        Ok(())
+    }
+
+    /// The number of the plan of a listener, by its name and number; 0: no limit holds for it. A plan that differs in its
+    /// rates alone keeps its number; a new one gets a number that is not among `taken`, and is so from then on.
     pub(super) fn plan_of(
         &mut self,
         name: &ListenerName,
         listener: u16,
-        taken: &[u8],
-    ) -> Result<u8, MapError> {
+        taken: &mut BTreeSet<u8>,
+    ) -> Result<u8, ApplyError> {
         let mut wanted = self.compiled(name, listener);
         if !wanted.rules[0].is_used() {
             return Ok(0);
@@ -170,8 +202,10 @@ impl Limits {
         let same = self.known.iter().find(|(_, plan)| same_but_for_rates(plan, &wanted));
         let number = match same {
             Some((number, _)) => *number,
-            None => self.fresh(taken),
+            None => self.fresh(taken).ok_or(PlanError::Limited)?,
         };
+        taken.insert(number);
+        self.idle.remove(&number);
         if wanted.of_counts != 0 {
             wanted.counted = number;
         }
@@ -194,25 +228,57 @@ impl Limits {
         compile(name, listener, &numbered.collect::<Vec<_>>(), (self.seed, self.sets, self.hz))
     }
 
-    /// A number that no plan has, else one that nothing refers to.
-    fn fresh(&self, taken: &[u8]) -> u8 {
-        let unknown = (1..=u8::MAX).find(|number| !self.known.contains_key(number));
-        unknown.or_else(|| (1..=u8::MAX).find(|number| !taken.contains(number))).unwrap_or(u8::MAX)
+    /// A number that no plan has, else one that nothing refers to, not even a flow.
+    fn fresh(&self, taken: &BTreeSet<u8>) -> Option<u8> {
+        let mut free = (1..=u8::MAX).filter(|number| !taken.contains(number));
+        let counts = |number: &u8| self.known.get(number).is_some_and(|plan| plan.of_counts != 0);
+        let unknown = free.clone().find(|number| !self.known.contains_key(number));
+        unknown.or_else(|| free.find(|number| !counts(number)))
     }
 
-    /// A measure lets through so much, from the next packet on. Whether the kernel part keeps it.
+    /// A walk over all flows has ended: plans that nothing refers to, neither when the walk before it ended nor now, are
+    /// forgotten. `taken`: what listeners and backends refer to; `seen`: what flows are counted by.
+    pub(super) fn forget_unused(
+        &mut self,
+        taken: &BTreeSet<u8>,
+        seen: &BTreeSet<u8>,
+    ) -> Result<(), MapError> {
+        let idle: BTreeSet<u8> =
+            self.known.keys().filter(|number| !taken.contains(number)).copied().collect();
+        for number in idle.iter().filter(|number| self.idle.contains(number) && !seen.contains(number)) {
+            self.plans.put(&u32::from(*number), &Plan::default())?;
+            self.known.remove(number);
+        }
+        self.idle = idle;
+        Ok(())
+    }
+
+    /// A measure lets through so much, from the next packet on. What only workers count is remembered, for the daemon that
+    /// starts next. Whether there is such a limit.
     pub(super) fn set(
         &mut self,
         limit: &LimitName,
         measure: Measure,
         amount: Amount,
     ) -> Result<bool, MapError> {
-        let Some(id) = self.id(limit).filter(|_| MEASURES.contains(&measure)) else { return Ok(false) };
+        let Some(id) = self.id(limit) else { return Ok(false) };
         let Some(record) = self.remembered.get_mut(&id) else { return Ok(false) };
-        record.set[usize::from(number(measure))] = rate(amount);
+        let (at, amount) = (usize::from(number(measure)), rate(amount));
+        record.set[at] = if amount == record.written[at] { WrittenRate::default() } else { amount };
         self.records.put(&u32::from(id), record)?;
         self.renew(id)?;
         Ok(true)
+    }
+
+    /// What operators have set, and the file does not say.
+    pub(super) fn overrides(&self) -> Vec<(LimitName, Measure, Amount)> {
+        let of = |limit: &LimitConfig| {
+            let record = self.remembered.get(&self.id(&limit.name)?)?;
+            let set = limit.measures.iter().filter_map(|(measure, _)| Some((measure, set(record, measure)?)));
+            let named = set.map(|(measure, amount)| (limit.name.clone(), measure, amount));
+            Some(named.collect::<Vec<_>>())
+        };
+        self.configured.iter().filter_map(of).flatten().collect()
     }
 
     /// What was set of a limit is forgotten.
@@ -251,6 +317,12 @@ impl Limits {
             }
         }
         Ok(())
+    }
+
+    /// How many plans there are.
+    #[cfg(test)]
+    pub(super) fn plans(&self) -> usize {
+        self.known.len()
     }
 
     /// Every measure that a plan has.

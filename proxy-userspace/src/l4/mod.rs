@@ -35,6 +35,8 @@ mod kfunc;
 mod known;
 /// Limits in the tables.
 mod limits;
+#[cfg(test)]
+mod limits_tests;
 /// Loads the programs, and takes over what is pinned.
 mod load;
 /// Maps as typed tables.

@@ -37,6 +37,15 @@ impl Ids {
         self.lock().retain(|name, _| wanted(name));
     }
 
+    /// These names have their numbers again, whoever has them now.
+    pub fn put_back(&self, before: impl IntoIterator<Item = (String, u16)>) {
+        let mut ids = self.lock();
+        for (name, id) in before {
+            ids.retain(|other, taken| *taken != id || *other == name);
+            ids.insert(name, id);
+        }
+    }
+
     /// A thread that panicked with it left it whole.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, u16>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use proxy_tests::client::{self, Http};
+use proxy_tests::config;
 use proxy_tests::daemon::Daemon;
 use proxy_tests::facts;
 use proxy_tests::runner::{Fact, figure};
@@ -21,6 +22,7 @@ pub(crate) const FACTS: &[Fact] = facts![
     what_makes_no_sense_is_told_and_changes_nothing,
     a_thousand_changes_in_a_row_under_load_lose_nothing,
     who_is_being_refused_is_shown_and_can_be_forgiven,
+    what_is_set_outlives_the_daemon_for_workers_too,
 ];
 
 /// A configuration with a limit that nobody meets.
@@ -253,5 +255,47 @@ fn who_is_being_refused_is_shown_and_can_be_forgiven() -> Result<()> {
     daemon.cli(&["limit", "reset", "per-client", "--key", &client])?;
     ensure!(client::get(world.client(), service, "/")?.status == 204, "what it had used up is forgotten");
     ensure!(listed(&daemon, "requests")?["amount"] == "3/h burst 3", "the limit is as it was");
+    Ok(())
+}
+
+/// A kernel part, and an `http` listener with a limit of requests and of connections.
+fn with_kernel(world: &World, limit: &str) -> Result<(std::net::SocketAddr, String)> {
+    let to = world.service(Family::V4);
+    world.balancer.ip(&format!("addr add {}/32 dev front", to.ip()))?;
+    let audit = world.folder().join("audit.log");
+    let kernel = config::text(world, &[]);
+    let kernel = kernel.replacen("[admin]\n", &format!("[admin]\naudit_log = {audit:?}\n"), 1);
+    ensure!(kernel.contains("audit_log"), "{kernel}");
+    let listener =
+        format!("[listener.web]\nbind = \"{to}\"\nprotocol = \"http\"\n[[route]]\nrespond = 204\n");
+    Ok((to, format!("{kernel}\n{listener}\n[limit.per-client]\n{limit}")))
+}
+
+/// The statuses of so many requests.
+fn statuses(world: &World, to: std::net::SocketAddr, count: usize) -> Result<Vec<u16>> {
+    let mut http = Http::connect(world.client(), to)?;
+    (0..count).map(|_| Ok(http.get("/")?.status)).collect()
+}
+
+fn what_is_set_outlives_the_daemon_for_workers_too() -> Result<()> {
+    let world = World::routed().build()?;
+    let (to, text) = with_kernel(&world, "requests = \"100000/s burst 100000\"\n")?;
+    let mut daemon = Daemon::start(&world, &text)?;
+    daemon.cli(&["limit", "set", "per-client", "requests=2/h", "burst=2"])?;
+    daemon.kill()?;
+    daemon.run()?;
+    let row = listed(&daemon, "requests")?;
+    ensure!(row["amount"] == "2/h burst 2" && row["file"] == "100000/s burst 100000", "{row}");
+    let seen = statuses(&world, to, 4)?;
+    ensure!(seen == [204, 204, 429, 429], "{seen:?}");
+    daemon.cli(&["limit", "reset", "per-client"])?;
+    until("requests pass again", SOON, || {
+        let seen = statuses(&world, to, 4)?;
+        ensure!(seen == [204; 4], "{seen:?}");
+        Ok(())
+    })?;
+    daemon.stop()?;
+    daemon.run()?;
+    ensure!(listed(&daemon, "requests")?["file"].is_null(), "what was reset stays reset");
     Ok(())
 }

@@ -73,6 +73,12 @@ pub enum PlanError {
     /// More addresses than the table of them holds.
     #[error("the listeners bind more than {} addresses of one family", limits::LISTENER_ADDRESSES)]
     Addresses,
+    /// All numbers of plans are taken.
+    #[error(
+        "limits hold for more than 255 listeners with the kernel part: name the listeners that each shall hold for, \
+         or give some of them one listener with several addresses"
+    )]
+    Limited,
     /// The host's own port range cannot be read.
     #[error(
         "cannot read which ports the host uses itself (net.ipv4.ip_local_port_range): {0}; set nat_ports in [kernel]"

@@ -1,6 +1,6 @@
 //! What the tables hold, in memory: read once from the tables at start, kept by every step taken since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use proxy_common::addr::{Ip4, Ip6};
@@ -130,6 +130,12 @@ impl Default for Present {
 }
 
 impl Present {
+    /// Plans of limits that backends and listeners refer to, by their numbers; 0 among them: none.
+    pub(crate) fn plans(&self) -> BTreeSet<u8> {
+        let of_backends = self.backends.values().map(|entry| (entry.flags >> 8) as u8);
+        of_backends.chain(self.listeners.values().map(|entry| entry.plan)).collect()
+    }
+
     /// The step that brings back what the entry of `step` is now.
     pub(crate) fn inverse(&self, step: &Step) -> Step {
         match step {
