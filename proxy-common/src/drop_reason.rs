@@ -93,6 +93,8 @@ numbered! {
         IcmpLimit = "icmp_limit",
         /// A limit was exceeded.
         Limit = "limit",
+        /// A ClientHello that names a host whose route refuses it.
+        Sni = "sni",
     }
 }
 
@@ -133,5 +135,17 @@ numbered! {
         LimitTableFull = "limit_table_full",
         /// An event for the daemon found no room in the ring buffer.
         EventsLost = "events_lost",
+        /// A ClientHello was read before a socket existed.
+        PeekRead = "peek_read",
+        /// A ClientHello that does not name its host in the first segment: read by the worker.
+        PeekCut = "peek_cut",
+        /// A ClientHello in several records: read by the worker.
+        PeekRecords = "peek_records",
+        /// A ClientHello that contradicts itself: judged by the worker.
+        PeekMalformed = "peek_malformed",
+        /// A ClientHello with more in it than is walked in the kernel: read by the worker.
+        PeekLong = "peek_long",
+        /// A ClientHello whose name is longer than 64 bytes, or not plainly a host's: read by the worker.
+        PeekName = "peek_name",
     }
 }

@@ -59,6 +59,8 @@ pub mod pod;
 pub mod settings;
 /// SipHash-2-4.
 pub mod siphash;
+/// What the kernel programs know of names.
+pub mod sni;
 
 /// The version of everything in this crate that has a layout. It is part of the pin path, stands in the BPF object
 /// and in [`settings::Settings`], and is checked before a map is adopted.

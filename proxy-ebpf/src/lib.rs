@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+/// The memory that a ClientHello is read in.
+pub mod hello;
 /// The same pipeline on plain memory, for whoever has no kernel.
 #[cfg(not(target_arch = "bpf"))]
 pub mod host;

@@ -11,6 +11,8 @@ pub mod config;
 pub mod daemon;
 /// Offloads of an interface, by the ethtool ioctl.
 pub mod ethtool;
+/// ClientHellos, made by hand.
+pub mod hello;
 /// What dead test runs have left behind.
 pub mod leftovers;
 /// Network namespaces.

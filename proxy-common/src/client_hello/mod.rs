@@ -17,6 +17,8 @@ mod hello;
 mod known;
 /// What lists in a ClientHello hold.
 mod lists;
+/// What can be said of one in a few bytes.
+pub mod outline;
 /// Records, and the message in them.
 mod record;
 /// The host that a client names.
@@ -30,5 +32,6 @@ pub use fault::{NoHello, Part};
 pub use hello::ClientHello;
 pub use known::Ech;
 pub use lists::{KeyShare, KeyShares, Protocols, Words, is_grease};
+pub use outline::Outline;
 pub use record::{MOST_MESSAGE, MOST_RECORD, Reassembly, Step, whole};
 pub use server_name::ServerName;

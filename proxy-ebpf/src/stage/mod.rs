@@ -6,6 +6,8 @@ pub mod admit;
 pub mod amplify;
 /// Who is kept out.
 pub mod ban;
+/// The ClientHello in a segment.
+pub mod client_hello;
 /// SYNs answered from nothing but a key.
 pub mod cookie;
 /// Established flows: state, reuse of a 5-tuple, promotion.

@@ -1,0 +1,356 @@
+//! The memory that a ClientHello is read in, and the walks over its lists. In the kernel each walk is a function that the
+//! verifier checks once: it is given numbers, finds the memory by itself, and leaves there what it found.
+
+use proxy_common::{
+    client_hello::{
+        Outline, id, is_grease,
+        outline::{MOST_PROTOCOLS, Part, alpn, share},
+    },
+    sni::{NAME_WORDS, NameKey},
+};
+
+/// Bytes of a segment that are looked at. A power of two.
+pub const MOST: u32 = 2048;
+/// Words of the memory: what is read beyond the end is there, and means nothing.
+pub const WORDS: usize = MOST as usize / 8 + 2;
+/// Cipher suites that are walked.
+pub const MOST_SUITES: u32 = 128;
+/// Extensions that are walked.
+pub const MOST_EXTENSIONS: u32 = 48;
+/// Versions that are walked.
+pub const MOST_VERSIONS: u32 = 16;
+
+/// How a walk ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u64)]
+pub enum Walked {
+    /// All of it was there.
+    Whole = 0,
+    /// It goes on in another segment.
+    Partly = 1,
+    /// Lengths contradict each other, or something comes twice.
+    Malformed = 2,
+    /// It is longer than it is walked here.
+    Long = 3,
+}
+
+impl Walked {
+    /// From its number.
+    #[inline(always)]
+    pub const fn of(number: u64) -> Self {
+        match number {
+            0 => Self::Whole,
+            1 => Self::Partly,
+            2 => Self::Malformed,
+            _ => Self::Long,
+        }
+    }
+}
+
+/// Answer to [`Walks::name`]: it is no name that would be looked up.
+pub const NO_NAME: u64 = u64::MAX;
+
+/// Where something is in the segment. A length of 0 at 0: nowhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Place {
+    /// Its first byte.
+    pub at: u32,
+    /// How many there are.
+    pub length: u32,
+}
+
+/// A segment, and what was found in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
+pub struct Peek {
+    /// The segment's first bytes, as they lie in memory. What a longer one left behind them means nothing.
+    pub segment: [u64; WORDS],
+    /// How many of them are this segment's.
+    pub have: u32,
+    /// Where the message ends, seen or not.
+    pub end: u32,
+    /// The body of `server_name`.
+    pub name: Place,
+    /// The body of `application_layer_protocol_negotiation`.
+    pub protocols: Place,
+    /// The body of `supported_versions`.
+    pub versions: Place,
+    /// Which of them there are.
+    pub seen: u32,
+    /// Bytes of the name; 0: the client names none.
+    pub length: u32,
+    /// All of the message was there: the outline is that of all.
+    pub whole: bool,
+    /// What can be said of it.
+    pub outline: Outline,
+    /// The name, in lower case. The rest of the key is for whoever looks it up.
+    pub key: NameKey,
+    /// Which bytes of the name are dots.
+    pub dots: u64,
+}
+
+impl Default for Peek {
+    fn default() -> Self {
+        Self {
+            segment: [0; WORDS],
+            have: 0,
+            end: 0,
+            name: Place::default(),
+            protocols: Place::default(),
+            versions: Place::default(),
+            seen: 0,
+            length: 0,
+            whole: false,
+            outline: Outline::default(),
+            key: NameKey::default(),
+            dots: 0,
+        }
+    }
+}
+
+/// `server_name` is there.
+pub const SEEN_NAME: u32 = 1;
+const SEEN_PROTOCOLS: u32 = 1 << 1;
+const SEEN_VERSIONS: u32 = 1 << 2;
+
+impl Peek {
+    /// The eight bytes from `at` on, the first one lowest.
+    #[inline(always)]
+    pub const fn take(&self, at: u32) -> u64 {
+        let (word, shift) = ((at as usize >> 3) & (MOST as usize / 8 - 1), (at & 7) * 8);
+        let (low, high) = (u64::from_le(self.segment[word]), u64::from_le(self.segment[word + 1]));
+        // A shift by 64 is none.
+        low >> shift | (high << (63 - shift)) << 1
+    }
+
+    /// A byte.
+    #[inline(always)]
+    pub const fn byte(&self, at: u32) -> u32 {
+        self.take(at) as u32 & 0xff
+    }
+
+    /// Two bytes as a number.
+    #[inline(always)]
+    pub const fn half(&self, at: u32) -> u32 {
+        (self.take(at) as u16).swap_bytes() as u32
+    }
+
+    /// Before a segment is read.
+    #[inline(always)]
+    pub fn begin(&mut self) {
+        self.name = Place::default();
+        self.protocols = Place::default();
+        self.versions = Place::default();
+        (self.seen, self.length, self.dots, self.whole) = (0, 0, 0, false);
+        self.outline = Outline::default();
+        self.key = NameKey::default();
+    }
+}
+
+/// The walks. Where nothing else is said they are plain calls.
+pub trait Walks {
+    /// Blends in the cipher suites of these bytes. [`Walked`].
+    #[inline(always)]
+    fn suites(&self, peek: &mut Peek, at: u32, length: u32) -> u64 {
+        suites(peek, at, length)
+    }
+    /// Finds the extensions that are read, and blends in all numbers. [`Walked`].
+    #[inline(always)]
+    fn extensions(&self, peek: &mut Peek, at: u32) -> u64 {
+        extensions(peek, at)
+    }
+    /// Reads the protocols. [`Walked`].
+    #[inline(always)]
+    fn protocols(&self, peek: &mut Peek) -> u64 {
+        protocols(peek)
+    }
+    /// Reads the versions. [`Walked`].
+    #[inline(always)]
+    fn versions(&self, peek: &mut Peek) -> u64 {
+        versions(peek)
+    }
+    /// Reads a name of this many bytes into the key. Which of them are dots, or [`NO_NAME`].
+    #[inline(always)]
+    fn name(&self, peek: &mut Peek, at: u32, length: u32) -> u64 {
+        name(peek, at, length)
+    }
+}
+
+/// [`Walks::suites`].
+#[inline(always)]
+pub fn suites(peek: &mut Peek, at: u32, length: u32) -> u64 {
+    let mut blended = 0u64;
+    for i in 0..MOST_SUITES {
+        if i * 2 >= length {
+            break;
+        }
+        blended = blended.wrapping_add(share(Part::Suite, peek.half(at.wrapping_add(i * 2)) as u16));
+    }
+    peek.outline.fingerprint = peek.outline.fingerprint.wrapping_add(blended);
+    Walked::Whole as u64
+}
+
+/// [`Walks::extensions`].
+#[inline(always)]
+pub fn extensions(peek: &mut Peek, at: u32) -> u64 {
+    let (end, have) = (peek.end, peek.have & (2 * MOST - 1));
+    let mut at = at & (2 * MOST - 1);
+    let mut blended = 0u64;
+    for _ in 0..MOST_EXTENSIONS {
+        if at == end {
+            peek.outline.fingerprint = peek.outline.fingerprint.wrapping_add(blended);
+            return Walked::Whole as u64;
+        }
+        if at + 4 > end {
+            return Walked::Malformed as u64;
+        }
+        if at + 4 > have {
+            return Walked::Partly as u64;
+        }
+        let head = peek.take(at);
+        let (number, length) = ((head as u16).swap_bytes(), ((head >> 16) as u16).swap_bytes() as u32);
+        let body = Place { at: at + 4, length };
+        if body.at + length > end {
+            return Walked::Malformed as u64;
+        }
+        if body.at + length > have {
+            return Walked::Partly as u64;
+        }
+        let bit = match number {
+            id::SERVER_NAME => SEEN_NAME,
+            id::ALPN => SEEN_PROTOCOLS,
+            id::SUPPORTED_VERSIONS => SEEN_VERSIONS,
+            _ => 0,
+        };
+        if peek.seen & bit != 0 {
+            return Walked::Malformed as u64;
+        }
+        peek.seen |= bit;
+        match bit {
+            SEEN_NAME => peek.name = body,
+            SEEN_PROTOCOLS => peek.protocols = body,
+            SEEN_VERSIONS => peek.versions = body,
+            _ => {}
+        }
+        blended = blended.wrapping_add(share(Part::Extension, number));
+        at = body.at + length;
+    }
+    Walked::Long as u64
+}
+
+/// [`Walks::protocols`].
+#[inline(always)]
+pub fn protocols(peek: &mut Peek) -> u64 {
+    let Place { at, length } = peek.protocols;
+    if peek.seen & SEEN_PROTOCOLS == 0 {
+        return Walked::Whole as u64;
+    }
+    if length < 2 || peek.half(at) + 2 != length {
+        return Walked::Malformed as u64;
+    }
+    let (mut at, end) = (at.wrapping_add(2), at.wrapping_add(length));
+    for _ in 0..MOST_PROTOCOLS {
+        if at == end {
+            return Walked::Whole as u64;
+        }
+        let length = peek.byte(at);
+        let (from, next) = (at.wrapping_add(1), at.wrapping_add(1 + length));
+        if next > end {
+            return Walked::Malformed as u64;
+        }
+        let (first, then) = (peek.take(from), peek.take(from.wrapping_add(8)));
+        peek.outline.alpn |= match length {
+            2 if first as u16 == u16::from_le_bytes(*b"h2") => alpn::H2,
+            2 if first as u16 == u16::from_le_bytes(*b"h3") => alpn::H3,
+            8 if first == u64::from_le_bytes(*b"http/1.1") => alpn::HTTP_1_1,
+            10 if first == u64::from_le_bytes(*b"acme-tls") && then as u16 == u16::from_le_bytes(*b"/1") => {
+                alpn::ACME
+            }
+            _ => alpn::OTHER,
+        };
+        at = next;
+    }
+    if at != end {
+        peek.outline.alpn |= alpn::MORE;
+    }
+    Walked::Whole as u64
+}
+
+/// [`Walks::versions`].
+#[inline(always)]
+pub fn versions(peek: &mut Peek) -> u64 {
+    let Place { at, length } = peek.versions;
+    if peek.seen & SEEN_VERSIONS == 0 {
+        return Walked::Whole as u64;
+    }
+    if length < 1 || peek.byte(at) + 1 != length || length & 1 == 0 {
+        return Walked::Malformed as u64;
+    }
+    let (at, mut highest) = (at.wrapping_add(1), 0);
+    for i in 0..MOST_VERSIONS + 1 {
+        if i * 2 + 1 >= length {
+            if highest != 0 {
+                peek.outline.version = highest;
+            }
+            return Walked::Whole as u64;
+        }
+        let version = peek.half(at.wrapping_add(i * 2)) as u16;
+        if !is_grease(version) && version > highest {
+            highest = version;
+        }
+    }
+    Walked::Long as u64
+}
+
+/// Bit 7 of every byte.
+const HIGH: u64 = 0x8080_8080_8080_8080;
+/// A byte in all places.
+#[inline(always)]
+const fn every(byte: u8) -> u64 {
+    byte as u64 * 0x0101_0101_0101_0101
+}
+
+/// Bit 7 of every byte that is at least `least`; of bytes below 128.
+#[inline(always)]
+const fn at_least(word: u64, least: u8) -> u64 {
+    (word + every(128 - least)) & HIGH
+}
+
+/// Bit 7 of every byte from `low` to `high`; of bytes below 128.
+#[inline(always)]
+const fn between(word: u64, low: u8, high: u8) -> u64 {
+    at_least(word, low) & !at_least(word, high + 1)
+}
+
+/// [`Walks::name`]. Names have letters, digits, `-`, `_` and dots; what else a client may write there userspace judges.
+#[inline(always)]
+pub fn name(peek: &mut Peek, at: u32, length: u32) -> u64 {
+    let mut dots = 0u64;
+    let mut odd = 0u64;
+    for i in 0..NAME_WORDS as u32 {
+        let from = i * 8;
+        if from >= length {
+            peek.key.name[i as usize] = 0;
+            continue;
+        }
+        let left = length - from;
+        let kept = if left >= 8 { u64::MAX } else { (1u64 << ((left & 7) * 8)) - 1 };
+        let raw = peek.take(at.wrapping_add(from));
+        odd |= raw & HIGH & kept;
+        // What is beyond the end becomes a letter, which is as good as any.
+        let word = raw & !HIGH & kept | every(b'a') & !kept;
+        let word = word | between(word, b'A', b'Z') >> 2;
+        let dot = between(word, b'.', b'.');
+        let good = between(word, b'a', b'z')
+            | between(word, b'0', b'9')
+            | between(word, b'-', b'.')
+            | between(word, b'_', b'_');
+        odd |= !good & HIGH;
+        peek.key.name[i as usize] = (word & kept).to_le();
+        // Bit 7 of byte n becomes bit n of the highest byte.
+        dots |= ((dot >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) << from;
+    }
+    let labels_are_empty = dots & 1 | dots & (dots << 1) | dots >> (length.wrapping_sub(1) & 63) & 1;
+    if odd != 0 || labels_are_empty != 0 || length == 0 { NO_NAME } else { dots }
+}

@@ -1,0 +1,152 @@
+//! What the kernel programs say of a ClientHello, userspace says, too.
+
+use proxy_common::client_hello::{ClientHello, NoHello, Outline, Reassembly, Step, id, outline::alpn};
+use proxy_common::drop_reason::Notice;
+use proxy_ebpf::hello::{MOST, Peek, Walks};
+use proxy_ebpf::stage::client_hello::{begins, read};
+use proxy_tests::hello::{Dice, Hello, Sent, any, records};
+
+/// Walks that are plain calls.
+struct Plain;
+
+impl Walks for Plain {}
+
+fn peek(segment: &[u8]) -> Result<Peek, Notice> {
+    let mut peek = Box::new(Peek::default());
+    // What an earlier segment left behind.
+    peek.segment.fill(0xa5a5_a5a5_a5a5_a5a5);
+    peek.have = segment.len().min(MOST as usize) as u32;
+    let mut bytes = segment[..peek.have as usize].to_vec();
+    bytes.resize(bytes.len().next_multiple_of(8), 0x5a);
+    for (word, chunk) in peek.segment.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = u64::from_ne_bytes(chunk.try_into().unwrap());
+    }
+    read(&Plain, &mut peek).map(|()| *peek)
+}
+
+fn name(peek: &Peek) -> Option<String> {
+    let (bytes, length) = peek.key.text();
+    assert_eq!(length as u32, peek.length);
+    let name = String::from_utf8(bytes[..length].to_vec()).unwrap();
+    for (at, byte) in name.bytes().enumerate() {
+        assert_eq!(peek.dots >> at & 1 == 1, byte == b'.', "{name}");
+    }
+    (length > 0).then_some(name)
+}
+
+/// The message that userspace finds in all of the stream.
+fn message(stream: &[u8]) -> Option<Vec<u8>> {
+    let mut message = Vec::new();
+    let step = Reassembly::default().push(stream, |some| message.extend_from_slice(some));
+    matches!(step, Step::Done(_)).then_some(message)
+}
+
+/// Whether both agree. Whether the kernel's side had an answer.
+fn agree(sent: &Sent) -> bool {
+    let answer = peek(sent.segment());
+    let Ok(peek) = answer else {
+        assert!(!sent.plain, "{answer:?}: nothing is odd about {:02x?}", sent.stream);
+        return false;
+    };
+    let Some(message) = message(&sent.stream) else {
+        assert!(!peek.whole, "the first segment had it: {:02x?}", sent.stream);
+        return true;
+    };
+    match ClientHello::read(&message) {
+        Ok(hello) => {
+            let theirs = hello.server_name().map(|name| name.lower().map(char::from).collect::<String>());
+            assert_eq!(name(&peek), theirs);
+            let outline = if peek.whole { Outline::of(&hello) } else { Outline::default() };
+            assert_eq!(peek.outline, outline);
+        }
+        // Extensions that are not read there may be anything; userspace refuses what contradicts itself.
+        Err(NoHello::Extension(id::ALPN)) => assert!(!peek.whole || peek.outline.alpn & alpn::MORE != 0),
+        Err(NoHello::Extension(number) | NoHello::Repeated(number)) => {
+            assert!(!peek.whole || ![id::SERVER_NAME, id::SUPPORTED_VERSIONS].contains(&number), "{number}");
+        }
+        Err(why) => assert!(!peek.whole, "{why}: {:02x?}", sent.stream),
+    }
+    true
+}
+
+#[test]
+fn the_kernel_and_userspace_agree_on_100_000_hellos() {
+    let mut dice = Dice::new(0x5349);
+    let (mut answers, mut plain) = (0, 0);
+    for _ in 0..100_000 {
+        let sent = any(&mut dice);
+        answers += usize::from(agree(&sent));
+        plain += usize::from(sent.plain);
+    }
+    assert!(answers > 40_000 && plain > 20_000, "{answers} answers, {plain} of them to what is plain");
+}
+
+#[test]
+fn a_hello_that_is_cut_anywhere_is_read_or_left() {
+    let long = Hello::asking_for("Shop.Example.com").after(51, vec![1; 1400]).record();
+    let behind = Hello::asking_for("Shop.Example.com").record();
+    for stream in [long, behind] {
+        for first in 1..=stream.len() {
+            let sent = Sent { stream: stream.clone(), first, plain: first == stream.len() };
+            agree(&sent);
+        }
+    }
+}
+
+#[test]
+fn the_name_is_enough_where_the_rest_is_in_another_segment() {
+    let mut hello = Hello::asking_for("Shop.EXAMPLE.com");
+    hello.extensions.as_mut().unwrap().push((21, vec![0; 1400]));
+    let peek = peek(&hello.record()[..1200]).unwrap();
+    assert_eq!((name(&peek).as_deref(), peek.whole), (Some("shop.example.com"), false));
+    assert_eq!(peek.outline, Outline::default());
+}
+
+#[test]
+fn why_a_hello_is_left_is_told() {
+    let left = |segment: &[u8]| peek(segment).unwrap_err();
+    let hello = Hello::asking_for("a.test");
+    assert_eq!(left(&hello.record()[..100]), Notice::PeekCut);
+    assert_eq!(left(&records(&hello.message(), 100)), Notice::PeekRecords);
+    assert_eq!(left(&Hello::asking_for(&"a".repeat(65)).record()), Notice::PeekName);
+    assert_eq!(left(&Hello::asking_for("a.").record()), Notice::PeekName);
+    assert_eq!(left(&hello.clone().after(0, Vec::new()).record()), Notice::PeekMalformed);
+    let many = (0..60).fold(hello.clone(), |hello, number| hello.after(0x7000 + number, Vec::new()));
+    assert_eq!(left(&many.record()), Notice::PeekLong);
+    let mut odd = hello.record();
+    odd[6 + 2] += 1;
+    assert_eq!(left(&odd), Notice::PeekRecords);
+    odd[4] += 1;
+    assert_eq!(left(&odd), Notice::PeekMalformed);
+}
+
+#[test]
+fn a_segment_that_begins_otherwise_is_none() {
+    let first = |bytes: [u8; 8]| {
+        let [a, b] = [[bytes[0], bytes[1], bytes[2], bytes[3]], [bytes[4], bytes[5], bytes[6], bytes[7]]];
+        begins([u32::from_ne_bytes(a), u32::from_ne_bytes(b)])
+    };
+    assert!(first([22, 3, 1, 2, 0, 1, 0, 1]) && first([22, 3, 3, 0, 9, 1, 0, 0]));
+    assert!(!first([23, 3, 3, 2, 0, 1, 0, 1]) && !first([22, 3, 1, 2, 0, 2, 0, 1]));
+    assert!(!first(*b"GET / HT"));
+}
+
+#[test]
+fn names_are_read_to_their_last_byte() {
+    for length in 1..=64 {
+        for fill in ["a", "Z", "9", "-", "_"] {
+            let text = fill.repeat(length);
+            let peek = peek(&Hello::asking_for(&text).record()).unwrap();
+            assert_eq!(name(&peek), Some(text.to_ascii_lowercase()));
+        }
+        for odd in 0..=u8::MAX {
+            let usual = odd.is_ascii_alphanumeric() || b"-_.".contains(&odd);
+            let mut text = "a".repeat(length).into_bytes();
+            text[length / 2] = odd;
+            let mut hello = Hello::asking_for("x");
+            hello.extensions.as_mut().unwrap()[0].1 = proxy_tests::hello::server_name(&text);
+            let dot_at_the_edge = odd == b'.' && (length / 2 == 0 || length / 2 + 1 == length);
+            assert_eq!(peek(&hello.record()).is_ok(), usual && !dot_at_the_edge, "{odd} in {length}");
+        }
+    }
+}
