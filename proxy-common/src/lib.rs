@@ -61,6 +61,8 @@ pub mod settings;
 pub mod siphash;
 /// What the kernel programs know of names.
 pub mod sni;
+/// Connections that userspace handed over.
+pub mod splice;
 
 /// The version of everything in this crate that has a layout. It is part of the pin path, stands in the BPF object
 /// and in [`settings::Settings`], and is checked before a map is adopted.

@@ -42,6 +42,7 @@ pod!(
 );
 pod!(crate::sni::NameKey, crate::sni::NameEntry, crate::sni::NameCount, crate::sni::PeekRule);
 pod!(crate::sni::NoteKey, crate::sni::Note);
+pod!(crate::splice::Splice);
 pod!(crate::ban::NoteKey, crate::ban::Note, crate::ban::ListName);
 
 // SAFETY: an array of plain bytes is plain bytes.

@@ -30,6 +30,8 @@ pub mod reply;
 pub mod rewrite;
 /// A backend for a new flow: the ring, and a port to leave from.
 pub mod select;
+/// Segments of spliced connections.
+pub mod splice;
 /// What is too long for its way out is answered.
 pub mod too_big;
 /// Young flows: what has not proved to be alive.

@@ -29,5 +29,7 @@ mod properties;
 mod replies;
 /// A world with a service by TCP and one by UDP, three backends each.
 mod scene;
+/// Segments of spliced connections.
+mod splices;
 /// Packets too long for their way out.
 mod too_big;
