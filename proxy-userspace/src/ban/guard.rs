@@ -19,6 +19,8 @@ pub struct Needed {
 pub struct Guard {
     /// Whom the configuration needs. They are never kept out, whatever is banned.
     pub needed: Vec<Needed>,
+    /// Proxies that a listener trusts: whoever bans one bans all who come through it. And which listener that is.
+    pub trusted: Vec<(IpNet, String)>,
     /// Where bans are written down.
     pub audit_log: Option<PathBuf>,
 }
@@ -45,6 +47,13 @@ impl Guard {
         if covered.len() > SAID {
             said.push(format!("and {} more that the configuration needs", covered.len() - SAID));
         }
+        let of_proxies =
+            |(proxies, _): &&(IpNet, String)| proxies.contains(prefix) || prefix.contains(proxies);
+        said.extend(self.trusted.iter().filter(of_proxies).take(1).map(|(proxies, listener)| {
+            format!(
+                "listener {listener} trusts proxies at {proxies}, whose clients would be banned with them"
+            )
+        }));
         said
     }
 
@@ -69,14 +78,15 @@ mod tests {
     fn what_would_cut_somebody_off_is_said() {
         let needed =
             |address: &str, what: &str| Needed { address: address.parse().unwrap(), what: what.into() };
+        let net = |text: &str| text.parse::<IpNet>().unwrap();
         let guard = Guard {
             audit_log: None,
+            trusted: vec![(net("172.16.0.0/16"), "web".into())],
             needed: vec![
                 needed("10.0.0.11", "a backend of pool app"),
                 needed("192.0.2.1", "the default gateway"),
             ],
         };
-        let net = |text: &str| text.parse::<IpNet>().unwrap();
         let session = Some("198.51.100.7".parse().unwrap());
         assert_eq!(guard.objections(&net("203.0.113.0/24"), session), Vec::<String>::new());
         assert_eq!(
@@ -87,7 +97,11 @@ mod tests {
             guard.objections(&net("198.51.100.0/24"), session),
             ["it covers 198.51.100.7, where your own session comes from"]
         );
-        assert_eq!(guard.objections(&net("0.0.0.0/0"), session).len(), 4);
+        for prefix in ["172.16.7.7/32", "172.16.0.0/12"] {
+            let said = guard.objections(&net(prefix), session);
+            assert!(said[0].starts_with("listener web trusts proxies at 172.16.0.0/16"), "{said:?}");
+        }
+        assert_eq!(guard.objections(&net("0.0.0.0/0"), session).len(), 5);
         assert_eq!(guard.objections(&net("::/0"), session), ["::/0 is everybody"]);
     }
 }

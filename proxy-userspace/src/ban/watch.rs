@@ -20,6 +20,8 @@ const PARTS: u64 = 8;
 pub struct Earned {
     /// Who is banned.
     pub prefix: IpNet,
+    /// The client alone, if more than that is.
+    pub client: IpNet,
     /// For how long.
     pub time: Duration,
     /// The rule, and what was counted.
@@ -93,13 +95,20 @@ impl Watch {
             if counts && window.is_enough(rule) {
                 let counted = window.sum(&window.counted);
                 self.counts.remove(&(number, prefix));
-                earned.push(self.earn(number, prefix, counted, now));
+                let client = event.client.to_canonical().into();
+                earned.push(self.earn(number, (prefix, client), counted, now));
             }
         }
         earned
     }
 
-    fn earn(&mut self, number: usize, prefix: IpNet, counted: u64, now: Instant) -> Earned {
+    fn earn(
+        &mut self,
+        number: usize,
+        (prefix, client): (IpNet, IpNet),
+        counted: u64,
+        now: Instant,
+    ) -> Earned {
         let rule = &self.rules[number];
         let key = (rule.name.clone(), prefix);
         // Whoever behaved for as long as the longest ban begins anew.
@@ -114,7 +123,7 @@ impl Watch {
             make_room(&mut self.banned, |before| before.until);
         }
         self.banned.insert(key, Before { times: times + 1, until });
-        Earned { prefix, time, why }
+        Earned { prefix, client, time, why }
     }
 }
 
@@ -224,6 +233,7 @@ mod tests {
         let earned = watch.see(&bad, start + Duration::from_secs(2));
         let wanted = Earned {
             prefix: "192.0.2.1/32".parse().unwrap(),
+            client: "192.0.2.1/32".parse().unwrap(),
             time: Duration::from_secs(60),
             why: "logins: 3 in 8s".into(),
         };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::admin::api::{Counter, FlowTable, Interface, Traffic};
 use crate::admin::limits::LimitedKey;
 use crate::config::{Amount, KernelConfig, LimitName, ListenerName, Measure};
-use crate::l4::Desired;
+use crate::l4::{Desired, Hear};
 use crate::limit::{Ids, Table};
 
 /// An error of the kernel part. Only ever shown.
@@ -58,6 +58,10 @@ pub(super) trait Dataplane {
     /// What an address, masked, has used up of a limit is forgotten. How many keys those were.
     fn reset_limit_key(&mut self, _limit: &LimitName, _address: IpAddr) -> Result<usize, DataplaneError> {
         Ok(0)
+    }
+    /// What its programs tell is heard from now on, as it happens.
+    fn hear(&mut self, _hear: Hear) -> Result<(), DataplaneError> {
+        Ok(())
     }
     /// Keys that have been refused.
     fn limited(&self) -> Result<Vec<LimitedKey>, DataplaneError> {

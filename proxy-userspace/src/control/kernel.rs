@@ -10,7 +10,7 @@ use proxy_common::plan::LimitCount;
 use crate::admin::api::{self, Status};
 use crate::config::{Amount, KernelConfig, LimitName, Measure};
 use crate::l4::{
-    BackendState, BackendStatus, Count, Desired, InterfaceStatus, KeptLimit, Kernel, KernelStatus,
+    BackendState, BackendStatus, Count, Desired, Hear, InterfaceStatus, KeptLimit, Kernel, KernelStatus,
     ListenerStatus, MapError, View,
 };
 
@@ -113,6 +113,10 @@ impl Dataplane for Kernel {
 
     fn reset_limit_key(&mut self, limit: &LimitName, address: IpAddr) -> Result<usize, DataplaneError> {
         Ok(Kernel::reset_limit_key(self, limit, address))
+    }
+
+    fn hear(&mut self, hear: Hear) -> Result<(), DataplaneError> {
+        Ok(Kernel::hear(self, hear)?)
     }
 
     fn bans(&self) -> Result<Option<Arc<dyn crate::ban::Place>>, DataplaneError> {

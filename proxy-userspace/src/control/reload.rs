@@ -16,7 +16,7 @@ use super::notes::Source;
 use super::occupied::{addresses, refuse_occupied};
 use super::snapshot::compile;
 use super::supervisor::Supervisor;
-use super::{serve, signal};
+use super::{bans, serve, signal};
 
 impl Supervisor {
     /// Puts the configuration on disk in force, and says what changed; or leaves everything as it was, and says why.
@@ -128,6 +128,7 @@ impl Supervisor {
     pub(super) fn replace_kernel(&mut self, desired: Desired) -> Result<(), DataplaneError> {
         let Some(kernel) = &mut self.kernel else {
             let mut kernel = (self.outside.open)(&desired.kernel)?;
+            kernel.hear(bans::hear(self.web.abuse()))?;
             let notes = kernel.apply(&desired)?;
             self.notes.log(Source::Attach, kernel.attach(&desired.kernel)?);
             kernel.keep();
@@ -135,6 +136,7 @@ impl Supervisor {
             self.applied(desired, notes);
             return Ok(());
         };
+        kernel.hear(bans::hear(self.web.abuse()))?;
         let notes = kernel.apply(&desired)?;
         let place = |kernel: &KernelConfig| (kernel.interfaces.clone(), kernel.attach);
         if !self.applied.as_ref().is_some_and(|old| place(&old.kernel) == place(&desired.kernel)) {

@@ -19,6 +19,7 @@ use super::bans::{BanMaps, BanMapsError};
 use super::clock::Clock;
 use super::collect::{Collected, Collector, Leaving, YOUNG_LIFETIME};
 use super::desired::{Desired, Surroundings};
+use super::events::{Ears, Hear};
 use super::follow::{FollowError, Followed, Follower};
 use super::guard::{Around, Watch};
 use super::limits::{KeptLimit, Limits};
@@ -67,6 +68,7 @@ pub(super) struct State {
     pub(super) weights: BTreeMap<u16, u32>,
     guards: Watch,
     pub(super) limits: Limits,
+    ears: Ears,
     start: Option<Start>,
 }
 
@@ -181,6 +183,7 @@ impl Kernel {
                 weights: BTreeMap::new(),
                 guards: Watch::default(),
                 limits,
+                ears: Ears::default(),
                 start: Some(start),
             }),
             notes: loaded.notes,
@@ -273,6 +276,7 @@ impl Kernel {
             self.raise(state)?;
         }
         self.look_at_guards(state)?;
+        state.ears.name(&state.present.names);
         state.weights = goal.rings.values().flatten().map(|share| (share.id, share.weight)).collect();
         let now = Instant::now();
         state.leaving.retain(|id, _| !goal.backends.contains_key(id));
@@ -350,6 +354,15 @@ impl Kernel {
     /// What was set of a limit is forgotten.
     pub fn reset_limit(&self, limit: &LimitName) -> Result<(), MapError> {
         self.lock().limits.reset(limit)
+    }
+
+    /// What its programs tell is heard from now on, by a thread of its own. Who was told to hear it first, goes on.
+    ///
+    /// # Errors
+    /// There is no thread, or the ring buffer cannot be opened.
+    pub fn hear(&self, hear: Hear) -> io::Result<()> {
+        let State { ears, limits, .. } = &mut *self.lock();
+        ears.open(&self.pins, limits.shared().1, hear)
     }
 
     /// What an address, masked, has used up of a limit is forgotten. How many keys those were.

@@ -19,6 +19,8 @@ mod desired;
 mod detach;
 /// Looks for what keeps packets from flowing.
 mod doctor;
+/// What the kernel programs tell as it happens.
+mod events;
 /// What becomes of a packet.
 mod explain;
 /// Follows what changes around the kernel part.
@@ -63,6 +65,7 @@ pub use collect::Collected;
 pub use desired::{Desired, DesiredBackend, DesiredListener, LocalListener};
 pub use detach::{DetachError, Detached, detach_all};
 pub use doctor::{Check, Finding, Severity, doctor};
+pub use events::{Exceeded, Hear};
 pub use explain::{Chosen, Explanation, FlowStatus, Tuple, TupleError, Verdict, WayOut};
 pub use follow::{FollowError, Followed};
 pub use guard::GuardStatus;

@@ -7,6 +7,8 @@ mod clock;
 mod ids;
 /// Rates and masks by the clock and by numbers.
 mod rule;
+/// How much is said of refusals.
+mod said;
 /// What each key of each limit has used up.
 mod table;
 
@@ -14,5 +16,6 @@ pub use clock::Clock;
 pub use ids::{Ids, LIMITS};
 pub use proxy_common::bucket::{Charge, Enter, Entry, Key, Make, State, Who};
 pub use proxy_common::gcra::{Gcra, Impossible};
-pub use rule::{gcra, masked, number};
+pub use rule::{gcra, masked, measure, number};
+pub use said::Said;
 pub use table::{Heap, Sets, Table, address, text_hash, who};

@@ -11,6 +11,11 @@ pub const fn number(measure: Measure) -> u8 {
     measure as u8
 }
 
+/// The measure of a number.
+pub fn measure(number_: u8) -> Option<Measure> {
+    Measure::ALL.into_iter().find(|measure| number(*measure) == number_)
+}
+
 /// A rate by a clock of `hz` ticks a second.
 ///
 /// # Errors

@@ -34,6 +34,8 @@ mod harness;
 mod https;
 /// CAs and certificates, and openssl as a client.
 mod issuer;
+/// What is told of limits that are exceeded.
+mod limit_events;
 /// Limits as operators change them.
 mod limits_cli;
 /// Limits that the kernel part keeps.
@@ -93,6 +95,7 @@ fn main() -> std::process::ExitCode {
         https::FACTS,
         fingerprints::FACTS,
         certificates::FACTS,
+        limit_events::FACTS,
         limits_web::FACTS,
         conformance::FACTS,
         acme::on_demand::ALONE,

@@ -73,11 +73,20 @@ async fn run(events: &mut Events, watch: &Weak<Mutex<Watch>>, bans: &Bans) {
     }
 }
 
+/// Why a prefix is not banned.
+fn spare(shared: &Shared, prefix: &IpNet) -> Option<String> {
+    let allowed = shared.book.allowed(prefix).map(|allow| format!("{allow} is allowed"));
+    allowed.or_else(|| shared.guard.objections(prefix, None).into_iter().next())
+}
+
 /// Bans whoever has earned it, unless they are never kept out.
 fn ban(shared: &mut Shared, earned: &Earned, spared: &mut HashSet<IpNet>) {
-    let Earned { prefix, time, why } = earned;
-    let spare = shared.book.allowed(prefix).map(|allow| format!("{allow} is allowed"));
-    let spare = spare.or_else(|| shared.guard.objections(prefix, None).into_iter().next());
+    let Earned { prefix, client, time, why } = earned;
+    // Where the network has somebody who is needed, the client alone is banned.
+    let (prefix, spare) = match (spare(shared, prefix), spare(shared, client)) {
+        (Some(_), None) => (client, None),
+        (spare, _) => (prefix, spare),
+    };
     if let Some(spare) = spare {
         if spared.len() >= SPARED {
             spared.clear();

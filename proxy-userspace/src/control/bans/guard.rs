@@ -42,7 +42,11 @@ pub(in crate::control) fn guard(config: &Config, resolve: impl Fn(&str) -> Vec<I
     }
     gateways().into_iter().for_each(|address| need(address, "the default gateway".to_owned()));
     own_addresses().into_iter().for_each(|address| need(address, "an address of this host".to_owned()));
-    Guard { needed: needed.into_iter().collect(), audit_log: config.admin.audit_log.clone() }
+    let trusted = config.web_listeners.iter().flat_map(|listener| {
+        listener.trusted_proxies.iter().map(|proxies| (*proxies, listener.name.to_string()))
+    });
+    let (needed, trusted) = (needed.into_iter().collect(), trusted.collect());
+    Guard { needed, trusted, audit_log: config.admin.audit_log.clone() }
 }
 
 /// Gateways of default routes (/proc/net/route, /proc/net/ipv6_route). Where they cannot be read there are none.

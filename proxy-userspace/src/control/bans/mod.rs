@@ -4,6 +4,8 @@
 mod auto;
 /// The book, and who may ask for what.
 mod desk;
+/// Limits that are exceeded, as the kernel part tells it.
+mod exceeded;
 /// Whom the configuration needs.
 mod guard;
 /// All of it together.
@@ -12,4 +14,5 @@ mod kept_out;
 mod lists;
 
 pub use desk::{AloneError, bans_without_daemon};
+pub(super) use exceeded::hear;
 pub(super) use kept_out::KeptOut;

@@ -6,8 +6,7 @@ use proxy_common::cell::Cell64;
 use proxy_common::gcra::{Charged, Gcra};
 
 use super::live::Live;
-use super::said::Said;
-use crate::limit::{Charge, Enter, Entry, Key, Table, number};
+use crate::limit::{Charge, Enter, Entry, Key, Said, Table, number};
 
 /// Cells that keys share which the table has no place for. Each key has two of them, and is refused only if both refuse: under
 /// attack a limit neither opens, nor shuts others out.

@@ -26,8 +26,6 @@ mod registry;
 mod requests;
 /// One measure of a limit, where it holds.
 mod rule;
-/// Who was told of in the log.
-mod said;
 /// A request, until it is answered.
 mod under;
 /// Whose traffic is counted together.

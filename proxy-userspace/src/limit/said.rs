@@ -1,4 +1,4 @@
-//! What is written to the log of refusals: a line a key now and then, and never many.
+//! How much is written to the log of what limits refuse: a line a key now and then, and never many.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -12,7 +12,7 @@ const PLACES: usize = 1024;
 
 /// Who was told of.
 #[derive(Debug)]
-pub(super) struct Said {
+pub struct Said {
     began: Instant,
     /// Each: the upper half of a key's hash, and when it was told of, in seconds from 1.
     places: Box<[AtomicU64]>,
@@ -22,9 +22,15 @@ pub(super) struct Said {
     silent: AtomicU64,
 }
 
+impl Default for Said {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Said {
     /// Nothing was said.
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             began: Instant::now(),
             places: (0..PLACES).map(|_| AtomicU64::new(0)).collect(),
@@ -34,7 +40,7 @@ impl Said {
     }
 
     /// Whether there is to be a line of this key now; if so, how many refusals went without since the last one.
-    pub(super) fn speak(&self, hash: u64) -> Option<u64> {
+    pub fn speak(&self, hash: u64) -> Option<u64> {
         self.speak_at(hash, self.began.elapsed().as_secs() + 1)
     }
 
