@@ -169,15 +169,15 @@ impl Sending<'_> {
 
     /// Sends the request by what its backend has chosen.
     async fn send_as_agreed(&mut self, mut permit: Permit) -> Result<Response, Trouble> {
-        // Few backends know RFC 8441, and all know Upgrade.
-        if self.request.upgrade.is_some() {
-            return self.send_h1(permit, Offer::Http1).await;
-        }
         let backend = Arc::clone(permit.backend());
         loop {
             match backend.spoken() {
                 Some(Spoken::Http1) => return self.send_h1(permit, Offer::All).await,
                 Some(Spoken::Http2) => {
+                    // Few backends know RFC 8441, and nearly all know Upgrade.
+                    if self.request.upgrade.is_some() && !self.has_tunnels(&permit).await {
+                        return self.send_h1(permit, Offer::Http1).await;
+                    }
                     let answer = self.send_h2(permit).await;
                     if matches!(answer, Err(Trouble::Unconnected(Unconnected::NoHttp2))) {
                         // It has changed its mind.
@@ -195,6 +195,11 @@ impl Sending<'_> {
         }
     }
 
+    /// Whether a tunnel can go by HTTP/2. Of a backend that cannot be asked, the try by HTTP/1.1 says what is wrong.
+    async fn has_tunnels(&self, permit: &Permit) -> bool {
+        self.origins.has_tunnels(permit, self.web, self.request).await.unwrap_or(false)
+    }
+
     async fn send_h2(&self, permit: Permit) -> Result<Response, Trouble> {
         let answer = self.origins.exchange_h2(permit, self.web, self.request, self.upload());
         answer.await.map_err(|error| match error {
@@ -202,6 +207,7 @@ impl Sending<'_> {
             Unanswered::Unprocessed => Trouble::Closed,
             Unanswered::Broken => Trouble::Reset { worn: false },
             Unanswered::Late => Trouble::TooSlow,
+            Unanswered::Answer => Trouble::Protocol,
             Unanswered::Request => Trouble::Request,
             Unanswered::Cut(error) => Trouble::Body(error),
         })

@@ -7,7 +7,7 @@ use proxy_tests::daemon::Daemon;
 use proxy_tests::facts;
 use proxy_tests::program::{self, Program};
 use proxy_tests::runner::{Fact, figure};
-use proxy_tests::web;
+use proxy_tests::web::{self, curl};
 use proxy_tests::world::{Family, World};
 
 use crate::issuer::Ca;
@@ -16,6 +16,8 @@ pub(crate) const FACTS: &[Fact] = facts![
     websockets_talk_through_http1,
     websockets_talk_through_http2,
     websockets_talk_through_tls,
+    websockets_of_both_versions_talk_to_a_backend_of_http2,
+    hints_of_a_backend_of_http2_come_before_the_answer,
     grpc_streams_both_ways_and_fails_as_its_server_says,
     a_grpc_client_without_a_backend_gets_a_status,
 ];
@@ -78,23 +80,59 @@ fn websockets_talk_through_tls() -> Result<()> {
     judge(&world, "clients/websocket_check.py", &["check", &format!("wss://{service}/")])
 }
 
-/// A configuration whose only pool speaks gRPC.
-pub(crate) fn grpc_config(world: &World, backend: SocketAddr) -> String {
+/// A configuration whose only pool speaks HTTP/2.
+pub(crate) fn h2c_config(world: &World, backend: SocketAddr) -> String {
     let text = web::simple(world, world.service(Family::V4), &[backend]);
     format!("{text}protocol = \"h2c\"\n")
+}
+
+/// hypercorn in the namespace of backend 0, and where it listens.
+fn hypercorn(world: &World) -> Result<(Program, SocketAddr)> {
+    let address = SocketAddr::new(world.backend_address(Family::V4, 0), 8099);
+    let words = [&address.ip().to_string()[..], &address.port().to_string()];
+    start(world, "clients/asgi_server.py", &words, address)
+}
+
+fn websockets_of_both_versions_talk_to_a_backend_of_http2() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    let (_server, address) = hypercorn(&world)?;
+    let _daemon = Daemon::start(&world, &h2c_config(&world, address))?;
+    let service = world.service(Family::V4);
+    judge(&world, "clients/websocket_check.py", &["check", &format!("ws://{service}/")])?;
+    // hypercorn 0.18 breaks a whole connection off when a stream of which it has ended its side ends its own.
+    let without = "a_close_ends_the_stream_and_nothing_else";
+    let (ip, port) = (service.ip().to_string(), service.port().to_string());
+    judge(&world, "clients/websocket_h2.py", &[&ip, &port, "/", without])
+}
+
+fn hints_of_a_backend_of_http2_come_before_the_answer() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    let (_server, address) = hypercorn(&world)?;
+    let _daemon = Daemon::start(&world, &h2c_config(&world, address))?;
+    let url = format!("http://{}/", world.service(Family::V4));
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let answer = curl(world.client(), &[version, &url])?;
+        let (hint, last) = answer.heads.split_once("\r\n\r\n").unwrap_or_default();
+        ensure!(hint.contains(" 103") && hint.contains("link: </style.css>"), "{answer:?}");
+        ensure!(last.contains(" 200") && answer.text() == "HTTP/2", "{answer:?}");
+    }
+    // Of HTTP/1.0, whose clients take no 1xx (RFC 9110 §15.2), there is none.
+    let answer = curl(world.client(), &["--http1.0", &url])?;
+    ensure!(!answer.heads.contains("103") && answer.status == 200, "{answer:?}");
+    Ok(())
 }
 
 fn grpc_streams_both_ways_and_fails_as_its_server_says() -> Result<()> {
     let world = World::routed().backends(1).build()?;
     let (_server, address) = grpc(&world)?;
-    let _daemon = Daemon::start(&world, &grpc_config(&world, address))?;
+    let _daemon = Daemon::start(&world, &h2c_config(&world, address))?;
     judge(&world, "clients/grpc_check.py", &["check", &world.service(Family::V4).to_string()])
 }
 
 fn a_grpc_client_without_a_backend_gets_a_status() -> Result<()> {
     let world = World::routed().backends(1).build()?;
     let nobody = SocketAddr::new(world.backend_address(Family::V4, 0), 8097);
-    let _daemon = Daemon::start(&world, &grpc_config(&world, nobody))?;
+    let _daemon = Daemon::start(&world, &h2c_config(&world, nobody))?;
     let service = world.service(Family::V4).to_string();
     judge(&world, "clients/grpc_check.py", &["refused", &service, "UNAVAILABLE"])
 }

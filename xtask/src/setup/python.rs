@@ -15,8 +15,8 @@ struct Environment {
 
 const CLIENTS: Environment = Environment {
     folder: "python",
-    why: "clients of the whole-system tests",
-    packages: &["grpcio==1.85.1", "sslyze==6.3.1", "websockets==17.4"],
+    why: "clients and servers of the whole-system tests",
+    packages: &["grpcio==1.85.1", "hypercorn==0.18.0", "sslyze==6.3.1", "websockets==17.4"],
 };
 
 const PEERS: Environment = Environment {
@@ -46,8 +46,9 @@ impl Environment {
         }
         say::step(&format!("installing {} in {}: {}", self.packages.join(" "), folder.display(), self.why));
         process::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-        let mut pip = Command::new(folder.join("bin/pip"));
-        pip.args(["install", "--quiet", "--disable-pip-version-check"]).args(self.packages);
+        // By the interpreter: bin/pip knows where it was made, and this may have been moved since.
+        let mut pip = Command::new(folder.join("bin/python3"));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(self.packages);
         process::run(&mut pip)?;
         // Written last: an installation that was cut short is begun again.
         fs::write(&done, wanted).with_context(|| done.display().to_string())

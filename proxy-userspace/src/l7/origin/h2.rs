@@ -1,53 +1,35 @@
 //! An exchange with a backend by HTTP/2: a stream of a connection that many requests share.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TE};
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Method, StatusCode, Uri, Version};
-use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
+use h2::client::ResponseFuture;
+use h2::{Reason, RecvStream, SendStream};
+use http::StatusCode;
+use http::uri::Scheme;
 
 use super::connect::Offer;
+use super::far_stream;
+use super::incoming;
 use super::origins::Origins;
+use super::outgoing::{self, Way};
 use super::streams::Stream;
+use super::unanswered::Unanswered;
 use super::unconnected::Unconnected;
-use super::upload::{Upload, Watch};
+use super::upload::{Going, Upload, Watch};
 use crate::config::WebPoolConfig;
 use crate::l7::body::Body;
-use crate::l7::cut::BodyError;
 use crate::l7::headers::remove_hop_by_hop;
-use crate::l7::request::{Parts, Request, Response};
+use crate::l7::request::{Request, Response};
 use crate::net::deadline::Deadline;
 use crate::upstream::{Permit, Spoken};
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::l7) enum Unanswered {
-    /// There is no connection.
-    #[error(transparent)]
-    Unconnected(#[from] Unconnected),
-    /// The backend said, or it is certain, that it has not looked at the request (RFC 9113 §8.7).
-    #[error("the request was not processed")]
-    Unprocessed,
-    /// The stream or its connection broke.
-    #[error("the stream was reset")]
-    Broken,
-    /// No answer in time.
-    #[error("no answer in time")]
-    Late,
-    /// The request cannot be written in HTTP/2: its authority or path are not what URIs are made of.
-    #[error("the request has no form in HTTP/2")]
-    Request,
-    /// The request's body was cut.
-    #[error("the request was cut: {0}")]
-    Cut(BodyError),
-}
+/// A backend that does not answer 100 is sent the body all the same after this (RFC 9110 §10.1.1).
+const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Origins {
     /// Sends a request by HTTP/2, and waits for the answer's head. The permit is held until the answer's end.
@@ -58,24 +40,52 @@ impl Origins {
         request: &Request,
         body: Body,
     ) -> Result<Response, Unanswered> {
-        let (upload, watch) = Upload::new(body);
-        let scheme = if permit.backend().tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-        let outgoing = outgoing(request, web.host.as_ref(), scheme, upload).ok_or(Unanswered::Request)?;
         let stream = self.stream(&permit, web, request).await?;
-        let sent = stream.sender().try_send_request(outgoing);
-        let answer = in_time(sent, &watch, web.first_byte_timeout).await;
-        let answer = match answer {
-            None => {
+        // A backend that knows no tunnels is asked without: it may ignore an Upgrade (RFC 9110 §7.8).
+        let tunnel = request.upgrade.is_some() && stream.has_tunnels();
+        let held = request.expects_continue && body.as_full().is_none();
+        let scheme = if permit.backend().tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        let way = Way { host: web.host.as_ref(), scheme, tunnel, held };
+        let head = outgoing::head(request, &body, way).ok_or(Unanswered::Request)?;
+        let ended = !tunnel && http_body::Body::is_end_stream(&body);
+        let (answer, to) = stream.send(head, ended)?;
+        let watch = Watch::new(ended || tunnel);
+        let sending = match (tunnel, ended) {
+            (true, _) => Sending::Tunnel(to),
+            (_, true) => Sending::Nothing,
+            (_, false) => Sending::Held(Box::new(Upload::new(body, to, web.idle_timeout, &watch))),
+        };
+        let (deadline, since) = (Deadline::default(), None);
+        let mut exchange = Exchange { answer, sending, held, watch, deadline, since };
+        let limit = web.first_byte_timeout;
+        let answer = match poll_fn(|context| exchange.poll(request, limit, context)).await {
+            Err(Unanswered::Late) => {
                 stream.suspect();
                 return Err(Unanswered::Late);
             }
-            Some(Err(mut error)) => {
-                let unsent = error.take_message().is_some();
-                return Err(reason(error.error(), unsent, &watch));
-            }
-            Some(Ok(answer)) => answer,
+            answer => answer?,
         };
-        Ok(incoming(answer, &request.method, web.idle_timeout, (stream, permit), watch))
+        let idle = web.idle_timeout;
+        Ok(match exchange.sending {
+            Sending::Tunnel(to) if answer.status().is_success() => {
+                far_stream::switched(request, answer, to, idle, (stream, permit))
+            }
+            sending => {
+                let held = (stream, permit, sending.going());
+                incoming::answer(answer, &request.method, idle, held, exchange.watch)
+            }
+        })
+    }
+
+    /// Whether tunnels to the permit's backend can go by HTTP/2. If there is no connection, one is made.
+    pub(in crate::l7) async fn has_tunnels(
+        &self,
+        permit: &Permit,
+        web: &WebPoolConfig,
+        request: &Request,
+    ) -> Result<bool, Unconnected> {
+        // Who introduces clients needs a connection for each, and so asks none that is not for it.
+        Ok(web.send_proxy_protocol.is_none() && self.stream(permit, web, request).await?.has_tunnels())
     }
 
     /// A stream of a connection that has room, or of a new one.
@@ -120,138 +130,118 @@ impl Origins {
     }
 }
 
-/// The request as hyper takes it.
-fn outgoing(
-    request: &Request,
-    host: Option<&HeaderValue>,
-    scheme: Scheme,
-    upload: Upload,
-) -> Option<http::Request<Upload>> {
-    let authority = host.unwrap_or(&request.authority.written);
-    let mut uri = http::uri::Parts::default();
-    uri.scheme = Some(scheme);
-    // Of HTTP/1.0 there may be none; a URI wants one.
-    let authority = if authority.is_empty() { b"localhost" } else { authority.as_bytes() };
-    uri.authority = Some(Authority::try_from(authority).ok()?);
-    uri.path_and_query = Some(PathAndQuery::from_maybe_shared(request.target.as_bytes().clone()).ok()?);
-    let mut outgoing = http::Request::new(upload);
-    *outgoing.method_mut() = request.method.clone();
-    *outgoing.uri_mut() = Uri::from_parts(uri).ok()?;
-    *outgoing.version_mut() = Version::HTTP_2;
-    *outgoing.headers_mut() = http::HeaderMap::clone(&request.headers);
-    if request.trailers {
-        outgoing.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
-    }
-    Some(outgoing)
-}
-
-/// The answer's head, unless it takes longer than this after the request's end.
-async fn in_time<T>(answer: impl Future<Output = T>, watch: &Watch, limit: Duration) -> Option<T> {
-    let mut answer = pin!(answer);
-    let (mut deadline, mut since) = (Deadline::default(), None);
-    poll_fn(|context| {
-        if let Poll::Ready(answer) = answer.as_mut().poll(context) {
-            return Poll::Ready(Some(answer));
-        }
-        if !watch.is_over(context) {
-            return Poll::Pending;
-        }
-        deadline.set(*since.get_or_insert_with(Instant::now) + limit);
-        deadline.poll(context).map(|()| None)
-    })
-    .await
-}
-
-/// What an error of hyper's means.
-fn reason(error: &hyper::Error, unsent: bool, watch: &Watch) -> Unanswered {
-    if let Some(cut) = watch.cut() {
-        return Unanswered::Cut(cut);
-    }
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
-    // A stream above the last that a GOAWAY names, or refused: neither was looked at (RFC 9113 §6.8, §8.7).
-    let refused = cause.is_some_and(|cause| {
-        cause.is_remote() && (cause.is_go_away() || cause.reason() == Some(h2::Reason::REFUSED_STREAM))
-    });
-    if unsent || refused { Unanswered::Unprocessed } else { Unanswered::Broken }
-}
-
-/// The answer as everybody else sees it. `held` until its end.
-fn incoming(
-    answer: http::Response<Incoming>,
-    method: &Method,
-    idle: Duration,
-    held: (Stream, Permit),
+/// An exchange until the answer's head.
+struct Exchange {
+    answer: ResponseFuture,
+    sending: Sending,
+    /// The body waits for a 100.
+    held: bool,
     watch: Rc<Watch>,
-) -> Response {
-    let (mut head, body) = answer.into_parts();
-    let body = if body.is_end_stream() {
-        Body::empty()
-    } else {
-        Body::stream(Answer {
-            body,
-            held: Some(held),
-            watch,
-            idle,
-            deadline: Deadline::default(),
-            since: None,
-        })
-    };
-    // RFC 9113 §8.2.2: none of them is allowed; nobody is told of them.
-    remove_hop_by_hop(&mut head.headers);
-    // Of these the field says what the body would be; of others the body itself does.
-    if *method != Method::HEAD && head.status != StatusCode::NOT_MODIFIED {
-        head.headers.remove(CONTENT_LENGTH);
-    }
-    let parts = Parts { status: head.status, version: head.version, headers: head.headers.into() };
-    Response::from_parts(parts, body)
-}
-
-/// The body of an answer.
-struct Answer {
-    body: Incoming,
-    held: Option<(Stream, Permit)>,
-    /// The request's body may still be on its way.
-    watch: Rc<Watch>,
-    /// Nothing may move either way for so long.
-    idle: Duration,
     deadline: Deadline,
+    /// Since when the answer is waited for.
     since: Option<Instant>,
 }
 
-impl http_body::Body for Answer {
-    type Data = Bytes;
-    type Error = BodyError;
+/// What follows the request's head.
+enum Sending {
+    Nothing,
+    /// A body, which has not begun.
+    Held(Box<Upload>),
+    /// The rest of it, if there is one.
+    Going(Option<Going>),
+    /// Bytes, if the answer is a 2xx.
+    Tunnel(SendStream<Bytes>),
+}
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
-        let frame = match Pin::new(&mut this.body).poll_frame(context) {
-            Poll::Ready(frame) => frame,
-            Poll::Pending => {
-                if this.watch.has_moved() {
-                    this.since = None;
-                }
-                this.deadline.set(*this.since.get_or_insert_with(Instant::now) + this.idle);
-                ready!(this.deadline.poll(context));
-                return Poll::Ready(Some(Err(BodyError::TooSlow)));
-            }
-        };
-        this.since = None;
-        if !matches!(frame, Some(Ok(_))) || this.body.is_end_stream() {
-            this.held = None;
+impl Sending {
+    fn begin(&mut self, context: &mut Context<'_>) {
+        if let Self::Held(_) = self
+            && let Self::Held(upload) = std::mem::replace(self, Self::Going(None))
+        {
+            *self = Self::Going(upload.begin(context));
         }
-        // hyper has compared its length with what was said.
-        Poll::Ready(frame.map(|frame| frame.map_err(|_| BodyError::Gone)))
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+    /// What goes on beside an answer.
+    fn going(self) -> Option<Going> {
+        match self {
+            Self::Going(going) => going,
+            Self::Tunnel(mut to) => {
+                // A tunnel that is refused: its answer is one as any other. An error: the stream is over already.
+                drop(to.send_data(Bytes::new(), true));
+                None
+            }
+            // An answer to a body that waits: it is not wanted.
+            Self::Held(_) | Self::Nothing => None,
+        }
+    }
+}
+
+impl Exchange {
+    fn poll(
+        &mut self,
+        request: &Request,
+        limit: Duration,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<http::Response<RecvStream>, Unanswered>> {
+        if !self.held {
+            self.sending.begin(context);
+        }
+        while let Poll::Ready(Some(interim)) = self.answer.poll_informational(context) {
+            let (head, ()) = interim.map_err(|error| self.reason(&error))?.into_parts();
+            // RFC 9113 §8.6: there is no 101.
+            if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return Poll::Ready(Err(Unanswered::Answer));
+            }
+            if head.status == StatusCode::CONTINUE && std::mem::take(&mut self.held) {
+                self.sending.begin(context);
+            }
+            pass_on(request, head);
+        }
+        if let Poll::Ready(answer) = Pin::new(&mut self.answer).poll(context) {
+            self.watch.answered();
+            return Poll::Ready(answer.map_err(|error| self.reason(&error)));
+        }
+        self.poll_timers(limit, context).map(Err)
     }
 
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+    fn poll_timers(&mut self, limit: Duration, context: &mut Context<'_>) -> Poll<Unanswered> {
+        if self.held {
+            self.deadline.set(*self.since.get_or_insert_with(Instant::now) + CONTINUE_TIMEOUT);
+            ready!(self.deadline.poll(context));
+            (self.held, self.since) = (false, None);
+            self.sending.begin(context);
+        }
+        if !self.watch.is_over(context) {
+            // The client is waited for, or the backend, by timers of their own.
+            return Poll::Pending;
+        }
+        if self.watch.is_stuck() {
+            return Poll::Ready(Unanswered::Late);
+        }
+        self.deadline.set(*self.since.get_or_insert_with(Instant::now) + limit);
+        self.deadline.poll(context).map(|()| Unanswered::Late)
+    }
+
+    /// What an error of the library's means.
+    fn reason(&self, error: &h2::Error) -> Unanswered {
+        if let Some(cut) = self.watch.cut() {
+            return Unanswered::Cut(cut);
+        }
+        if self.watch.is_stuck() {
+            return Unanswered::Late;
+        }
+        // A stream above the last that a GOAWAY names, or refused: neither was looked at (RFC 9113 §6.8, §8.7).
+        let refused = error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM);
+        if error.is_remote() && refused { Unanswered::Unprocessed } else { Unanswered::Broken }
+    }
+}
+
+/// Passes a 1xx on to who takes them.
+fn pass_on(request: &Request, mut head: http::response::Parts) {
+    if let Some(interim) = &request.interim {
+        remove_hop_by_hop(&mut head.headers);
+        interim.send(head.status, head.headers);
     }
 }
 

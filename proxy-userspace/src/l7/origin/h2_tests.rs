@@ -2,11 +2,16 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use http::header::{SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE};
+use http::{HeaderValue, Method};
+use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -15,7 +20,9 @@ use tokio::task::LocalSet;
 
 use super::*;
 use crate::config::{BackendConfig, PoolConfig, PoolName, UpstreamProtocol};
+use crate::l7::cut::BodyError;
 use crate::l7::forward::{Terms, forward};
+use crate::l7::request::Interim;
 use crate::l7::testing;
 use crate::net::epoll::Epoll;
 use crate::upstream::{Pool, Registry};
@@ -304,4 +311,209 @@ async fn what_speaks_no_http2_is_502() {
     let asked = forward(&origins, &pool, Terms::default(), &mut request);
     let answer = LocalSet::new().run_until(asked).await;
     assert_eq!(answer.status(), 502);
+}
+
+/// A backend by the library itself: each request of each connection goes to `serve`.
+async fn bare<F, S>(tunnels: bool, serve: F) -> SocketAddr
+where
+    F: Fn(http::Request<RecvStream>, h2::server::SendResponse<Bytes>) -> S + Clone + Send + 'static,
+    S: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let serve = serve.clone();
+            tokio::spawn(async move {
+                let mut server = h2::server::Builder::new();
+                if tunnels {
+                    server.enable_connect_protocol();
+                }
+                let mut connection = server.handshake(stream).await.unwrap();
+                while let Some(Ok((request, respond))) = connection.accept().await {
+                    tokio::spawn(serve(request, respond));
+                }
+            });
+        }
+    });
+    address
+}
+
+fn status(status: u16) -> http::Response<()> {
+    let mut head = http::Response::new(());
+    *head.status_mut() = http::StatusCode::from_u16(status).unwrap();
+    head
+}
+
+/// The statuses of the 1xx that have come.
+fn heard(interim: &Interim) -> Vec<u16> {
+    let heard = interim.take(std::task::Waker::noop());
+    heard.into_iter().map(|(status, _)| status.as_u16()).collect()
+}
+
+#[tokio::test]
+async fn hints_go_before_the_answer() {
+    let address = bare(false, async |_, mut respond| {
+        let mut hints = status(103);
+        hints.headers_mut().insert("link", HeaderValue::from_static("</a.css>; rel=preload"));
+        respond.send_informational(status(102)).unwrap();
+        respond.send_informational(hints).unwrap();
+        tokio::time::sleep(10 * MS).await;
+        respond.send_response(status(200), true).unwrap();
+    })
+    .await;
+    let (origins, pool) = proxy(address, WebPoolConfig::default());
+    let interim = Rc::new(Interim::default());
+    let mut request = testing::request("/");
+    request.interim = Some(Rc::clone(&interim));
+    let answer = forward(&origins, &pool, Terms::default(), &mut request);
+    let answer = LocalSet::new().run_until(answer).await;
+    assert_eq!((answer.status().as_u16(), heard(&interim)), (200, vec![102, 103]));
+}
+
+#[tokio::test]
+async fn a_backend_that_hints_for_ever_is_late() {
+    let address = bare(false, async |_, mut respond| {
+        while respond.send_informational(status(103)).is_ok() {
+            tokio::time::sleep(MS).await;
+        }
+    })
+    .await;
+    let web = WebPoolConfig { first_byte_timeout: 100 * MS, ..WebPoolConfig::default() };
+    let (origins, pool) = proxy(address, web);
+    let mut request = testing::request("/");
+    let answer = forward(&origins, &pool, Terms::default(), &mut request);
+    assert_eq!(LocalSet::new().run_until(answer).await.status(), 504);
+}
+
+#[tokio::test]
+async fn a_body_waits_for_100_and_no_longer_than_a_second() {
+    let address = bare(false, async |request, mut respond| {
+        let (head, mut body) = request.into_parts();
+        assert_eq!(head.headers.get("expect").unwrap(), "100-continue");
+        let early = tokio::time::timeout(50 * MS, body.data()).await.is_ok();
+        if head.uri.path() == "/refused" {
+            drop(respond.send_response(status(403), true));
+            return;
+        }
+        if head.uri.path() == "/asked" {
+            respond.send_informational(status(100)).unwrap();
+        }
+        let data = body.data().await.unwrap().unwrap();
+        let code = if early || data != "late" { 500 } else { 200 };
+        respond.send_response(status(code), true).unwrap();
+    })
+    .await;
+    let (origins, pool) = proxy(address, WebPoolConfig::default());
+    for (path, code, interims) in
+        [("/asked", 200, vec![100]), ("/unasked", 200, vec![]), ("/refused", 403, vec![])]
+    {
+        let interim = Rc::new(Interim::default());
+        let mut request = testing::request(path);
+        request.method = Method::POST;
+        request.expects_continue = true;
+        request.interim = Some(Rc::clone(&interim));
+        request.body = Body::stream(StreamBody::new(Frames([Ok(Frame::data("late".into()))].into_iter())));
+        let answer = forward(&origins, &pool, Terms::default(), &mut request);
+        let answer = LocalSet::new().run_until(answer).await;
+        assert_eq!((path, answer.status().as_u16(), heard(&interim)), (path, code, interims));
+    }
+}
+
+/// Sends back what comes, and ends when that ends.
+async fn talk(request: http::Request<RecvStream>, mut respond: h2::server::SendResponse<Bytes>) {
+    let (head, mut body) = request.into_parts();
+    let protocol = head.extensions.get::<h2::ext::Protocol>().map(|protocol| protocol.as_str().to_owned());
+    if protocol.as_deref() != Some("websocket") || head.headers.contains_key(SEC_WEBSOCKET_KEY) {
+        drop(respond.send_response(status(426), true));
+        return;
+    }
+    assert_eq!(head.method, Method::CONNECT);
+    let mut out = respond.send_response(status(200), false).unwrap();
+    while let Some(Ok(data)) = body.data().await {
+        body.flow_control().release_capacity(data.len()).unwrap();
+        out.reserve_capacity(data.len());
+        out.send_data(data, false).unwrap();
+    }
+    out.send_data(Bytes::new(), true).unwrap();
+}
+
+fn upgrade() -> Request {
+    let mut request = testing::request("/chat");
+    request.upgrade = Some("websocket".into());
+    let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
+    request.headers.insert(SEC_WEBSOCKET_KEY, key);
+    request
+}
+
+#[tokio::test]
+async fn a_tunnel_goes_through_a_stream_both_ways_and_ends_by_sides() {
+    let address = bare(true, talk).await;
+    let (origins, pool) = proxy(address, WebPoolConfig::default());
+    LocalSet::new()
+        .run_until(async {
+            let answer = forward(&origins, &pool, Terms::default(), &mut upgrade()).await;
+            assert_eq!(answer.status(), 101);
+            assert_eq!(answer.headers().get(SEC_WEBSOCKET_ACCEPT).unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+            let mut tunnel = answer.into_body().into_tunnel().unwrap();
+            let sent = Bytes::from(vec![7; 1 << 20]);
+            let (mut left, mut back, mut ended) = (sent.clone(), 0, false);
+            let all = poll_fn(|context| {
+                let gone = tunnel.poll_send(context, &mut left).map(Result::unwrap).is_ready();
+                if gone && !std::mem::replace(&mut ended, true) {
+                    assert!(tunnel.poll_end(context).is_ready());
+                }
+                while let Some(data) = ready!(tunnel.poll_receive(context)) {
+                    back += data.unwrap().len();
+                }
+                Poll::Ready(back)
+            });
+            assert_eq!(all.await, sent.len());
+            assert_eq!(pool.view(Instant::now())[0].busy, 1);
+            drop(tunnel);
+            assert_eq!(pool.view(Instant::now())[0].busy, 0);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_backend_without_tunnels_may_ignore_an_upgrade() {
+    let address = bare(false, talk).await;
+    let (origins, pool) = proxy(address, WebPoolConfig::default());
+    let mut request = upgrade();
+    let answer = forward(&origins, &pool, Terms::default(), &mut request);
+    assert_eq!(LocalSet::new().run_until(answer).await.status(), 426);
+}
+
+#[tokio::test]
+async fn a_backend_that_takes_nothing_is_late_and_an_answer_ends_what_is_left_of_a_request() {
+    let address = bare(false, async |request, mut respond| {
+        if request.uri().path() == "/full" {
+            // Holds the body, and reads none of it.
+            std::future::pending::<()>().await;
+        }
+        let mut body = request.into_body();
+        drop(body.data().await);
+        respond.send_response(status(200), true).unwrap();
+        // What is not wanted any more is not sent any more.
+        while let Some(Ok(_)) = body.data().await {}
+    })
+    .await;
+    let web = WebPoolConfig { idle_timeout: 200 * MS, ..WebPoolConfig::default() };
+    let (origins, pool) = proxy(address, web);
+    LocalSet::new()
+        .run_until(async {
+            for (path, code) in [("/full", 504), ("/enough", 200)] {
+                let mut request = testing::request(path);
+                request.method = Method::POST;
+                let pieces = std::iter::repeat_with(|| Ok(Frame::data(Bytes::from_static(&[0; 4096]))));
+                request.body = Body::stream(StreamBody::new(Frames(pieces)));
+                let answer = forward(&origins, &pool, Terms::default(), &mut request).await;
+                assert_eq!((path, answer.status().as_u16()), (path, code));
+                answer.into_body().collect().await.unwrap();
+                assert_eq!(pool.view(Instant::now())[0].busy, 0);
+            }
+        })
+        .await;
 }

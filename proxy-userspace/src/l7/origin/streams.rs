@@ -2,21 +2,22 @@
 //! full.
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::fmt;
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::http2::{Builder, Connection, SendRequest};
-use hyper::rt::{Executor, Read, Write};
-use hyper_util::rt::TokioIo;
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Mutex, Notify};
-use tokio::time::MissedTickBehavior;
 
 use super::tokio_stream::TokioStream;
+use super::unanswered::Unanswered;
 use super::unconnected::Unconnected;
-use super::upload::Upload;
 use crate::net::epoll::EpollStream;
 use crate::upstream::{BackendStream, STREAMS, Slot};
 
@@ -27,8 +28,6 @@ const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS;
 /// What one stream may hold that the backend does not take.
 const SEND_BUFFER: usize = 64 << 10;
 const HEADER_LIST: u32 = 128 << 10;
-/// How soon the peer's first SETTINGS are looked for again.
-const LOOK: Duration = Duration::from_millis(1);
 
 /// The connections.
 #[derive(Debug, Default)]
@@ -41,9 +40,8 @@ pub(super) struct Streams {
 }
 
 /// A connection.
-#[derive(Debug)]
 struct Shared {
-    sender: SendRequest<Upload>,
+    sender: RefCell<SendRequest<Bytes>>,
     /// Streams that are open.
     busy: Cell<u32>,
     /// How many there may be.
@@ -70,9 +68,7 @@ impl Streams {
     /// A stream of a connection that has room: of the fullest, so that others become idle.
     pub(super) fn free(&self) -> Option<Stream> {
         let connections = self.connections.borrow();
-        let usable = |shared: &&Rc<Shared>| {
-            shared.busy.get() < shared.most.get() && !shared.suspect.get() && !shared.sender.is_closed()
-        };
+        let usable = |shared: &&Rc<Shared>| shared.busy.get() < shared.most.get() && !shared.suspect.get();
         let shared = connections.iter().filter(usable).max_by_key(|shared| shared.busy.get())?;
         shared.busy.set(shared.busy.get() + 1);
         Some(Stream(Rc::clone(shared)))
@@ -93,28 +89,27 @@ impl Streams {
         keepalive: Duration,
     ) -> Result<(), Unconnected> {
         match stream {
-            BackendStream::Clear(EpollStream::Tcp(stream)) => {
-                self.begin(TokioIo::new(stream), slot, keepalive).await
-            }
-            stream => self.begin(TokioIo::new(TokioStream::new(stream)), slot, keepalive).await,
+            BackendStream::Clear(EpollStream::Tcp(stream)) => self.begin(stream, slot, keepalive).await,
+            stream => self.begin(TokioStream::new(stream), slot, keepalive).await,
         }
     }
 
     async fn begin<T>(self: &Rc<Self>, io: T, slot: Slot, keepalive: Duration) -> Result<(), Unconnected>
     where
-        T: Read + Write + Unpin + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let mut client = Builder::new(Local);
+        let mut client = Builder::new();
         client
-            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buf_size(SEND_BUFFER)
+            .max_send_buffer_size(SEND_BUFFER)
             .max_header_list_size(HEADER_LIST)
+            .enable_push(false)
             // None before the peer's SETTINGS: streams above its limit would be refused (RFC 9113 §5.1.2).
             .initial_max_send_streams(0);
         let (sender, connection) = client.handshake(io).await.map_err(|_| Unconnected::NoHttp2)?;
         let shared = Rc::new(Shared {
-            sender,
+            sender: RefCell::new(sender),
             busy: Cell::new(0),
             most: Cell::new(0),
             suspect: Cell::new(false),
@@ -137,18 +132,11 @@ impl Streams {
 }
 
 /// Moves a connection's bytes until it ends. When nobody holds its sender any more, it says so and ends by itself.
-async fn drive<T>(
-    connection: Connection<T, Upload, Local>,
-    shared: Weak<Shared>,
-    _slot: Slot,
-    keepalive: Duration,
-) where
-    T: Read + Write + Unpin + 'static,
+async fn drive<T>(mut connection: Connection<T, Bytes>, shared: Weak<Shared>, slot: Slot, keepalive: Duration)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut connection = pin!(connection);
     let mut tick = tokio::time::interval(keepalive.max(Duration::from_millis(100)) / 4);
-    let mut look = tokio::time::interval(LOOK);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let ended = poll_fn(|context| {
         while tick.poll_tick(context).is_ready() {
             let idle =
@@ -157,12 +145,11 @@ async fn drive<T>(
                 over.leave();
             }
         }
-        let ended = connection.as_mut().poll(context);
+        let ended = Pin::new(&mut connection).poll(context);
         if let (Poll::Pending, Some(shared)) = (&ended, shared.upgrade()) {
-            let most = u32::try_from(connection.current_max_send_streams()).unwrap_or(STREAMS);
+            let most = u32::try_from(connection.max_concurrent_send_streams()).unwrap_or(STREAMS);
             shared.allow(most.min(STREAMS));
-            // Frames come in by a task of hyper's own, which does not say that the peer's SETTINGS were among them.
-            while most == 0 && look.poll_tick(context).is_ready() {}
+            shared.heed(context);
         }
         ended
     })
@@ -170,9 +157,14 @@ async fn drive<T>(
     if let Err(error) = ended {
         tracing::debug!("connection to a backend: {error}");
     }
+    drop(slot);
     if let Some(shared) = shared.upgrade() {
         shared.leave();
         shared.settled.notify_one();
+        // Who waits for a stream may open a connection now.
+        if let Some(streams) = shared.streams.upgrade() {
+            streams.freed.notify_waiters();
+        }
     }
 }
 
@@ -188,6 +180,14 @@ impl Shared {
         }
     }
 
+    /// A backend that has said that it will leave (GOAWAY) gets no new streams.
+    fn heed(self: &Rc<Self>, context: &mut Context<'_>) {
+        // Ready with what is wrong, or that nothing is: this sender never waits for a stream of its own.
+        if matches!(self.sender.borrow_mut().poll_ready(context), Poll::Ready(Err(_))) {
+            self.leave();
+        }
+    }
+
     /// It gets no new streams.
     fn leave(self: &Rc<Self>) {
         if let Some(streams) = self.streams.upgrade() {
@@ -197,9 +197,27 @@ impl Shared {
 }
 
 impl Stream {
-    /// What sends the request.
-    pub(super) fn sender(&self) -> SendRequest<Upload> {
-        self.0.sender.clone()
+    /// Sends a request's head. What follows it goes into what this gives, unless it has `ended`.
+    pub(super) fn send(
+        &self,
+        head: http::Request<()>,
+        ended: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), Unanswered> {
+        let mut sender = self.0.sender.borrow().clone();
+        sender.send_request(head, ended).map_err(|error| {
+            if error.is_io() || error.is_go_away() || error.is_reset() {
+                // The connection has ended since it was looked at.
+                self.0.leave();
+                Unanswered::Unprocessed
+            } else {
+                Unanswered::Request
+            }
+        })
+    }
+
+    /// The backend takes extended CONNECT (RFC 8441 §3).
+    pub(super) fn has_tunnels(&self) -> bool {
+        self.0.sender.borrow().is_extended_connect_protocol_enabled()
     }
 
     /// The connection does not answer: it gets no new streams.
@@ -221,12 +239,8 @@ impl Drop for Stream {
     }
 }
 
-/// Runs what hyper spawns on this thread.
-#[derive(Clone, Copy, Debug)]
-struct Local;
-
-impl<F: Future<Output = ()> + 'static> Executor<F> for Local {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("busy", &self.busy).field("most", &self.most).finish_non_exhaustive()
     }
 }
