@@ -95,6 +95,8 @@ numbered! {
         Limit = "limit",
         /// A ClientHello that names a host whose route refuses it.
         Sni = "sni",
+        /// The program that would have gone on with it is not there.
+        ProgramMissing = "program_missing",
     }
 }
 

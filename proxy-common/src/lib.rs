@@ -55,6 +55,8 @@ pub mod names;
 pub mod plan;
 /// Types that are plain bytes.
 pub mod pod;
+/// The programs that a packet's way is made of.
+pub mod program;
 /// What the daemon tells the kernel programs, as a whole.
 pub mod settings;
 /// SipHash-2-4.
@@ -66,4 +68,4 @@ pub mod splice;
 
 /// The version of everything in this crate that has a layout. It is part of the pin path, stands in the BPF object
 /// and in [`settings::Settings`], and is checked before a map is adopted.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;

@@ -6,6 +6,9 @@ pub const PIN_ROOT: &str = "proxy-now";
 pub const PROGRAM_XDP: &str = "proxy_xdp";
 /// The TC program behind it: sends what needs its neighbour resolved.
 pub const PROGRAM_TC: &str = "proxy_tc";
+/// `ProgramArray`, by [`crate::program::Program::slot`]. Each object that is loaded has one of its own, pinned as this name, a
+/// dash, and the map's number.
+pub const PROGRAMS: &str = "PROGRAMS";
 /// `Array<Settings, 1>`
 pub const SETTINGS: &str = "SETTINGS";
 /// `Array<DestinationFilter, 1>`

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use proxy_common::{
-    addr::{Ip4, Ip6},
+    addr::{Address, Ip4, Ip6},
     backend::{Backend, NatSource},
     ban,
     bucket::{self, Place, SharedBucketSet},
@@ -21,11 +21,12 @@ use proxy_common::{
     listener::{DestinationFilter, Listener, ListenerKey},
     maglev::{NO_BACKEND, RING_SLOTS},
     plan::{CountedSet, SharedPlan},
+    program::Program,
     settings::Settings,
 };
 
 use crate::{
-    ingress::ingress,
+    ingress::{ingress, resume},
     keys::{self, Ask, Buckets, Keys},
     parsed::Internet,
     stage::limit,
@@ -47,6 +48,9 @@ mod limits;
 pub use given::{Answer, NAT_PORTS, Service, Sizes, Way};
 pub use guarded::Guarded;
 pub use limits::{Limits, MORE_HZ, masks};
+
+/// Programs that a packet's way has, one after the other.
+const PROGRAMS: usize = 4;
 
 /// The kernel's reader shows the verifier eleven bits of an offset, and takes no more.
 const OFFSETS: u32 = 2048;
@@ -83,6 +87,8 @@ pub struct Host {
     pub headroom: usize,
     /// Whether the driver has room for a note to the TC program.
     pub room_for_notes: bool,
+    /// Whether there are programs behind the first one.
+    pub programs: bool,
 }
 
 fn v4(address: IpAddr) -> Option<Ip4> {
@@ -138,6 +144,7 @@ impl Host {
             first_buffer: usize::MAX,
             headroom: 256,
             room_for_notes: true,
+            programs: true,
         };
         services.iter().for_each(|service| host.listen(service));
         host
@@ -158,7 +165,19 @@ impl Host {
 
     /// A frame's way: the verdict, and the frame as it is then.
     pub fn run(&mut self, ingress_ifindex: u32, frame: &[u8]) -> (Verdict, &[u8]) {
-        self.run_by(ingress_ifindex, frame, |host| ingress(host, &mut Work::default(), &mut Work::default()))
+        self.run_by(ingress_ifindex, frame, |host| {
+            let (mut v4, mut v6) = (Work::default(), Work::default());
+            let mut verdict = ingress(host, &mut v4, &mut v6);
+            for _ in 0..PROGRAMS {
+                let Verdict::GoOn(slot) = verdict else { return verdict };
+                verdict = match Program::at(slot) {
+                    Some((program, Ip4::FAMILY)) if host.programs => resume(host, &mut v4, program),
+                    Some((program, _)) if host.programs => resume(host, &mut v6, program),
+                    _ => Verdict::Drop(DropReason::ProgramMissing),
+                };
+            }
+            unreachable!("{verdict:?} after {PROGRAMS} programs")
+        })
     }
 
     /// A frame's way through some stages alone.

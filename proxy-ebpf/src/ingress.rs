@@ -3,40 +3,71 @@
 use proxy_common::{
     addr::{Address, Ip4, Ip6},
     drop_reason::DropReason,
-    flow::{FlowKind, state},
+    flow::state,
     known,
+    program::Program,
 };
 
 use crate::{
     parsed::{Link, Piece, Transport, tcp},
     stage::{
-        admit, amplify, ban, flow, forward, fragment,
+        admit, ban, flow, forward, fragment,
         icmp::Quoted,
         parse,
         parse::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Payload},
-        reply, rewrite, too_big,
+        reply, too_big,
     },
-    verdict::{Outcome, Verdict, passed},
-    work::{Step, Work},
+    verdict::{Outcome, Verdict, go_on, passed},
+    work::Work,
     world::{Tables, World},
 };
-use begin::Begun;
-use charged::limited;
 use core::ops::ControlFlow::{Break, Continue};
 
 /// What the flow table does not settle: SYNs, young flows, answers.
 mod begin;
 /// A step of limits.
 mod charged;
-/// ICMP errors about packets of flows.
-mod error;
+/// Connections that are counted while they last.
+mod counted;
+/// Established flows that take more than what they remember.
+mod established;
 /// SYNs of guarded listeners.
 mod guarded;
+/// ICMP.
+mod icmp;
+/// The way out.
+mod leave;
+/// Packets to sockets of this host.
+mod local;
+/// Answers to young flows.
+mod returning;
 
-/// The way of a packet that came in. `v4` and `v6` are memory of this CPU's own.
+/// The way of a packet that came in, to its verdict or to the program that goes on with it. `v4` and `v6` are memory of this
+/// CPU's own.
 #[inline(always)]
 pub fn ingress<W: World>(world: &mut W, v4: &mut Work<Ip4>, v6: &mut Work<Ip6>) -> Verdict {
     match family(world, v4, v6) {
+        Continue(verdict) | Break(verdict) => verdict,
+    }
+}
+
+/// The way goes on where another program has stopped; `work` is as that one left it. What is to be known of the packet
+/// is there; its bounds are looked at again wherever it is read.
+#[inline(always)]
+pub fn resume<W: World + Tables<A>, A: Quoted>(
+    world: &mut W,
+    work: &mut Work<A>,
+    program: Program,
+) -> Verdict {
+    let outcome = match program {
+        Program::Begin => begin::resume(world, work),
+        Program::Flow => established::resume(world, work),
+        Program::Local => local::resume(world, work),
+        Program::Icmp => icmp::resume(world, work),
+        Program::TooBig => too_big::answer(world, work),
+        Program::Reset => reply::reset(world, work, DropReason::Limit),
+    };
+    match outcome {
         Continue(verdict) | Break(verdict) => verdict,
     }
 }
@@ -85,8 +116,7 @@ fn internet<W: World + Tables<A>, A: Quoted>(world: &mut W, work: &mut Work<A>) 
     }
     let payload = parse::payload(&work.ip)?;
     if payload == Payload::Icmp {
-        amplify::icmp(world, &work.ip)?;
-        return error::error(world, work);
+        return go_on::<A, _>(Program::Icmp);
     }
     parse::judge(parse::ports(world, &mut work.ip), || {
         admit::is_our_address(world, work.ip.key.destination)
@@ -105,67 +135,33 @@ fn internet<W: World + Tables<A>, A: Quoted>(world: &mut W, work: &mut Work<A>) 
     if let Piece::First(identification) = work.ip.piece {
         fragment::remember(world, &work.ip, identification);
     }
-    if let Some(listener) = guarded::local_listener(world, work) {
-        return guarded::local(world, work, listener);
+    if let Some(listener) = local::listener(world, work) {
+        return local::packet(world, work, listener);
     }
     balance(world, work)
 }
 
-/// What becomes of a packet with ports. What is too much for a limit may be answered.
-#[inline(always)]
-fn balance<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
-    match forwarded(world, work) {
-        Break(Verdict::Drop(DropReason::Limit)) if work.limit.reset => {
-            reply::reset(world, work, DropReason::Limit)
-        }
-        other => other,
-    }
-}
-
 /// Flow table first: an established flow costs one look-up. Everything else is looked at once a flow.
 #[inline(always)]
-fn forwarded<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
+fn balance<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
     // A SYN is hardly ever an established flow's: that is asked of memory that a flood of them keeps warm.
     let known = if work.transport.is_bare_syn() && !world.may_be_known(known::hash(&work.ip.key)) {
         None
     } else {
         world.flow(&work.ip.key)
     };
+    work.has_flow = known.is_some();
     match known {
         Some(known) if !(work.transport.is_bare_syn() || known.state() & state::SYN_ELSEWHERE != 0) => {
             flow::touch(known, &work.transport, world.now());
-            if known.rewrite.counted != 0 && work.transport.flags & (tcp::FIN | tcp::RST) != 0 {
-                begin::ended(world, work, known);
-            }
             work.fresh = false;
             work.rewrite.copy_from(&known.rewrite);
-            forward::exit(world, work.ip.key.protocol, &work.rewrite, Some(&known.hop), &mut work.exit)?;
-            if work.exit.hop.plan != 0 {
-                limited(world, work, Step::Packet, work.exit.hop.plan)?;
+            let ends = known.rewrite.counted != 0 && work.transport.flags & (tcp::FIN | tcp::RST) != 0;
+            if ends || !forward::is_remembered(world, &known.hop, &mut work.exit) || work.exit.hop.plan != 0 {
+                return go_on::<A, _>(Program::Flow);
             }
         }
-        known => {
-            let has_flow = known.is_some();
-            if begin::settle(world, work, has_flow)? == Begun::Answered {
-                return reply::answer(world, work, DropReason::Rewrite);
-            }
-            if work.exit.hop.plan != 0 {
-                limited(world, work, Step::Unproved, work.exit.hop.plan)?;
-            }
-        }
+        _ => return go_on::<A, _>(Program::Begin),
     }
-    leave(world, work)
-}
-
-/// Out: the last checks, then the packet is rewritten and sent.
-#[inline(always)]
-fn leave<W: World + Tables<A>, A: Address>(world: &mut W, work: &Work<A>) -> Outcome<Verdict> {
-    rewrite::is_alive(&work.ip)?;
-    if !work.exit.wait && rewrite::is_too_big(&work.ip, work.exit.hop.mtu) {
-        return too_big::answer(world, work);
-    }
-    let returning = FlowKind::of(work.rewrite.kind) == FlowKind::NatReturn;
-    world.count_traffic(work.rewrite.backend, work.ip.end, returning, work.fresh);
-    rewrite::packet(world, &work.ip, &work.rewrite)?;
-    forward::depart(world, work)
+    leave::leave(world, work)
 }

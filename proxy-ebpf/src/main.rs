@@ -15,9 +15,13 @@ mod entry {
         macros::{classifier, sk_reuseport, xdp},
         programs::{SkReuseportContext, TcContext, XdpContext},
     };
-    use proxy_ebpf::{ingress::ingress, verdict::Verdict};
+    use proxy_common::{drop_reason::DropReason, program::Program};
+    use proxy_ebpf::{
+        ingress::{ingress, resume},
+        verdict::Verdict,
+    };
 
-    use crate::kernel::{count_drop, note, now, packet::Frame, steer::steer, work};
+    use crate::kernel::{count_drop, further::jump_to, note, now, packet::Frame, steer::steer, work};
 
     /// The layout that this object was built with: read by the daemon before it loads it.
     #[unsafe(link_section = "proxy_abi")]
@@ -29,7 +33,43 @@ mod entry {
     pub fn proxy_xdp(ctx: XdpContext) -> u32 {
         let mut frame = Frame { ctx: ctx.ctx };
         let Some((v4, v6)) = work() else { return xdp_action::XDP_PASS };
-        match ingress(&mut frame, v4, v6) {
+        let verdict = ingress(&mut frame, v4, v6);
+        end(&ctx, verdict)
+    }
+
+    macro_rules! further {
+        ($($program:ident: $v4:ident, $v6:ident;)+) => { $(
+            #[doc = concat!("[`Program::", stringify!($program), "`] of IPv4.")]
+            #[xdp(frags)]
+            pub fn $v4(ctx: XdpContext) -> u32 {
+                let Some((work, _)) = work() else { return xdp_action::XDP_PASS };
+                let verdict = resume(&mut Frame { ctx: ctx.ctx }, work, Program::$program);
+                end(&ctx, verdict)
+            }
+            #[doc = concat!("[`Program::", stringify!($program), "`] of IPv6.")]
+            #[xdp(frags)]
+            pub fn $v6(ctx: XdpContext) -> u32 {
+                let Some((_, work)) = work() else { return xdp_action::XDP_PASS };
+                let verdict = resume(&mut Frame { ctx: ctx.ctx }, work, Program::$program);
+                end(&ctx, verdict)
+            }
+        )+ };
+    }
+
+    // Names as in `Program::names`.
+    further! {
+        Begin: proxy_begin4, proxy_begin6;
+        Flow: proxy_flow4, proxy_flow6;
+        Local: proxy_local4, proxy_local6;
+        Icmp: proxy_icmp4, proxy_icmp6;
+        TooBig: proxy_too_big4, proxy_too_big6;
+        Reset: proxy_reset4, proxy_reset6;
+    }
+
+    /// What a verdict is to the kernel.
+    #[inline(always)]
+    fn end(ctx: &XdpContext, verdict: Verdict) -> u32 {
+        match verdict {
             Verdict::Pass | Verdict::Defer => xdp_action::XDP_PASS,
             Verdict::Drop(reason) => {
                 count_drop(reason);
@@ -40,6 +80,11 @@ mod entry {
             Verdict::Redirect(ifindex) => unsafe {
                 aya_ebpf::helpers::generated::bpf_redirect(ifindex, 0) as u32
             },
+            Verdict::GoOn(slot) => {
+                jump_to(ctx.ctx, slot);
+                count_drop(DropReason::ProgramMissing);
+                xdp_action::XDP_DROP
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use core::ops::ControlFlow;
 
-use proxy_common::drop_reason::DropReason;
+use proxy_common::{addr::Address, drop_reason::DropReason, program::Program};
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,6 +17,8 @@ pub enum Verdict {
     Transmit,
     /// Out of another interface, by its index.
     Redirect(u32),
+    /// None yet: the program in this place ([`Program::slot`]) goes on, with what this one has left in its memory.
+    GoOn(u32),
 }
 
 /// A stage's outcome: go on with `T`, or a verdict.
@@ -41,4 +43,10 @@ pub fn some<T>(value: Option<T>, reason: DropReason) -> Outcome<T> {
         Some(value) => ControlFlow::Continue(value),
         None => dropped(reason),
     }
+}
+
+/// Ends this program: another one goes on, by `ingress::resume`. The memory of the packet's way is what it is given.
+#[inline(always)]
+pub const fn go_on<A: Address, T>(program: Program) -> Outcome<T> {
+    ControlFlow::Break(Verdict::GoOn(program.slot(A::FAMILY)))
 }

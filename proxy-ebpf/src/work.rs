@@ -126,6 +126,8 @@ pub struct Work<A> {
     pub rewrite: Rewrite<A>,
     /// How it leaves.
     pub exit: Exit<A>,
+    /// Whether the flow table knows its 5-tuple.
+    pub has_flow: bool,
     /// Whether a flow begins with it.
     pub fresh: bool,
     /// The young flow it belongs to or makes.
@@ -146,7 +148,7 @@ pub struct Work<A> {
     pub flow: Flow<A>,
     /// What the options of its TCP header say.
     pub offer: Offer,
-    /// Who listens there, if a flow begins.
+    /// Who listens there, if a flow begins, or if that is a socket of this host.
     pub listener: Listener,
     /// What limits have to remember.
     pub limit: Limited<A>,

@@ -4,19 +4,22 @@ use proxy_common::{
     addr::{Address, Be16},
     backend::Backend,
     drop_reason::{DropReason, Notice},
-    flow::{FlowKind, Rewrite, SharedFlow, state, young as bits},
+    flow::{FlowKind, SharedFlow, state, young as bits},
     hash::flow_hash,
     hop::SharedHop,
     listener::{Forward, Listener},
     settings::Settings,
 };
 
-use super::{charged::limited, guarded};
+use super::{
+    charged::{limited, or_reset},
+    counted, guarded, leave, returning,
+};
 use crate::{
     parsed::{TCP, UDP},
-    stage::{admit, amplify, flow, forward, guard::Syn, rewrite, select, young},
+    stage::{admit, amplify, flow, forward, guard::Syn, reply, rewrite, select, young},
     translation,
-    verdict::{Outcome, dropped, passed},
+    verdict::{Outcome, Verdict, dropped, passed},
     work::{Step, Work},
     world::{Tables, World},
 };
@@ -24,7 +27,7 @@ use core::ops::ControlFlow::Continue;
 
 /// What a packet is that the flow table does not settle.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Begun {
+enum Begun {
     /// One of a flow that the table knows.
     Known,
     /// A backend's, to a young flow.
@@ -37,14 +40,30 @@ pub(super) enum Begun {
     Answered,
 }
 
-/// Settles what is written into the packet and how it leaves. `has_flow`: the flow table knows the 5-tuple.
-#[inline(never)]
-pub(super) fn settle<W: World + Tables<A>, A: Address>(
-    world: &W,
+/// A packet with ports that the flow table does not settle.
+#[inline(always)]
+pub(super) fn resume<W: World + Tables<A>, A: Address>(
+    world: &mut W,
     work: &mut Work<A>,
-    has_flow: bool,
-) -> Outcome<Begun> {
-    match begin(world, work, has_flow)? {
+) -> Outcome<Verdict> {
+    or_reset(go(world, work), work)
+}
+
+#[inline(always)]
+fn go<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
+    if settle(world, work)? == Begun::Answered {
+        return reply::answer(world, work, DropReason::Rewrite);
+    }
+    if work.exit.hop.plan != 0 {
+        limited(world, work, Step::Unproved, work.exit.hop.plan)?;
+    }
+    leave::leave(world, work)
+}
+
+/// Settles what is written into the packet and how it leaves.
+#[inline(never)]
+fn settle<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Outcome<Begun> {
+    match begin(world, work)? {
         Begun::Known => {
             if let Some(known) = world.flow(&work.ip.key) {
                 way_out(world, work, Some(&known.hop))?;
@@ -89,9 +108,10 @@ fn prove<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Out
     Continue(())
 }
 
-/// Says what the packet is; a flow that begins has no backend yet. `has_flow`: the flow table knows the 5-tuple.
+/// Says what the packet is; a flow that begins has no backend yet.
 #[inline(never)]
-fn begin<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, has_flow: bool) -> Outcome<Begun> {
+fn begin<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Outcome<Begun> {
+    let has_flow = work.has_flow;
     let Some(settings) = world.settings() else { return passed() };
     let Some(listener) = listener(world, work) else {
         answer(world, work, settings)?;
@@ -133,50 +153,11 @@ fn listener<W: World + Tables<A>, A: Address>(world: &W, work: &Work<A>) -> Opti
     Tables::<A>::listener(world, &translation::place(&work.ip.key))
 }
 
-/// A packet that ends a flow, or half of it, whose counts it is in: once it is over it leaves them. (With `dsr` only the
-/// client's side is seen.)
-#[inline(never)]
-pub(super) fn ended<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, known: &SharedFlow<A>) {
-    work.limit.client.assign(&work.ip.key.source);
-    let kind = FlowKind::of(known.rewrite.kind);
-    if kind == FlowKind::Dsr {
-        leave(world, work, known);
-        return;
-    }
-    flow::other_way(&mut work.back, work.ip.key.protocol, &known.rewrite);
-    let Some(other) = world.flow(&work.back) else { return };
-    let (mine, theirs) = (known.state(), other.state());
-    if (mine | theirs) & state::RST == 0 && mine & theirs & state::FIN == 0 {
-        return;
-    }
-    if kind == FlowKind::NatReturn {
-        work.limit.client.assign(&work.back.source);
-        leave(world, work, other);
-    } else {
-        leave(world, work, known);
-    }
-}
-
-/// A flow of the client in `work.limit`, in the client's direction, leaves its counts, unless it has.
-#[inline(always)]
-fn leave<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, flow: &SharedFlow<A>) {
-    if flow.rewrite.counted != 0 && flow.leaves() {
-        over(world, work, &flow.rewrite);
-    }
-}
-
-/// A connection of the client in `work.limit` is over: one less in its set of counts.
-#[inline(always)]
-fn over<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, rewrite: &Rewrite<A>) {
-    work.limit.backend = rewrite.backend;
-    world.limit(work, Step::Leave, rewrite.counted);
-}
-
 /// Forgets a flow of the client of the packet in hand.
 #[inline(always)]
 fn forget<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, known: &SharedFlow<A>) {
     work.limit.client.assign(&work.ip.key.source);
-    leave(world, work, known);
+    counted::leave(world, work, known);
     flow::forget(world, work, known);
 }
 
@@ -358,15 +339,7 @@ fn answer<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, setti
             young::update(world, &work.young, index);
         }
     }
-    returning(work);
+    returning::returning(work);
     work.fresh = false;
     Continue(())
-}
-
-/// What is written into a packet under `work.asked`, from the backend of `work.young`.
-#[inline(always)]
-pub(super) fn returning<A: Address>(work: &mut Work<A>) {
-    let Work { young, there, asked, rewrite, .. } = work;
-    there.set(&young.service, &young.client, young.service_port, young.client_port, young.protocol);
-    translation::nat(rewrite, asked, there, FlowKind::NatReturn, young.backend);
 }

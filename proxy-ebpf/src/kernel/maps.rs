@@ -1,7 +1,7 @@
 //! The maps, as the kernel makes them. Names are those of `proxy_common::names`; sizes those of `proxy_common::limits`.
 
 use aya_ebpf::{
-    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
     macros::btf_map,
 };
 use proxy_common::{
@@ -20,6 +20,7 @@ use proxy_common::{
     listener::{DestinationFilter, Listener, ListenerKey, Name},
     maglev::Ring,
     plan::{self, CountedSet, ExemptKey, LimitCount, LimitRecord, Plan},
+    program::Program,
     settings::Settings,
 };
 use proxy_ebpf::work::Work;
@@ -58,6 +59,9 @@ pub(crate) struct Exempt<A> {
 
 const _: () = assert!(size_of::<Exempt<Ip6>>() + 4 == size_of::<ExemptKey<Ip6>>());
 
+/// Where a packet's way goes on. The daemon gives each object that it loads one of its own, with the object's programs.
+#[btf_map]
+pub(crate) static PROGRAMS: ProgramArray<{ Program::SLOTS as usize }> = ProgramArray::new();
 #[btf_map]
 pub(crate) static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]

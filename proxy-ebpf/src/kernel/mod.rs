@@ -6,6 +6,8 @@ use proxy_ebpf::work::Work;
 
 /// Tables of bans.
 mod bans;
+/// Programs that go on where another one stops.
+pub(crate) mod further;
 /// What limits ask of their tables.
 mod keys;
 /// The maps.

@@ -16,6 +16,16 @@ use crate::{
 };
 use core::ops::ControlFlow::Continue;
 
+/// Whether the flow's own memory has the way out.
+#[inline(always)]
+pub fn is_remembered<W: World, A>(world: &W, own: &SharedHop, exit: &mut Exit<A>) -> bool {
+    let Some(settings) = world.settings() else { return false };
+    let Some(hop) = own.load(settings.hop_epoch, world.now(), settings.hop_lifetime) else { return false };
+    exit.hop = hop;
+    exit.wait = false;
+    true
+}
+
 /// The way out of a packet: the flow's own memory, then the backend's, then the routing table.
 #[inline(always)]
 pub fn exit<W: World + Tables<A>, A: Address>(

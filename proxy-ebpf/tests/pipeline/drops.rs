@@ -80,6 +80,7 @@ fn surroundings(scene: &mut Scene, reason: DropReason) -> bool {
                 scene.host.limits.add(&[Rule { interval: 1 << 60, measure, flags, ..Rule::default() }]);
             scene.host.plan(0, plan);
         }
+        DropReason::ProgramMissing => scene.host.programs = false,
         DropReason::NoBackend => scene.host.rings[0].clear(),
         DropReason::PortsExhausted => scene.host.limit_ports(0),
         DropReason::NoRoute => scene.host.routes.clear(),

@@ -49,6 +49,7 @@ fn check(scene: &mut Scene, ingress: u32, frame: &[u8]) -> Result<(), TestCaseEr
             prop_assert_eq!(after.flags, before.flags);
         }
         Verdict::Drop(_) | Verdict::Defer => {}
+        Verdict::GoOn(_) => prop_assert!(false, "a whole way has a verdict"),
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ use super::collect::{Collected, Collector, Leaving, YOUNG_LIFETIME};
 use super::desired::{Desired, Surroundings};
 use super::events::{Ears, Hear};
 use super::follow::{FollowError, Followed, Follower};
+use super::further;
 use super::guard::{Around, Watch};
 use super::limits::{KeptLimit, Limits};
 use super::load::{self, OpenError, OpenNote, Programs};
@@ -320,6 +321,7 @@ impl Kernel {
     /// tables go.
     pub fn keep(&self) {
         if self.lock().start.take().is_some() {
+            further::let_others_go(&self.pins, &self.programs.further);
             for folder in self.pins.other_versions() {
                 // What cannot be removed now is removed by `detach`.
                 let _ = fs::remove_dir_all(folder);

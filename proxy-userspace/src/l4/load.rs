@@ -10,9 +10,11 @@ use std::time::Duration;
 use aya::programs::{ProgramError, SchedClassifier, Xdp};
 use aya::{EbpfError, EbpfLoader};
 use proxy_common::names;
+use proxy_common::program::Program;
 use proxy_common::settings::Settings;
 
 use super::capability::{self, Capability, Feature};
+use super::further;
 use super::kfunc;
 use super::maps::{MapError, Table};
 use super::object;
@@ -137,6 +139,8 @@ pub(super) struct Programs {
     pub(super) xdp: OwnedFd,
     pub(super) tc: OwnedFd,
     pub(super) clock: OwnedFd,
+    /// What the array of the programs behind `xdp` is pinned as.
+    pub(super) further: String,
     /// Whether the kernel makes sockets of cookies that are checked by a program.
     pub(super) sockets: bool,
 }
@@ -305,6 +309,7 @@ fn make(pins: &Pins, shapes: &[Shape]) -> Result<(Programs, Tables), OpenError> 
         xdp: program::<Xdp>(&mut object, names::PROGRAM_XDP)?,
         tc: program::<SchedClassifier>(&mut object, names::PROGRAM_TC)?,
         clock: program::<Xdp>(&mut object, object::PROGRAM_CLOCK)?,
+        further: further(&mut object, pins)?,
         sockets,
     };
     for (name, fd) in [
@@ -315,6 +320,18 @@ fn make(pins: &Pins, shapes: &[Shape]) -> Result<(Programs, Tables), OpenError> 
         pin_program(pins, name, fd)?;
     }
     Ok((programs, Tables::open(|name| sys::open_pin(&pins.object(name)))?))
+}
+
+/// Loads the programs behind the first one. What their array is pinned as.
+fn further(object: &mut aya::Ebpf, pins: &Pins) -> Result<String, OpenError> {
+    let programs = Program::entries()
+        .map(|(slot, name)| program::<Xdp>(object, name).map(|program| (slot, program)))
+        .collect::<Result<Vec<_>, OpenError>>()?;
+    further::fill(object, &programs, pins).map_err(|cause| OpenError::Files {
+        what: "fill and pin",
+        path: pins.object(names::PROGRAMS),
+        cause,
+    })
 }
 
 /// Loads a program.

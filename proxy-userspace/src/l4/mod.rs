@@ -25,6 +25,10 @@ mod events;
 mod explain;
 /// Follows what changes around the kernel part.
 mod follow;
+/// The programs behind the first one.
+mod further;
+#[cfg(test)]
+mod further_tests;
 /// What the daemon does for the guards.
 mod guard;
 /// The kernel part, opened.

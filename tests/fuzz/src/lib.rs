@@ -100,5 +100,6 @@ pub fn check(host: &mut Host, ingress: u32, frame: &[u8]) {
             }
         }
         Verdict::Drop(_) | Verdict::Defer => {}
+        Verdict::GoOn(_) => unreachable!("a whole way has a verdict"),
     }
 }

@@ -78,6 +78,7 @@ impl Engine for OnHost {
                 Fate::Passed
             }
             Verdict::Defer => anyhow::bail!("every neighbour is known"),
+            Verdict::GoOn(_) => anyhow::bail!("a whole way has a verdict"),
         })
     }
 
@@ -126,6 +127,7 @@ pub(super) fn corpus(layout: Layout) -> Result<()> {
             Verdict::Drop(_) => bpf::Verdict::Drop,
             Verdict::Transmit => bpf::Verdict::Tx,
             Verdict::Redirect(_) => bpf::Verdict::Redirect,
+            Verdict::GoOn(slot) => unreachable!("a whole way has a verdict, not {slot}"),
         };
         // Frames shorter than an Ethernet header never reach a program.
         (frame.len() >= 14).then(|| (verdict, after.to_vec()))

@@ -1,4 +1,4 @@
-//! ICMP errors about packets of flows: they go to the flow's other side.
+//! ICMP: what nobody asked for is kept to its rate, and errors about packets of flows go to the flow's other side.
 
 use proxy_common::{
     addr::Address,
@@ -9,9 +9,9 @@ use proxy_common::{
     settings::Settings,
 };
 
-use super::begin::returning;
+use super::returning::returning;
 use crate::{
-    stage::{admit, forward, icmp, icmp::Quoted, rewrite, select, young},
+    stage::{admit, amplify, forward, icmp, icmp::Quoted, rewrite, select, young},
     translation,
     verdict::{Outcome, Verdict, passed, some},
     work::Work,
@@ -19,9 +19,16 @@ use crate::{
 };
 use core::ops::ControlFlow::{Break, Continue};
 
+/// What nobody asked for has a rate. Errors about flows are sent on.
+#[inline(always)]
+pub(super) fn resume<W: World + Tables<A>, A: Quoted>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
+    amplify::icmp(world, &work.ip)?;
+    error(world, work)
+}
+
 /// Translates an error and sends it on. What is no error, or about nothing of ours, is passed on.
 #[inline(never)]
-pub(super) fn error<W: World + Tables<A>, A: Quoted>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
+fn error<W: World + Tables<A>, A: Quoted>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
     if !admit::is_our_address(world, work.ip.key.destination) {
         return passed();
     }

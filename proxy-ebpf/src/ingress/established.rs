@@ -1,0 +1,69 @@
+//! What an established flow cannot settle by what it remembers: its way out has to be found, it is over, or it is limited.
+
+use proxy_common::{
+    addr::Address,
+    flow::{FlowKind, SharedFlow, state},
+};
+
+use super::{
+    charged::{limited, or_reset},
+    counted, leave,
+};
+use crate::{
+    parsed::tcp,
+    stage::{flow, forward},
+    verdict::{Outcome, Verdict},
+    work::{Step, Work},
+    world::{Tables, World},
+};
+
+/// The packet was found to be of the flow of its 5-tuple, and noted there; `work.rewrite` is the flow's.
+#[inline(always)]
+pub(super) fn resume<W: World + Tables<A>, A: Address>(
+    world: &mut W,
+    work: &mut Work<A>,
+) -> Outcome<Verdict> {
+    or_reset(go(world, work), work)
+}
+
+#[inline(always)]
+fn go<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
+    // Should it be gone by now, the backend's hop is known all the same.
+    let known = world.flow(&work.ip.key);
+    if let Some(known) = known
+        && known.rewrite.counted != 0
+        && work.transport.flags & (tcp::FIN | tcp::RST) != 0
+    {
+        ended(world, work, known);
+    }
+    let hop = known.map(|known| &known.hop);
+    forward::exit(world, work.ip.key.protocol, &work.rewrite, hop, &mut work.exit)?;
+    if work.exit.hop.plan != 0 {
+        limited(world, work, Step::Packet, work.exit.hop.plan)?;
+    }
+    leave::leave(world, work)
+}
+
+/// A packet that ends a flow, or half of it, whose counts it is in: once it is over it leaves them. (With `dsr` only the
+/// client's side is seen.)
+#[inline(never)]
+fn ended<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, known: &SharedFlow<A>) {
+    work.limit.client.assign(&work.ip.key.source);
+    let kind = FlowKind::of(known.rewrite.kind);
+    if kind == FlowKind::Dsr {
+        counted::leave(world, work, known);
+        return;
+    }
+    flow::other_way(&mut work.back, work.ip.key.protocol, &known.rewrite);
+    let Some(other) = world.flow(&work.back) else { return };
+    let (mine, theirs) = (known.state(), other.state());
+    if (mine | theirs) & state::RST == 0 && mine & theirs & state::FIN == 0 {
+        return;
+    }
+    if kind == FlowKind::NatReturn {
+        work.limit.client.assign(&work.back.source);
+        counted::leave(world, work, other);
+    } else {
+        counted::leave(world, work, known);
+    }
+}
