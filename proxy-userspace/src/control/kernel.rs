@@ -8,10 +8,11 @@ use std::sync::Arc;
 use proxy_common::plan::LimitCount;
 
 use crate::admin::api::{self, Status};
+use crate::admin::limits::LimitedKey;
 use crate::config::{Amount, KernelConfig, LimitName, Measure};
 use crate::l4::{
     BackendState, BackendStatus, Count, Desired, Hear, InterfaceStatus, KeptLimit, Kernel, KernelStatus,
-    ListenerStatus, MapError, View,
+    ListenerStatus, MapError, RefusedKey, View,
 };
 
 use super::dataplane::{Dataplane, DataplaneError, Known, LimitCounts, LimitInForce, Observed, Place, Seen};
@@ -109,6 +110,16 @@ impl Dataplane for Kernel {
 
     fn reset_limit(&mut self, limit: &LimitName) -> Result<(), DataplaneError> {
         Ok(Kernel::reset_limit(self, limit)?)
+    }
+
+    fn limited(&self) -> Result<Vec<LimitedKey>, DataplaneError> {
+        let key = |refused: RefusedKey| LimitedKey {
+            limit: refused.limit.to_string(),
+            measure: refused.measure.name().to_owned(),
+            key: refused.key,
+            refused: refused.refused,
+        };
+        Ok(Kernel::limited(self).into_iter().map(key).collect())
     }
 
     fn reset_limit_key(&mut self, limit: &LimitName, address: IpAddr) -> Result<usize, DataplaneError> {

@@ -32,7 +32,7 @@ mod leave;
 /// That the daemon is about to end.
 mod leaving;
 /// Limits: what is in force, and what operators change of it.
-mod limits;
+pub mod limits;
 /// Whether files have changed.
 mod marks;
 /// Text for Prometheus.

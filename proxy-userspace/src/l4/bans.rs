@@ -30,7 +30,7 @@ pub struct BanMaps {
 
 /// Why they cannot be changed.
 #[derive(Debug, thiserror::Error)]
-pub enum BanMapsError {
+pub enum PinnedError {
     /// A daemon has them, and does not answer on its socket.
     #[error("a daemon has the kernel part of {}: ask it (is --socket right?)", .0.display())]
     Busy(PathBuf),
@@ -56,18 +56,18 @@ impl BanMaps {
     ///
     /// # Errors
     /// A daemon has it, or the maps cannot be opened.
-    pub fn alone(pin_dir: &Path) -> Result<Option<Self>, BanMapsError> {
+    pub fn alone(pin_dir: &Path) -> Result<Option<Self>, PinnedError> {
         let pins = Pins::under(pin_dir);
         if !pins.object(names::BANS).exists() {
             return Ok(None);
         }
-        let held = pins.lock().map_err(|cause| BanMapsError::Hold { path: pin_dir.to_owned(), cause })?;
-        let lock = held.ok_or_else(|| BanMapsError::Busy(pin_dir.to_owned()))?;
+        let held = pins.lock().map_err(|cause| PinnedError::Hold { path: pin_dir.to_owned(), cause })?;
+        let lock = held.ok_or_else(|| PinnedError::Busy(pin_dir.to_owned()))?;
         Self::open(&pins, Some(lock)).map(Some)
     }
 
     /// Those of a folder of pins.
-    pub(super) fn open(pins: &Pins, lock: Option<File>) -> Result<Self, BanMapsError> {
+    pub(super) fn open(pins: &Pins, lock: Option<File>) -> Result<Self, PinnedError> {
         fn table<K: proxy_common::pod::Pod, V: proxy_common::pod::Pod>(
             pins: &Pins,
             name: &'static str,
@@ -76,8 +76,7 @@ impl BanMaps {
             let fd = open_pin(&pins.object(name)).map_err(|cause| MapError { map: name, action, cause })?;
             Table::new(name, fd)
         }
-        let clock =
-            open_pin(&pins.object(PROGRAM_CLOCK)).and_then(Clock::new).map_err(BanMapsError::Clock)?;
+        let clock = open_pin(&pins.object(PROGRAM_CLOCK)).and_then(Clock::new).map_err(PinnedError::Clock)?;
         Ok(Self {
             outer: table(pins, names::BANS)?,
             notes: table(pins, names::BAN_NOTES)?,

@@ -109,14 +109,18 @@ pub(super) fn rate(amount: Amount) -> WrittenRate {
     }
 }
 
-/// What an operator has set of a measure.
-pub(super) fn set(record: &LimitRecord, measure: Measure) -> Option<Amount> {
-    let set = record.set[usize::from(number(measure))];
-    match (set.count, set.period) {
+/// What was written; none: nothing was.
+pub(super) fn amount(written: &WrittenRate) -> Option<Amount> {
+    match (written.count, written.period) {
         (0, _) => None,
         (count, 0) => Some(Amount::Most(count)),
-        _ => Some(Amount::Rate(meant(set))),
+        _ => Some(Amount::Rate(meant(*written))),
     }
+}
+
+/// What an operator has set of a measure.
+pub(super) fn set(record: &LimitRecord, measure: Measure) -> Option<Amount> {
+    amount(&record.set[usize::from(number(measure))])
 }
 
 /// What is remembered of a limit. What was set of a measure stays as long as the file says the same of it.

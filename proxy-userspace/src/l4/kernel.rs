@@ -15,7 +15,7 @@ use proxy_common::listener::Forward;
 use proxy_common::plan::LimitRecord;
 
 use super::attach::{self, AttachError, Attacher, Attachment, Done};
-use super::bans::{BanMaps, BanMapsError};
+use super::bans::{BanMaps, PinnedError};
 use super::clock::Clock;
 use super::collect::{Collected, Collector, Leaving, YOUNG_LIFETIME};
 use super::desired::{Desired, Surroundings};
@@ -23,7 +23,7 @@ use super::events::{Ears, Hear};
 use super::follow::{FollowError, Followed, Follower};
 use super::further;
 use super::guard::{Around, Watch};
-use super::limits::{KeptLimit, Limits};
+use super::limits::{KeptLimit, Limits, RefusedKey};
 use super::load::{self, OpenError, OpenNote, Programs};
 use super::maps::{Action, MapError};
 use super::pins::{self, Pins};
@@ -348,6 +348,12 @@ impl Kernel {
         self.lock().limits.set(limit, measure, amount)
     }
 
+    /// Keys of limits that have been refused.
+    pub fn limited(&self) -> Vec<RefusedKey> {
+        let state = self.lock();
+        state.limits.refused(&state.present.names)
+    }
+
     /// What operators have set of limits, and the file does not say: of what workers count, too.
     pub fn limit_overrides(&self) -> Vec<(LimitName, Measure, Amount)> {
         self.lock().limits.overrides()
@@ -436,7 +442,7 @@ impl Kernel {
     ///
     /// # Errors
     /// They cannot be opened.
-    pub fn bans(&self) -> Result<BanMaps, BanMapsError> {
+    pub fn bans(&self) -> Result<BanMaps, PinnedError> {
         BanMaps::open(&self.pins, None)
     }
 

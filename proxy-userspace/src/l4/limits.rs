@@ -7,19 +7,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use proxy_common::addr::{Ip4, Ip6};
+use proxy_common::plan::scope;
 use proxy_common::plan::{CountedSet, ExemptKey, LimitCount, LimitRecord, Plan, WrittenRate, count_index};
 use proxy_common::{names, plan};
 
 use super::compile_limits::{
-    MEASURES, compile, counted, exemptions, key_of, rate, rate_of, record_of, same_but_for_rates, set,
-    written,
+    MEASURES, amount, compile, counted, exemptions, key_of, rate, rate_of, record_of, same_but_for_rates,
+    set, written,
 };
 use super::maps::{Action, MapError, PerCpu, Table as Map};
 use super::pins::Pins;
 use super::reconcile::{ApplyError, PlanError};
 use super::sys::{self, RawMap, SharedArray};
 use crate::config::{Amount, LimitConfig, LimitName, ListenerName, Measure};
-use crate::limit::{Clock, Ids, Sets, Table, number};
+use crate::limit::{Clock, Entry, Ids, Sets, Table, Who, address, measure, number, text_hash};
 
 /// The tables of limits, and what is known of them.
 #[derive(Debug)]
@@ -56,6 +57,45 @@ pub struct KeptLimit {
     pub amount: Amount,
     /// What came of it.
     pub counts: LimitCount,
+}
+
+/// What is remembered of a limit.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RememberedLimit {
+    /// Its name.
+    pub name: LimitName,
+    /// What it is per, for people.
+    pub per: String,
+    /// Its action, for people.
+    pub action: String,
+    /// What it counts.
+    pub measures: Vec<RememberedMeasure>,
+}
+
+/// A measure of it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RememberedMeasure {
+    /// What is counted.
+    pub measure: Measure,
+    /// How much the configuration lets through.
+    pub file: Amount,
+    /// How much is let through.
+    pub amount: Amount,
+    /// What came of it in the kernel part.
+    pub counts: LimitCount,
+}
+
+/// A key that has been refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RefusedKey {
+    /// The limit.
+    pub limit: LimitName,
+    /// What it counts.
+    pub measure: Measure,
+    /// Whose it is.
+    pub key: String,
+    /// How often, since it is remembered.
+    pub refused: u64,
 }
 
 /// The buckets, as the kernel's programs see them.
@@ -298,10 +338,74 @@ impl Limits {
         keys.iter().filter(|key| self.table.reset(key)).count()
     }
 
-    /// The number of a limit that is configured.
+    /// The number of a limit that is remembered.
     fn id(&self, limit: &LimitName) -> Option<u16> {
-        self.configured.iter().find(|own| own.name == *limit)?;
-        self.ids.of(limit.as_str())
+        self.ids.get(limit.as_str()).filter(|id| self.remembered.contains_key(id))
+    }
+
+    /// What an address has used up of a limit, by the rules of its plans, is forgotten. How many keys those were; none:
+    /// no rule counts by address.
+    pub(super) fn forget(&self, limit: &LimitName, address: IpAddr) -> Option<usize> {
+        let id = self.id(limit)?;
+        let rules = self.known.values().flat_map(|plan| &plan.rules);
+        let own = rules.filter(|rule| rule.is_used() && rule.limit == id && rule.scope == scope::ADDRESS);
+        let keys: BTreeMap<u64, _> =
+            own.map(|rule| key_of(rule, self.seed, address, 0)).map(|key| (key.tag, key)).collect();
+        (!keys.is_empty()).then(|| keys.values().filter(|key| self.table.reset(key)).count())
+    }
+
+    /// Keys that have been refused: addresses, listeners by their names, else numbers.
+    pub(super) fn refused(&self, listeners: &BTreeMap<u16, String>) -> Vec<RefusedKey> {
+        let texts: BTreeMap<u64, &String> =
+            listeners.values().map(|name| (text_hash(self.seed, name), name)).collect();
+        let one = |entry: Entry| {
+            let key = match address(entry.kind, entry.who) {
+                Some(address) => address.to_string(),
+                None => match texts.get(&entry.who[0]).filter(|_| entry.kind == Who::Text) {
+                    Some(name) => (*name).clone(),
+                    None => format!("#{:016x}", entry.who[0]),
+                },
+            };
+            let limit = self.ids.name(entry.limit)?.as_str().into();
+            Some(RefusedKey {
+                limit,
+                measure: measure(entry.measure)?,
+                key,
+                refused: u64::from(entry.refused),
+            })
+        };
+        self.table.entries().filter(|entry| entry.refused > 0).filter_map(one).collect()
+    }
+
+    /// All that is remembered, by name: what only workers count, too.
+    pub(super) fn all(&self) -> Result<Vec<RememberedLimit>, MapError> {
+        let mut all = Vec::new();
+        for (id, record) in &self.remembered {
+            let mut measures = Vec::new();
+            for measure in Measure::ALL {
+                let Some(file) = amount(&record.written[usize::from(number(measure))]) else { continue };
+                let amount = set(record, measure).unwrap_or(file);
+                let counts = self.count(*id, measure)?;
+                measures.push(RememberedMeasure { measure, file, amount, counts });
+            }
+            let name = written(&record.name).as_str().into();
+            let (per, action) = (written(&record.per), written(&record.action));
+            all.push(RememberedLimit { name, per, action, measures });
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    /// What came of a measure.
+    fn count(&self, id: u16, measure: Measure) -> Result<LimitCount, MapError> {
+        let mut counts = LimitCount::default();
+        for one in self.counts.get(count_index(id, number(measure)))? {
+            counts.passed += one.passed;
+            counts.refused += one.refused;
+            counts.observed += one.observed;
+            counts.exempt += one.exempt;
+        }
+        Ok(counts)
     }
 
     /// Writes the rates of a limit into all plans that have it.
@@ -335,13 +439,7 @@ impl Limits {
                 if !self.known.values().any(|plan| plan.rules.iter().any(|rule| rule.is_used() && of(rule))) {
                     continue;
                 }
-                let mut counts = LimitCount::default();
-                for one in self.counts.get(count_index(id, number(measure)))? {
-                    counts.passed += one.passed;
-                    counts.refused += one.refused;
-                    counts.observed += one.observed;
-                    counts.exempt += one.exempt;
-                }
+                let counts = self.count(id, measure)?;
                 let set = self.remembered.get(&id).and_then(|record| set(record, measure));
                 let Some(amount) = set.or_else(|| limit.measures.get(measure)) else { continue };
                 kept.push(KeptLimit { limit: limit.name.clone(), measure, amount, counts });

@@ -39,6 +39,8 @@ mod kernel_tests;
 mod kfunc;
 /// Which flows may be in the tables.
 mod known;
+/// The tables of limits, without a daemon.
+mod limit_maps;
 /// Limits in the tables.
 mod limits;
 #[cfg(test)]
@@ -63,7 +65,7 @@ mod sys;
 mod tables;
 
 pub use attach::{AttachError, Attachment, Mode};
-pub use bans::{BanMaps, BanMapsError};
+pub use bans::{BanMaps, PinnedError};
 pub use capability::{Capability, Feature};
 pub use collect::Collected;
 pub use desired::{Desired, DesiredBackend, DesiredListener, LocalListener};
@@ -74,7 +76,8 @@ pub use explain::{Chosen, Explanation, FlowStatus, Tuple, TupleError, Verdict, W
 pub use follow::{FollowError, Followed};
 pub use guard::GuardStatus;
 pub use kernel::{Applied, Kernel, KnownBackend};
-pub use limits::KeptLimit;
+pub use limit_maps::LimitMaps;
+pub use limits::{KeptLimit, RefusedKey, RememberedLimit, RememberedMeasure};
 pub use load::{OpenError, OpenNote};
 pub use maps::{Action, MapError};
 pub use reconcile::{ApplyError, Failed, PlanError, Unroutable};

@@ -27,6 +27,11 @@ impl Ids {
         Some(id)
     }
 
+    /// The number of a limit, if it has one.
+    pub fn get(&self, name: &str) -> Option<u16> {
+        self.lock().get(name).copied()
+    }
+
     /// The name of a number.
     pub fn name(&self, id: u16) -> Option<String> {
         self.lock().iter().find(|(_, of)| **of == id).map(|(name, _)| name.clone())

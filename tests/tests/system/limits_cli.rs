@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use proxy_tests::client::{self, Http};
-use proxy_tests::config;
+use proxy_tests::config::{self, Listener, Protocol};
 use proxy_tests::daemon::Daemon;
 use proxy_tests::facts;
 use proxy_tests::runner::{Fact, figure};
@@ -23,6 +23,7 @@ pub(crate) const FACTS: &[Fact] = facts![
     a_thousand_changes_in_a_row_under_load_lose_nothing,
     who_is_being_refused_is_shown_and_can_be_forgiven,
     what_is_set_outlives_the_daemon_for_workers_too,
+    limits_are_shown_and_changed_without_a_daemon,
 ];
 
 /// A configuration with a limit that nobody meets.
@@ -297,5 +298,74 @@ fn what_is_set_outlives_the_daemon_for_workers_too() -> Result<()> {
     daemon.stop()?;
     daemon.run()?;
     ensure!(listed(&daemon, "requests")?["file"].is_null(), "what was reset stays reset");
+    Ok(())
+}
+
+fn limits_are_shown_and_changed_without_a_daemon() -> Result<()> {
+    let world = World::routed().build()?;
+    let audit = world.folder().join("audit.log");
+    let balanced = Listener::of(&world, Protocol::Tcp, Family::V4);
+    let text = config::text(&world, std::slice::from_ref(&balanced));
+    let text = text.replacen("[admin]\n", &format!("[admin]\naudit_log = {audit:?}\n"), 1);
+    let limit =
+        "[limit.per-client]\nconnections = \"1000/s burst 1000\"\nrequests = \"9/s\"\naction = \"reset\"\n";
+    let web = "[listener.web]\nbind = \"127.0.0.1:8099\"\nprotocol = \"http\"\n[[route]]\nrespond = 204\n";
+    let mut daemon = Daemon::start(&world, &format!("{text}\n{web}\n{limit}"))?;
+    let to = world.service(Family::V4);
+    let served = || {
+        (0..10).filter(|_| Http::connect(world.client(), to).and_then(|mut http| http.who()).is_ok()).count()
+    };
+    ensure!(served() == 10);
+    daemon.kill()?;
+    let file = daemon.config_path().display().to_string();
+    let offline = |words: &[&str]| daemon.cli(&[words, &["--config", &file]].concat());
+    let said = offline(&["limit", "set", "per-client", "connections=3/h", "burst=3", "requests=2/s"])?;
+    ensure!(said.contains("connections is 3/h burst 3; it was 1000/s burst 1000"), "{said}");
+    let first = served();
+    ensure!(first <= 3, "{first}: the next connections obey");
+    let list: Value = serde_json::from_str(&offline(&["limit", "list", "--json"])?)?;
+    let row = |measure: &str| {
+        let rows = list["limits"].as_array().into_iter().flatten();
+        rows.into_iter().find(|row| row["measure"] == measure).cloned().context("no such measure")
+    };
+    let connections = row("connections")?;
+    ensure!(connections["amount"] == "3/h burst 3" && connections["file"] == "1000/s burst 1000", "{list}");
+    ensure!(connections["per"] == "ip" && connections["refused"].as_u64() >= Some(7), "{list}");
+    ensure!(row("requests")?["amount"] == "2/s", "{list}");
+    let wrong = daemon.command(&["limit", "set", "per-cleint", "packets=1/s", "--config", &file])?;
+    let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    ensure!(!wrong.status.success() && said.contains("did you mean \"per-client\"?"), "{said}");
+    let client = world.client_address(Family::V4, 0).to_string();
+    let over = AtomicBool::new(false);
+    let top: Value = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                served();
+            }
+        });
+        let top = offline(&["limit", "top", "--json"]);
+        over.store(true, Ordering::Relaxed);
+        Ok::<_, anyhow::Error>(serde_json::from_str(&top?)?)
+    })?;
+    ensure!(top["keys"][0]["key"] == client, "{top}");
+    let said = offline(&["limit", "reset", "per-client", "--key", &client])?;
+    ensure!(said.contains("is forgotten"), "{said}");
+    ensure!((1..=3).contains(&served()), "what it had used up is forgotten, the limit is not");
+    daemon.run()?;
+    ensure!(served() == 0, "a daemon that starts keeps it");
+    ensure!(listed(&daemon, "connections")?["amount"] == "3/h burst 3");
+    ensure!(listed(&daemon, "requests")?["amount"] == "2/s", "what workers count was remembered, too");
+    daemon.kill()?;
+    let offline = |words: &[&str]| daemon.cli(&[words, &["--config", &file]].concat());
+    let said = offline(&["limit", "reset", "per-client"])?;
+    ensure!(said.contains("connections is 1000/s burst 1000; it was 3/h burst 3"), "{said}");
+    until("connections pass again", SOON, || {
+        ensure!(served() == 10);
+        Ok(())
+    })?;
+    let lines = audited(&world)?;
+    ensure!(lines.len() == 5 && lines.iter().all(|line| line["by"] == "offline"), "{lines:?}");
+    let uid = rustix::process::getuid().as_raw();
+    ensure!(lines[0]["uid"] == uid && lines[0]["from"] == "1000/s burst 1000", "{}", lines[0]);
     Ok(())
 }

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
+use super::asked;
 use crate::admin::limits::LimitRow;
 use crate::cli::context::Context;
-use crate::cli::daemon::ask;
 use crate::cli::outcome::Outcome;
 use crate::cli::output::{Style, Table, left, right};
 
@@ -14,7 +14,7 @@ pub(super) struct List {}
 
 impl List {
     pub(super) fn run(self, context: &Context) -> Outcome {
-        let limits = ask(context, async |daemon| daemon.limits().await)?;
+        let limits = asked::list(context)?;
         context.output.answer(&limits, |output| {
             if limits.limits.is_empty() {
                 output.line("no limits: the configuration has no [limit.NAME]");

@@ -1,5 +1,7 @@
 //! `proxy-now limit`: what is let through, who is refused, and what is to be let through from now on.
 
+/// Asks the daemon, or the pinned tables.
+mod asked;
 /// Captured packets.
 mod capture;
 /// From bytes to who sent them where.

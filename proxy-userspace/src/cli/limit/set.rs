@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::asked;
 use super::save::{Prepared, prepare};
 use crate::admin::limits::{Changed, ResetLimit, SetLimit};
 use crate::cli::context::Context;
-use crate::cli::daemon::{ask, try_ask};
+use crate::cli::daemon::try_ask;
 use crate::cli::outcome::{Failure, Outcome};
 
 /// Options of `limit set`.
@@ -79,7 +80,7 @@ impl Set {
         // What cannot be written is found before anything is changed.
         let prepared =
             self.save.then(|| prepare(&file(context)?, &wanted).map_err(Failure::from)).transpose()?;
-        let changed = ask(context, async |daemon| daemon.set_limit(&wanted).await)?;
+        let changed = asked::set(context, wanted)?;
         show(context, &changed);
         if let Some(prepared) = prepared {
             saved(context, prepared)?;
@@ -91,7 +92,7 @@ impl Set {
 impl Reset {
     pub(super) fn run(self, context: &Context) -> Outcome {
         let wanted = ResetLimit { limit: self.name, key: self.key };
-        let changed = ask(context, async |daemon| daemon.reset_limit(&wanted).await)?;
+        let changed = asked::reset(context, wanted)?;
         show(context, &changed);
         Ok(())
     }

@@ -1,16 +1,15 @@
 //! `proxy-now limit top`: who is being refused now. Two looks tell.
 
 use std::collections::HashMap;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
 
-use crate::admin::Client;
-use crate::admin::ClientError;
+use super::asked;
 use crate::admin::limits::LimitedKey;
 use crate::cli::context::Context;
-use crate::cli::daemon::ask;
 use crate::cli::human::short;
 use crate::cli::outcome::Outcome;
 use crate::cli::output::{Table, left, right};
@@ -49,14 +48,10 @@ struct KeyNow {
 
 impl Top {
     pub(super) fn run(self, context: &Context) -> Outcome {
-        ask(context, async |daemon| self.look(context, daemon).await)
-    }
-
-    async fn look(&self, context: &Context, daemon: &Client) -> Result<(), ClientError> {
-        let (mut before, mut looked) = (daemon.limited().await?.keys, Instant::now());
+        let (mut before, mut looked) = (asked::refused_keys(context)?.keys, Instant::now());
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            let now = daemon.limited().await?.keys;
+            thread::sleep(LOOK_EVERY);
+            let now = asked::refused_keys(context)?.keys;
             let keys = between(&before, &now, looked.elapsed(), self.count);
             (before, looked) = (now, Instant::now());
             show(context, &Now { keys });

@@ -15,7 +15,7 @@ use crate::admin::bans::{
 };
 use crate::ban::{Book, Content, Guard, Heap, List, Place, Removed, Row, View};
 use crate::config::{Config, format_duration};
-use crate::l4::{BanMaps, BanMapsError};
+use crate::l4::{BanMaps, PinnedError};
 use crate::telemetry::audit::{self, Audited};
 use crate::upstream::Registry;
 
@@ -118,7 +118,7 @@ fn same(a: &Content, b: &Content) -> bool {
 pub enum AloneError {
     /// The maps cannot be had.
     #[error(transparent)]
-    Maps(#[from] BanMapsError),
+    Maps(#[from] PinnedError),
     /// Nothing is loaded.
     #[error("no daemon answers, and no kernel part is loaded: nobody can be kept out")]
     Nothing,

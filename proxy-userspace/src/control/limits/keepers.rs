@@ -1,18 +1,18 @@
 //! Limits: what is in force, and what operators change of it. The kernel part keeps what it counts, the workers keep the
 //! rest; what both count is set in both.
 
-use std::net::IpAddr;
 use std::path::Path;
 
-use super::dataplane::{Dataplane, DataplaneError, LimitCounts, LimitInForce};
-use super::supervisor::Supervisor;
-use super::web::Web;
-use crate::admin::api::{Refusal, RefusalKind};
+use super::asked::{address, amounts, failed, find, not_by_address};
+use crate::admin::api::Refusal;
 use crate::admin::limits::{
     AmountChange, Changed, LimitRow, LimitedKey, Limits, LimitsAnswer, LimitsRequest, ResetLimit, SetLimit,
     Top,
 };
-use crate::config::{Amount, Config, LimitConfig, Measure, amount_text, nearest_name, parse_amount};
+use crate::config::{Amount, Config, LimitConfig, Measure, amount_text};
+use crate::control::dataplane::{Dataplane, DataplaneError, LimitCounts, LimitInForce};
+use crate::control::supervisor::Supervisor;
+use crate::control::web::Web;
 use crate::l7::limit;
 use crate::telemetry::audit::{Audited, By, audit};
 
@@ -21,7 +21,7 @@ const TOP: usize = 1000;
 
 impl Supervisor {
     /// Answers. Changes are written down with who asked.
-    pub(super) fn limits(
+    pub(in crate::control) fn limits(
         &mut self,
         asked: &LimitsRequest,
         uid: Option<u32>,
@@ -39,14 +39,14 @@ impl Supervisor {
     }
 
     /// What operators have set before this daemon: the kernel part goes by it already, workers shall, too.
-    pub(super) fn adopt_limits(&self) {
+    pub(in crate::control) fn adopt_limits(&self) {
         for (limit, measure, amount) in self.kernel.iter().flat_map(|kernel| kernel.limit_overrides()) {
             self.web.limits().set(&limit, measure, amount);
         }
     }
 
     /// What is in force, for metrics.
-    pub(super) fn limit_rows(&self) -> Vec<LimitRow> {
+    pub(in crate::control) fn limit_rows(&self) -> Vec<LimitRow> {
         rows(&self.config, &in_force(self.kernel.as_deref(), &self.web))
     }
 }
@@ -79,10 +79,16 @@ impl Keepers<'_> {
         kept.map(|kept| kept.amount).or_else(|| limit.measures.get(measure))
     }
 
+    /// The limit of a name.
+    fn find(&self, name: &str) -> Result<LimitConfig, Refusal> {
+        find(&self.config.limits, |limit| limit.name.as_str(), name).cloned()
+    }
+
     /// Sets all that is wanted, or nothing.
     fn set(&mut self, wanted: &SetLimit, by: By) -> Result<Changed, Refusal> {
-        let limit = find(self.config, &wanted.limit)?.clone();
-        let amounts = amounts(&limit, wanted)?;
+        let limit = self.find(&wanted.limit)?;
+        let counted: Vec<Measure> = limit.measures.iter().map(|(measure, _)| measure).collect();
+        let amounts = amounts(&counted, wanted)?;
         let mut before = Vec::with_capacity(amounts.len());
         for (measure, amount) in &amounts {
             let from = self.amount(&limit, *measure);
@@ -117,7 +123,7 @@ impl Keepers<'_> {
     }
 
     fn reset(&mut self, wanted: &ResetLimit, by: By) -> Result<Changed, Refusal> {
-        let limit = find(self.config, &wanted.limit)?.clone();
+        let limit = self.find(&wanted.limit)?;
         if let Some(key) = &wanted.key {
             return self.reset_key(&limit, key, by);
         }
@@ -136,14 +142,9 @@ impl Keepers<'_> {
     }
 
     fn reset_key(&mut self, limit: &LimitConfig, key: &str, by: By) -> Result<Changed, Refusal> {
-        let bad = || format!("{key:?} is no address: write it as \"192.0.2.1\" or \"2001:db8::1\"");
-        let address: IpAddr = key.parse().map_err(|_| Refusal::new(RefusalKind::BadRequest, bad()))?;
-        let address = address.to_canonical();
-        let masked = crate::limit::masked(&limit.per, address).ok_or_else(|| {
-            let per = limit.per.text();
-            let error = format!("limit {:?} counts per {per:?}, not per address", limit.name.as_str());
-            Refusal::new(RefusalKind::BadRequest, error)
-        })?;
+        let address = address(key)?;
+        let masked = crate::limit::masked(&limit.per, address)
+            .ok_or_else(|| not_by_address(limit.name.as_str(), &limit.per.text()))?;
         let mut forgotten = self.web.limits().forget(&limit.name, masked);
         if let Some(kernel) = &mut self.kernel {
             forgotten += kernel.reset_limit_key(&limit.name, masked).map_err(|error| failed(&error))?;
@@ -232,98 +233,5 @@ fn row(limit: &LimitConfig, measure: Measure, file: Amount, in_force: &[LimitInF
         refused: counts.refused,
         observed: counts.observed,
         exempt: counts.exempt,
-    }
-}
-
-/// The limit of a name.
-fn find<'a>(config: &'a Config, name: &str) -> Result<&'a LimitConfig, Refusal> {
-    config.limits.iter().find(|limit| limit.name.as_str() == name).ok_or_else(|| {
-        let known: Vec<&str> = config.limits.iter().map(|limit| limit.name.as_str()).collect();
-        let what = if known.is_empty() {
-            "the configuration has no [limit.NAME]".to_owned()
-        } else {
-            nearest_name(name, &known).map_or_else(
-                || format!("limits are: {}", known.join(", ")),
-                |near| format!("did you mean {near:?}?"),
-            )
-        };
-        Refusal::new(RefusalKind::NotFound, format!("there is no limit {name:?}; {what}"))
-    })
-}
-
-/// What shall be let through, if all of it makes sense; else everything that does not.
-fn amounts(limit: &LimitConfig, wanted: &SetLimit) -> Result<Vec<(Measure, Amount)>, Refusal> {
-    let counted: Vec<&str> = limit.measures.iter().map(|(measure, _)| measure.name()).collect();
-    let mut amounts = Vec::new();
-    let mut wrong = Vec::new();
-    for (name, text) in &wanted.amounts {
-        let measure = Measure::of(name).filter(|measure| limit.measures.get(*measure).is_some());
-        match measure.map(|measure| (measure, parse_amount(measure, text))) {
-            Some((measure, Ok(amount))) => amounts.push((measure, amount)),
-            Some((_, Err(why))) => wrong.push(format!("{name} = {text:?}: {why}")),
-            None => {
-                let near = nearest_name(name, &counted).map(|near| format!("; did you mean {near:?}?"));
-                let (limit, counted) = (&limit.name, counted.join(", "));
-                wrong.push(format!(
-                    "limit {:?} counts {counted}, and no {name:?}{}",
-                    limit.as_str(),
-                    near.unwrap_or_default()
-                ));
-            }
-        }
-    }
-    if amounts.is_empty() && wrong.is_empty() {
-        wrong.push(format!(
-            "say how much limit {:?} shall let through of {}",
-            limit.name.as_str(),
-            counted.join(", ")
-        ));
-    }
-    if wrong.is_empty() { Ok(amounts) } else { Err(Refusal::new(RefusalKind::BadRequest, wrong.join("; "))) }
-}
-
-fn failed(error: &DataplaneError) -> Refusal {
-    Refusal::new(RefusalKind::Failed, format!("not done: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config() -> Config {
-        let text = "[listener.web]\nbind = \"192.0.2.1:80\"\nprotocol = \"http\"\n[[route]]\nrespond = 204\n\
-                    [limit.per-client]\nconnections = \"100/s\"\nconcurrent = 5\n";
-        crate::config::parse(text, "proxy.toml").unwrap()
-    }
-
-    fn wanted(amounts: &[(&str, &str)]) -> SetLimit {
-        let amounts = amounts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        SetLimit { limit: "per-client".to_owned(), amounts }
-    }
-
-    #[test]
-    fn a_limit_that_is_not_there_is_told_with_the_nearest() {
-        let config = config();
-        assert!(find(&config, "per-client").is_ok());
-        let error = find(&config, "per-cleint").unwrap_err();
-        assert_eq!(error.error, "there is no limit \"per-cleint\"; did you mean \"per-client\"?");
-        let error = find(&config, "x").unwrap_err();
-        assert_eq!(error.error, "there is no limit \"x\"; limits are: per-client");
-    }
-
-    #[test]
-    fn all_that_makes_no_sense_is_told_at_once() {
-        let config = config();
-        let limit = &config.limits[0];
-        let good = amounts(limit, &wanted(&[("connections", "500/s burst 9"), ("concurrent", "7")])).unwrap();
-        assert_eq!(good.len(), 2);
-        assert_eq!(good[0], (Measure::Concurrent, Amount::Most(7)));
-        let bad = [("connection", "5/s"), ("concurrent", "none"), ("connections", "0/s")];
-        let error = amounts(limit, &wanted(&bad)).unwrap_err();
-        assert_eq!(error.kind, RefusalKind::BadRequest);
-        for part in ["did you mean \"connections\"?", "concurrent = \"none\"", "connections = \"0/s\""] {
-            assert!(error.error.contains(part), "{part}: {}", error.error);
-        }
-        assert!(amounts(limit, &wanted(&[])).unwrap_err().error.contains("connections, concurrent"));
     }
 }
