@@ -57,6 +57,18 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
+unsafe extern "C" {
+    /// Gives memory that was not used for a while back to the system; all that is unused if it is forced to
+    /// (mimalloc.h).
+    safe fn mi_collect(force: bool);
+}
+
+/// Gives memory that was not used for a while back to the system. mimalloc does so only while something is asked for:
+/// of a daemon that has just started, and is idle, what its start has needed would stay.
+pub(crate) fn give_back() {
+    mi_collect(false);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

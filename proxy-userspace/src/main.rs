@@ -7,5 +7,5 @@ mod allocator;
 static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> std::process::ExitCode {
-    proxy_userspace::cli::main()
+    proxy_userspace::cli::main(allocator::give_back)
 }

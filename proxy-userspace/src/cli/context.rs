@@ -37,15 +37,16 @@ pub struct Context {
     socket: Option<PathBuf>,
     /// Where to print.
     pub output: Output,
-}
-
-impl From<Global> for Context {
-    fn from(global: Global) -> Self {
-        Self { config: global.config, socket: global.socket, output: Output::new(global.json) }
-    }
+    /// Gives unused memory back to the system.
+    pub give_back: fn(),
 }
 
 impl Context {
+    /// What these options say.
+    pub(super) fn new(global: Global, give_back: fn()) -> Self {
+        Self { config: global.config, socket: global.socket, output: Output::new(global.json), give_back }
+    }
+
     /// The configuration file: the one that was named, else the first that exists, else the first.
     pub fn config_path(&self) -> PathBuf {
         let named = self.config.clone();

@@ -55,9 +55,9 @@ use clap::Parser as _;
 pub use context::Context;
 pub use outcome::{Failure, Outcome};
 
-/// Runs the command that the process was started with.
-pub fn main() -> ExitCode {
+/// Runs the command that the process was started with. `give_back` gives unused memory back to the system.
+pub fn main(give_back: fn()) -> ExitCode {
     let cli = args::Cli::parse();
-    let context = Context::from(cli.global);
+    let context = Context::new(cli.global, give_back);
     outcome::conclude(cli.command.run(&context), &context.output)
 }

@@ -17,6 +17,7 @@ impl Run {
             config: context.config_path(),
             socket: context.socket_override().map(Into::into),
             log: if context.output.is_json() { Format::Json } else { Format::Text },
+            give_back: Some(context.give_back),
         };
         control::run(&options).map_err(|error| match error {
             // Printed as `check` prints them.

@@ -158,7 +158,7 @@ impl World {
     fn start(&self) -> Result<(Supervisor, Events, mpsc::Sender<Order>), RunError> {
         let kernel = self.kernel.clone();
         let open = move |_: &KernelConfig| Ok(Box::new(kernel.clone()) as Box<dyn Dataplane>);
-        let outside = Outside { load: Box::new(crate::config::load), open: Box::new(open) };
+        let outside = Outside { load: Box::new(crate::config::load), open: Box::new(open), give_back: || () };
         let (orders, ordered) = mpsc::channel(8);
         let (supervisor, events) =
             start(&self.file(), outside, self.io.handle().clone(), ordered, Estate::default())?;

@@ -1,4 +1,4 @@
-//! What the supervisor reaches for: a configuration, and the kernel part.
+//! What the supervisor reaches for: a configuration, the kernel part, the allocator.
 
 use std::path::Path;
 
@@ -15,4 +15,6 @@ type Open = dyn Fn(&KernelConfig) -> Result<Box<dyn Dataplane>, DataplaneError>;
 pub(super) struct Outside {
     pub(super) load: Box<Load>,
     pub(super) open: Box<Open>,
+    /// Gives unused memory back to the system.
+    pub(super) give_back: fn(),
 }

@@ -44,6 +44,8 @@ pub struct RunOptions {
     pub socket: Option<PathBuf>,
     /// The shape of the log.
     pub log: log::Format,
+    /// Gives unused memory back to the system.
+    pub give_back: Option<fn()>,
 }
 
 /// Why the daemon did not start.
@@ -84,7 +86,8 @@ pub fn run(options: &RunOptions) -> Result<(), RunError> {
         }
         Ok(config)
     };
-    let outside = Outside { load: Box::new(load), open: Box::new(super::kernel::open) };
+    let give_back = options.give_back.unwrap_or(|| ());
+    let outside = Outside { load: Box::new(load), open: Box::new(super::kernel::open), give_back };
     let (orders, ordered) = mpsc::channel(QUEUE);
     let io = Io::start()?;
     io.handle.block_on(async { signal::listen(orders.clone()) })?;

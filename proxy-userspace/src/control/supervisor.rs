@@ -197,6 +197,7 @@ impl Supervisor {
 
     fn measure(&mut self) {
         signal::alive();
+        (self.outside.give_back)();
         self.certs.look(&self.config);
         self.take_kernel_back();
         self.refresh();

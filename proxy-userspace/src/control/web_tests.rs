@@ -32,7 +32,7 @@ impl Served {
         let mut served = Self { folder, _io: io, supervisor: None };
         served.write(config);
         let open = |_: &KernelConfig| Err("there is no [kernel]".into());
-        let outside = Outside { load: Box::new(crate::config::load), open: Box::new(open) };
+        let outside = Outside { load: Box::new(crate::config::load), open: Box::new(open), give_back: || () };
         let (_, ordered) = mpsc::channel(1);
         let handle = served._io.handle().clone();
         let (supervisor, _) = start(&served.file(), outside, handle, ordered, Estate::default())?;

@@ -95,7 +95,8 @@ impl<S: Stream> Arrival<S> {
             }
         }
         match self.tls.take() {
-            Some(tls) => self.serve_tls(&tls, worker, &leave).await,
+            // Has a place of its own, so that connections in the clear, which are smaller, need none for it.
+            Some(tls) => Box::pin(self.serve_tls(&tls, worker, &leave)).await,
             None => self.serve_plain(worker, &leave).await,
         }
     }

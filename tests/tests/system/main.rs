@@ -56,6 +56,8 @@ mod web_backends;
 mod web_clients;
 /// Reloads and upgrades under load.
 mod web_continuity;
+/// What is held in memory.
+mod web_memory;
 /// Who gets requests, and how many.
 mod web_pools;
 /// Which route a request takes, however its path is spelled.
@@ -92,6 +94,7 @@ fn main() -> std::process::ExitCode {
         web_routes::FACTS,
         web_backends::FACTS,
         web_clients::FACTS,
+        web_memory::FACTS,
         https::FACTS,
         fingerprints::FACTS,
         certificates::FACTS,

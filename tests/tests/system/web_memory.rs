@@ -1,0 +1,75 @@
+//! What the daemon holds in memory when little is asked of it.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use proxy_tests::daemon::Daemon;
+use proxy_tests::facts;
+use proxy_tests::runner::{Fact, figure};
+use proxy_tests::wait::{SOON, until};
+use proxy_tests::web;
+use proxy_tests::world::{Family, World};
+
+pub(crate) const FACTS: &[Fact] = facts![an_idle_daemon_and_idle_connections_take_little_memory];
+
+/// The kernel part's object takes 50 MiB while it is read.
+const MOST_IDLE_KIB: u64 = 24 << 10;
+const CONNECTIONS: u64 = 2000;
+/// Of one that has asked and waits: with what the system rounds up to.
+const MOST_OF_A_CONNECTION: u64 = 10 << 10;
+/// What is unused goes back to the system step by step.
+const LONG: Duration = Duration::from_secs(60);
+
+fn an_idle_daemon_and_idle_connections_take_little_memory() -> Result<()> {
+    let world = World::routed().backends(0).build()?;
+    let bind = world.service(Family::V4);
+    let limits = "limits = { connections_per_client = 10000, idle_timeout = \"600s\" }";
+    let daemon = Daemon::start(
+        &world,
+        &web::text(
+            &world,
+            &format!(
+                "[listener.web]\nbind = [\"{bind}\"]\nprotocol = \"http\"\n{limits}\n\n\
+                 [[route]]\nrespond = {{ body = \"said\" }}\n"
+            ),
+        ),
+    )?;
+    let pid = daemon.pid()?;
+    let ask = || {
+        let mut stream = world.client().enter(|| TcpStream::connect_timeout(&bind, SOON))??;
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n")?;
+        let (mut seen, mut buffer) = (Vec::new(), [0; 1024]);
+        while !seen.ends_with(b"said") {
+            let count = stream.read(&mut buffer)?;
+            ensure!(count > 0, "closed: {}", String::from_utf8_lossy(&seen));
+            seen.extend_from_slice(&buffer[..count]);
+        }
+        Ok(stream)
+    };
+    // Whatever the first of them need, once and for all.
+    drop((0..64).map(|_| ask()).collect::<Result<Vec<_>>>()?);
+    let idle = until("what the start has needed is given back", LONG, || {
+        let now = anonymous_kib(pid)?;
+        ensure!(now <= MOST_IDLE_KIB, "{now} KiB");
+        Ok(now)
+    })?;
+    let held = (0..CONNECTIONS).map(|_| ask()).collect::<Result<Vec<_>>>()?;
+    let each = until("connections that wait are small", LONG, || {
+        let each = (anonymous_kib(pid)?.saturating_sub(idle)) * 1024 / CONNECTIONS;
+        ensure!(each <= MOST_OF_A_CONNECTION, "{each} bytes each");
+        Ok(each)
+    })?;
+    figure(&format!("idle {idle} KiB, a connection {each} bytes"));
+    drop(held);
+    Ok(())
+}
+
+/// What a process has written to, and no file has.
+fn anonymous_kib(pid: u32) -> Result<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).context("no such line")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
