@@ -12,6 +12,18 @@ pub const fn mix64(mut x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
+/// Before the first word of a text of so many bytes: see [`text_word`].
+#[inline(always)]
+pub const fn text_begin(seed: u64, length: u64) -> u64 {
+    mix64(seed ^ length)
+}
+
+/// Takes in a word of a text: eight bytes, the first one lowest, the last word padded with zeroes.
+#[inline(always)]
+pub const fn text_word(hash: u64, seed: u64, word: u64) -> u64 {
+    mix64(hash ^ word).wrapping_add(seed)
+}
+
 /// The hash of a 5-tuple under a seed.
 #[inline(always)]
 pub fn flow_hash<A: Address>(key: &FlowKey<A>, seed: u64) -> u64 {

@@ -45,8 +45,15 @@ pub struct Listener {
     pub forward: u8,
     /// Of [`Forward::Local`]: the number of the plan of its limits; 0: none.
     pub plan: u8,
+    /// [`Listener::TLS`] and kin.
+    pub flags: u8,
     /// Zero.
-    pub pad: [u8; 4],
+    pub pad: [u8; 3],
+}
+
+impl Listener {
+    /// Its clients begin with a ClientHello, of [`Forward::Local`].
+    pub const TLS: u8 = 1;
 }
 
 /// A listener's name in UTF-8, cut at 64 bytes, padded with NUL.

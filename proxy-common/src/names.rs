@@ -89,6 +89,18 @@ pub const TRAFFIC: &str = "TRAFFIC";
 pub const DROPS: &str = "DROPS";
 /// `PerCpuArray<u64>`, indexed by `Notice`.
 pub const NOTICES: &str = "NOTICES";
+/// `Array<PeekRule>`, indexed by `ListenerId`.
+pub const SNI_RULES: &str = "SNI_RULES";
+/// `HashMap<NameKey, NameEntry>`
+pub const SNI_NAMES: &str = "SNI_NAMES";
+/// `PerCpuArray<NameCount>`, by the entry's number.
+pub const SNI_COUNTS: &str = "SNI_COUNTS";
+/// `LruHashMap<NoteKey, Note>`: to the workers.
+pub const SNI_NOTES: &str = "SNI_NOTES";
+/// `Array<Trace, 1>`: who looks on.
+pub const SNI_TRACE: &str = "SNI_TRACE";
+/// `RingBuf<Told>`
+pub const SNI_EVENTS: &str = "SNI_EVENTS";
 /// `ArrayOfMaps<Array<PlainLine>>`, indexed by [`crate::ban::table`]. An entry is absent while it would be empty.
 pub const BANS: &str = "BANS";
 /// `HashMap<NoteKey, Note>`: for the daemon and the CLI alone.

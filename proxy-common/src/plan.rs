@@ -24,6 +24,8 @@ pub mod measure {
     pub const CONNECTIONS: u8 = 2;
     /// Connections at a time.
     pub const CONCURRENT: u8 = 3;
+    /// Handshakes: workers count them, and the kernel programs look whether there may be one more.
+    pub const HANDSHAKES: u8 = 4;
 }
 
 /// What is done with what is too much.
@@ -44,6 +46,8 @@ pub mod scope {
     pub const NUMBER: u8 = 1;
     /// That of the packet's backend.
     pub const BACKEND: u8 = 2;
+    /// That of the host that the ClientHello names.
+    pub const NAME: u8 = 3;
 }
 
 /// A rule: one measure of one limit. The rate is written in place while packets go by it: each word at once; a packet

@@ -41,7 +41,7 @@ pod!(
     crate::guard::Guard,
 );
 pod!(crate::sni::NameKey, crate::sni::NameEntry, crate::sni::NameCount, crate::sni::PeekRule);
-pod!(crate::sni::NoteKey, crate::sni::Note);
+pod!(crate::sni::NoteKey, crate::sni::Note, crate::sni::Trace, crate::sni::Told);
 pod!(crate::splice::Splice);
 pod!(crate::ban::NoteKey, crate::ban::Note, crate::ban::ListName);
 

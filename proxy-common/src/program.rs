@@ -20,12 +20,14 @@ pub enum Program {
     TooBig,
     /// A packet that is answered by a reset.
     Reset,
+    /// A ClientHello to a socket of this host.
+    Peek,
 }
 
 impl Program {
     /// All of them, in the order of their numbers.
     pub const ALL: &'static [Self] =
-        &[Self::Begin, Self::Flow, Self::Local, Self::Icmp, Self::TooBig, Self::Reset];
+        &[Self::Begin, Self::Flow, Self::Local, Self::Icmp, Self::TooBig, Self::Reset, Self::Peek];
     /// Entries of the array of programs.
     pub const SLOTS: u32 = Self::ALL.len() as u32 * 2;
 
@@ -52,6 +54,7 @@ impl Program {
             Self::Icmp => ["proxy_icmp4", "proxy_icmp6"],
             Self::TooBig => ["proxy_too_big4", "proxy_too_big6"],
             Self::Reset => ["proxy_reset4", "proxy_reset6"],
+            Self::Peek => ["proxy_peek4", "proxy_peek6"],
         }
     }
 

@@ -10,6 +10,8 @@ pub const NAME_WORDS: usize = MOST_NAME / 8;
 pub const ENTRIES: u32 = 16_384;
 /// Labels of the longest wildcard, without `*`.
 pub const MOST_LABELS: u32 = 16;
+/// Bytes of the ring buffer of what is told. A power of two.
+pub const TOLD_BYTES: u32 = 1 << 18;
 /// Connections whose notes are kept. Whoever left one longest ago loses it.
 pub const NOTES: u32 = 16_384;
 
@@ -97,8 +99,8 @@ pub struct PeekRule {
 }
 
 impl PeekRule {
-    /// Every connection gets a note.
-    pub const NOTES: u16 = 1;
+    /// There are entries: names are looked up.
+    pub const ENTRIES: u16 = 1;
 }
 
 /// Whose ClientHello it was.
@@ -119,27 +121,65 @@ pub struct NoteKey {
 pub struct Note {
     /// What was seen of the ClientHello; of one that is not wholly there, zeroes.
     pub outline: Outline,
-    /// The hash of the name; 0: none.
-    pub name: u64,
-    /// The sequence number of the ClientHello.
-    pub sequence: u32,
-    /// The clock, in jiffies.
-    pub at: u32,
+    /// The name, as [`NameKey::name`].
+    pub name: [u64; NAME_WORDS],
     /// [`NameEntry::number`] of what the table said.
     pub entry: u32,
-    /// [`Note::CHARGED`] and kin.
-    pub flags: u8,
-    /// [`action`]: what the table said.
-    pub action: u8,
+    /// The clock, in jiffies.
+    pub at: u32,
+}
+
+/// Somebody looks on: what is told of ClientHellos.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Trace {
+    /// The name of those that are told of, as [`NameKey::name`]; zeroes: all are.
+    pub name: [u64; NAME_WORDS],
+    /// Until then, in jiffies: whoever looks on may die.
+    pub until: u32,
+    /// 1: somebody does.
+    pub on: u32,
+}
+
+/// What the kernel programs did with a ClientHello.
+pub mod decision {
+    /// The worker has to read it: the reason is the number of a [`crate::drop_reason::Notice`].
+    pub const LEFT: u8 = 0;
+    /// It goes on to the worker.
+    pub const PASSED: u8 = 1;
+    /// Refused in silence.
+    pub const DROPPED: u8 = 2;
+    /// Refused by a reset.
+    pub const RESET: u8 = 3;
+    /// Refused by a limit.
+    pub const LIMITED: u8 = 4;
+}
+
+/// A ClientHello, told of while somebody looks on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Told {
+    /// What was seen of it.
+    pub note: Note,
+    /// Whose it was.
+    pub who: NoteKey,
+    /// [`decision`].
+    pub decision: u8,
+    /// Why it was left.
+    pub reason: u8,
     /// Zero.
     pub pad: u16,
 }
 
-impl Note {
-    /// Limits by name were charged: the worker does not charge them again.
-    pub const CHARGED: u8 = 1;
-    /// All of the ClientHello was seen.
-    pub const WHOLE: u8 = 1 << 1;
+/// What became of a ClientHello, as its name is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Counted {
+    /// It goes on.
+    Passed,
+    /// The table refuses it.
+    Refused,
+    /// A limit does.
+    Limited,
 }
 
 /// How often a name was seen, per CPU.
@@ -154,6 +194,20 @@ pub struct NameCount {
     pub limited: u64,
 }
 
+impl NameCount {
+    /// Counts one.
+    #[inline(always)]
+    pub const fn count(&mut self, counted: Counted) {
+        self.seen += 1;
+        match counted {
+            Counted::Passed => {}
+            Counted::Refused => self.refused += 1,
+            Counted::Limited => self.limited += 1,
+        }
+    }
+}
+
 const _: () = assert!(size_of::<NameKey>() == 72 && size_of::<NameEntry>() == 8);
 const _: () = assert!(size_of::<PeekRule>() == 8 && size_of::<NameCount>() == 24);
-const _: () = assert!(size_of::<NoteKey>() == 20 && size_of::<Note>() == 40);
+const _: () = assert!(size_of::<NoteKey>() == 20 && size_of::<Note>() == 88);
+const _: () = assert!(size_of::<Trace>() == 72 && size_of::<Told>() == 112);

@@ -6,7 +6,7 @@ use proxy_common::{
         Outline, id, is_grease,
         outline::{MOST_PROTOCOLS, Part, alpn, share},
     },
-    sni::{NAME_WORDS, NameKey},
+    sni::{Counted, NAME_WORDS, NameEntry, NameKey, Note, NoteKey, PeekRule, Told, Trace},
 };
 
 /// Bytes of a segment that are looked at. A power of two.
@@ -68,6 +68,8 @@ pub struct Peek {
     pub segment: [u64; WORDS],
     /// How many of them are this segment's.
     pub have: u32,
+    /// Whose memory it is: the family's number.
+    pub family: u32,
     /// Where the message ends, seen or not.
     pub end: u32,
     /// The body of `server_name`.
@@ -88,6 +90,8 @@ pub struct Peek {
     pub key: NameKey,
     /// Which bytes of the name are dots.
     pub dots: u64,
+    /// What whoever looks on is told.
+    pub told: Told,
 }
 
 impl Default for Peek {
@@ -95,6 +99,7 @@ impl Default for Peek {
         Self {
             segment: [0; WORDS],
             have: 0,
+            family: 0,
             end: 0,
             name: Place::default(),
             protocols: Place::default(),
@@ -105,6 +110,7 @@ impl Default for Peek {
             outline: Outline::default(),
             key: NameKey::default(),
             dots: 0,
+            told: Told::default(),
         }
     }
 }
@@ -138,7 +144,8 @@ impl Peek {
 
     /// Before a segment is read.
     #[inline(always)]
-    pub fn begin(&mut self) {
+    pub fn begin(&mut self, family: u8) {
+        self.family = u32::from(family);
         self.name = Place::default();
         self.protocols = Place::default();
         self.versions = Place::default();
@@ -150,6 +157,12 @@ impl Peek {
 
 /// The walks. Where nothing else is said they are plain calls.
 pub trait Walks {
+    /// The same number, of which the compiler must not know more than the verifier sees: it would remove masks that the
+    /// verifier wants to see.
+    #[inline(always)]
+    fn opaque(&self, number: u32) -> u32 {
+        number
+    }
     /// Blends in the cipher suites of these bytes. [`Walked`].
     #[inline(always)]
     fn suites(&self, peek: &mut Peek, at: u32, length: u32) -> u64 {
@@ -175,6 +188,24 @@ pub trait Walks {
     fn name(&self, peek: &mut Peek, at: u32, length: u32) -> u64 {
         name(peek, at, length)
     }
+}
+
+/// The tables of names.
+pub trait Names: Walks {
+    /// Copies bytes of the frame into the memory, at most [`MOST`]. `None`: they could not be read.
+    fn segment(&self, peek: &mut Peek, at: u32, length: u32) -> Option<()>;
+    /// What is done with the ClientHellos of a listener.
+    fn peek_rule(&self, listener: u16) -> Option<&PeekRule>;
+    /// What the table says of a name.
+    fn name_entry(&self, key: &NameKey) -> Option<NameEntry>;
+    /// Counts a ClientHello under its name.
+    fn count_name(&self, number: u32, counted: Counted);
+    /// Leaves a note to the worker.
+    fn leave_note(&self, who: &NoteKey, note: &Note);
+    /// Who looks on.
+    fn trace(&self) -> Option<&Trace>;
+    /// Tells whoever looks on, if there is room.
+    fn tell_hello(&self, told: &Told);
 }
 
 /// [`Walks::suites`].

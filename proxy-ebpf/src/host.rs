@@ -23,9 +23,11 @@ use proxy_common::{
     plan::{CountedSet, SharedPlan},
     program::Program,
     settings::Settings,
+    sni::{Counted, NameEntry, NameKey, Note, NoteKey, PeekRule, Told, Trace},
 };
 
 use crate::{
+    hello::{Names, Peek, Walks},
     ingress::{ingress, resume},
     keys::{self, Ask, Buckets, Keys},
     parsed::Internet,
@@ -42,11 +44,14 @@ mod family;
 mod given;
 /// What guards see, on plain memory.
 mod guarded;
+/// Names.
+mod hellos;
 /// Limits.
 mod limits;
 
 pub use given::{Answer, NAT_PORTS, Service, Sizes, Way};
 pub use guarded::Guarded;
+pub use hellos::Hellos;
 pub use limits::{Limits, MORE_HZ, masks};
 
 /// Programs that a packet's way has, one after the other.
@@ -67,12 +72,14 @@ pub struct Host {
     v6: FamilyTables<Ip6, SharedYoungSlot<6>>,
     traffic: RefCell<HashMap<u16, Traffic>>,
     notices: RefCell<HashMap<&'static str, u64>>,
-    drops: HashMap<&'static str, u64>,
+    drops: RefCell<HashMap<&'static str, u64>>,
     deferred: Vec<(u32, IpAddr)>,
     bans: [Vec<ban::Line>; ban::TABLES as usize],
     pub(crate) guarded: Guarded,
     /// Limits, and what has become of them.
     pub limits: Limits,
+    /// Names, and what has become of those who named them.
+    pub hellos: Hellos,
     /// What the daemon set.
     pub settings: Settings,
     /// The routing table.
@@ -123,11 +130,12 @@ impl Host {
             v6: FamilyTables::new(sizes, || YoungSlot { guard: zero(), words: [(); 6].map(|()| zero()) }),
             traffic: RefCell::default(),
             notices: RefCell::default(),
-            drops: HashMap::new(),
+            drops: RefCell::default(),
             deferred: Vec::new(),
             bans: Default::default(),
             guarded: Guarded::default(),
             limits: Limits::default(),
+            hellos: Hellos::default(),
             settings: Settings {
                 abi_version: proxy_common::ABI_VERSION,
                 hop_epoch: 1,
@@ -194,7 +202,7 @@ impl Host {
         self.ingress = ingress_ifindex;
         let verdict = stages(self);
         if let Verdict::Drop(reason) = verdict {
-            *self.drops.entry(reason.label()).or_default() += 1;
+            self.count_drop(reason);
         }
         (verdict, &self.frame)
     }
@@ -208,7 +216,7 @@ impl Host {
     /// How many packets were dropped for this reason.
     #[must_use]
     pub fn dropped(&self, reason: DropReason) -> u64 {
-        self.drops.get(reason.label()).copied().unwrap_or(0)
+        self.drops.borrow().get(reason.label()).copied().unwrap_or(0)
     }
 
     /// What a backend had to do, by its number.
@@ -286,6 +294,12 @@ impl Host {
             IpAddr::V6(ip) => self.v6.listen_locally(id, ip.into(), bind.port(), &mut self.filter),
         }
         id
+    }
+
+    /// The clients of a listener of sockets begin with a ClientHello.
+    pub fn speaks_tls(&mut self, listener: u16) {
+        let (v4, v6) = (self.v4.listeners.values_mut(), self.v6.listeners.values_mut());
+        v4.chain(v6).filter(|own| own.id == listener).for_each(|own| own.flags |= Listener::TLS);
     }
 
     /// What guards see.
@@ -447,6 +461,34 @@ impl Keys for Host {
     }
 }
 
+impl Walks for Host {}
+
+impl Names for Host {
+    fn segment(&self, peek: &mut Peek, at: u32, length: u32) -> Option<()> {
+        // As the kernel's helper does, from whatever buffer it is in.
+        hellos::fill(peek, self.frame.get(at as usize..(at + length) as usize)?);
+        Some(())
+    }
+    fn peek_rule(&self, listener: u16) -> Option<&PeekRule> {
+        self.hellos.rules.get(&listener)
+    }
+    fn name_entry(&self, key: &NameKey) -> Option<NameEntry> {
+        self.hellos.entries.get(key).copied()
+    }
+    fn count_name(&self, number: u32, counted: Counted) {
+        self.hellos.counts.borrow_mut().entry(number).or_default().count(counted);
+    }
+    fn leave_note(&self, who: &NoteKey, note: &Note) {
+        self.hellos.notes.borrow_mut().insert(*who, *note);
+    }
+    fn trace(&self) -> Option<&Trace> {
+        Some(&self.hellos.trace)
+    }
+    fn tell_hello(&self, told: &Told) {
+        self.hellos.told.borrow_mut().push(*told);
+    }
+}
+
 impl World for Host {
     fn now(&self) -> u32 {
         self.now
@@ -522,6 +564,9 @@ impl World for Host {
     }
     fn tell(&self, event: &Event) {
         self.limits.events.borrow_mut().push(*event);
+    }
+    fn count_drop(&self, reason: DropReason) {
+        *self.drops.borrow_mut().entry(reason.label()).or_default() += 1;
     }
     fn notice(&self, notice: Notice) {
         *self.notices.borrow_mut().entry(notice.label()).or_default() += 1;

@@ -33,6 +33,8 @@ mod counted;
 mod established;
 /// SYNs of guarded listeners.
 mod guarded;
+/// ClientHellos to sockets of this host.
+mod hello;
 /// ICMP.
 mod icmp;
 /// The way out.
@@ -65,6 +67,7 @@ pub fn resume<W: World + Tables<A>, A: Quoted>(
         Program::Local => local::resume(world, work),
         Program::Icmp => icmp::resume(world, work),
         Program::TooBig => too_big::answer(world, work),
+        Program::Peek => hello::resume(world, work),
         Program::Reset => reply::reset(world, work, DropReason::Limit),
     };
     match outcome {

@@ -64,6 +64,7 @@ mod entry {
         Icmp: proxy_icmp4, proxy_icmp6;
         TooBig: proxy_too_big4, proxy_too_big6;
         Reset: proxy_reset4, proxy_reset6;
+        Peek: proxy_peek4, proxy_peek6;
     }
 
     /// What a verdict is to the kernel.

@@ -8,6 +8,7 @@ use proxy_common::{
     listener::Listener,
 };
 
+use crate::hello::Peek;
 use crate::keys::Ask;
 use crate::parsed::{Internet, Outer, Quote, Segment, Transport};
 
@@ -96,6 +97,8 @@ pub struct Limited<A> {
     pub reset: bool,
     /// Rules under which it was counted, as bits.
     pub entered: u8,
+    /// The hash of the host that a ClientHello names, with the table's secret.
+    pub name: u64,
     /// Whose connection is over,
     pub client: A,
     /// and to which backend it went.
@@ -154,4 +157,6 @@ pub struct Work<A> {
     pub limit: Limited<A>,
     /// What a packet is answered with.
     pub answer: Segment,
+    /// The ClientHello in it.
+    pub peek: Peek,
 }

@@ -5,7 +5,7 @@ use proxy_common::{
     backend::{Backend, NatSource},
     ban::{Family, Line},
     cell::Cell64,
-    drop_reason::Notice,
+    drop_reason::{DropReason, Notice},
     flow::{Flow, FlowKey, FragmentKey, SharedFlow, Slot},
     guard::{GuardRule, GuardSettings, SharedGuard},
     hop::SharedHop,
@@ -16,6 +16,7 @@ use proxy_common::{
 };
 
 use crate::{
+    hello::Names,
     keys::{Ask, Keys},
     parsed::Internet,
     work::{Exit, Offer, Step, Work},
@@ -155,7 +156,7 @@ pub trait Bans<A: Family> {
 }
 
 /// Everything: a packet, the tables of both families, and what belongs to neither.
-pub trait World: Packet + Keys + Tables<Ip4> + Tables<Ip6> + Bans<Ip4> + Bans<Ip6> {
+pub trait World: Packet + Keys + Names + Tables<Ip4> + Tables<Ip6> + Bans<Ip4> + Bans<Ip6> {
     /// The clock in jiffies, low 32 bits.
     fn now(&self) -> u32;
     /// The clock in jiffies, all 64 bits.
@@ -198,6 +199,8 @@ pub trait World: Packet + Keys + Tables<Ip4> + Tables<Ip6> + Bans<Ip4> + Bans<Ip
     fn count_limit(&self, limit: u16, measure: u8, outcome: LimitOutcome);
     /// Tells the daemon, if there is room.
     fn tell(&self, event: &Event);
+    /// Counts a drop: of what goes on all the same, as something else.
+    fn count_drop(&self, reason: DropReason);
     /// Counts what is worth counting though the packet goes on.
     fn notice(&self, notice: Notice);
 }

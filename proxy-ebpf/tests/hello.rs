@@ -1,10 +1,10 @@
 //! What the kernel programs say of a ClientHello, userspace says, too.
 
-use proxy_common::client_hello::{ClientHello, NoHello, Outline, Reassembly, Step, id, outline::alpn};
+use proxy_common::client_hello::Outline;
 use proxy_common::drop_reason::Notice;
 use proxy_ebpf::hello::{MOST, Peek, Walks};
 use proxy_ebpf::stage::client_hello::{begins, read};
-use proxy_tests::hello::{Dice, Hello, Sent, any, records};
+use proxy_tests::hello::{Answer, Dice, Hello, Sent, any, check, records};
 
 /// Walks that are plain calls.
 struct Plain;
@@ -21,7 +21,7 @@ fn peek(segment: &[u8]) -> Result<Peek, Notice> {
     for (word, chunk) in peek.segment.iter_mut().zip(bytes.chunks_exact(8)) {
         *word = u64::from_ne_bytes(chunk.try_into().unwrap());
     }
-    read(&Plain, &mut peek).map(|()| *peek)
+    read(&Plain, 4, &mut peek).map(|()| *peek)
 }
 
 fn name(peek: &Peek) -> Option<String> {
@@ -34,39 +34,11 @@ fn name(peek: &Peek) -> Option<String> {
     (length > 0).then_some(name)
 }
 
-/// The message that userspace finds in all of the stream.
-fn message(stream: &[u8]) -> Option<Vec<u8>> {
-    let mut message = Vec::new();
-    let step = Reassembly::default().push(stream, |some| message.extend_from_slice(some));
-    matches!(step, Step::Done(_)).then_some(message)
-}
-
 /// Whether both agree. Whether the kernel's side had an answer.
 fn agree(sent: &Sent) -> bool {
-    let answer = peek(sent.segment());
-    let Ok(peek) = answer else {
-        assert!(!sent.plain, "{answer:?}: nothing is odd about {:02x?}", sent.stream);
-        return false;
-    };
-    let Some(message) = message(&sent.stream) else {
-        assert!(!peek.whole, "the first segment had it: {:02x?}", sent.stream);
-        return true;
-    };
-    match ClientHello::read(&message) {
-        Ok(hello) => {
-            let theirs = hello.server_name().map(|name| name.lower().map(char::from).collect::<String>());
-            assert_eq!(name(&peek), theirs);
-            let outline = if peek.whole { Outline::of(&hello) } else { Outline::default() };
-            assert_eq!(peek.outline, outline);
-        }
-        // Extensions that are not read there may be anything; userspace refuses what contradicts itself.
-        Err(NoHello::Extension(id::ALPN)) => assert!(!peek.whole || peek.outline.alpn & alpn::MORE != 0),
-        Err(NoHello::Extension(number) | NoHello::Repeated(number)) => {
-            assert!(!peek.whole || ![id::SERVER_NAME, id::SUPPORTED_VERSIONS].contains(&number), "{number}");
-        }
-        Err(why) => assert!(!peek.whole, "{why}: {:02x?}", sent.stream),
-    }
-    true
+    let answer = peek(sent.segment())
+        .map(|peek| Answer { name: name(&peek), outline: peek.whole.then_some(peek.outline) });
+    check(sent, answer.ok().as_ref())
 }
 
 #[test]

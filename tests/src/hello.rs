@@ -1,5 +1,7 @@
 //! ClientHellos, made by hand: as clients send them, and as nobody should.
 
+use proxy_common::client_hello::{ClientHello, NoHello, Outline, Reassembly, Step, id, outline::alpn};
+
 /// Numbers that look random, and are the same for the same seed (SplitMix64, Steele et al. 2014).
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
@@ -316,4 +318,47 @@ fn distort(dice: &mut Dice, hello: &mut Hello) {
         }
         _ => hello.suites.clear(),
     }
+}
+
+/// What the kernel programs say of a ClientHello, where they say anything.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// The host.
+    pub name: Option<String>,
+    /// The outline, if all of it was there.
+    pub outline: Option<Outline>,
+}
+
+/// Checks that userspace, which sees all of the stream, says the same. Whether there was an answer.
+///
+/// # Panics
+/// They do not agree, or there was no answer to what is plain.
+pub fn check(sent: &Sent, answer: Option<&Answer>) -> bool {
+    let Some(answer) = answer else {
+        assert!(!sent.plain, "nothing is odd about {:02x?}", sent.stream);
+        return false;
+    };
+    let whole = answer.outline.is_some();
+    let mut message = Vec::new();
+    let step = Reassembly::default().push(&sent.stream, |some| message.extend_from_slice(some));
+    if !matches!(step, Step::Done(_)) {
+        assert!(!whole, "the first segment had it: {:02x?}", sent.stream);
+        return true;
+    }
+    match ClientHello::read(&message) {
+        Ok(hello) => {
+            let name = hello.server_name().map(|name| name.lower().map(char::from).collect::<String>());
+            assert_eq!(answer.name, name);
+            assert!(answer.outline.is_none_or(|outline| outline == Outline::of(&hello)), "{answer:?}");
+        }
+        // Extensions that the kernel programs do not read may be anything; userspace refuses what contradicts itself.
+        Err(NoHello::Extension(id::ALPN)) => {
+            assert!(answer.outline.is_none_or(|outline| outline.alpn & alpn::MORE != 0), "{answer:?}");
+        }
+        Err(NoHello::Extension(number) | NoHello::Repeated(number)) => {
+            assert!(!whole || ![id::SERVER_NAME, id::SUPPORTED_VERSIONS].contains(&number), "{number}");
+        }
+        Err(why) => assert!(!whole, "{why}: {:02x?}", sent.stream),
+    }
+    true
 }

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use proxy_common::{
     addr::{Ip4, Ip6},
-    bucket::SharedBucketSet,
+    bucket::{self, Charge, Key, Make, Memory, SharedBucketSet, Who},
     cell::Cell64,
+    gcra::{Gcra, fractions},
     limit_event::Event,
     plan::{CountedSet, LimitCount, Plan, RULES, Rule, SharedPlan, measure, sketch},
 };
@@ -19,6 +20,21 @@ pub const MORE_HZ: u32 = 1000;
 /// Sets of the table of keys.
 const SETS: u32 = 256;
 const SEED: u64 = 0x5eed;
+
+/// The sets as the shared code wants them.
+struct Sets<'a>(&'a [SharedBucketSet]);
+
+impl Memory for Sets<'_> {
+    fn set(&self, index: u32) -> Option<&SharedBucketSet> {
+        self.0.get(index as usize)
+    }
+    fn sets(&self) -> u32 {
+        SETS
+    }
+    fn claimant(&self) -> u8 {
+        2
+    }
+}
 
 /// Limits, and what has become of them.
 #[derive(Debug)]
@@ -102,6 +118,20 @@ impl Limits {
         set.rules[..counts.len()].copy_from_slice(counts);
         self.counted.push(set);
         number
+    }
+
+    /// The secret that keys are hashed with.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        SEED
+    }
+
+    /// Charges the key of a text, by its hash, as workers do. Whether it passes.
+    #[must_use]
+    pub fn charge(&self, limit: u16, measure: u8, hash: u64, gcra: &Gcra, now: u32) -> bool {
+        let key = Key::new(SEED, limit, measure, Who::Text, [hash, 0]);
+        let now = fractions(1 << 32 | u64::from(now));
+        matches!(bucket::charge(&Sets(&self.buckets), &key, gcra, 1, now, Make::Yes), Charge::Passed(_))
     }
 
     /// Writes another rate in place.

@@ -9,7 +9,7 @@ use proxy_common::{
     settings::Settings,
 };
 
-use super::charged::limited;
+use super::{charged::limited, hello};
 use crate::{
     parsed::{Piece, TCP, tcp},
     stage::{cookie, guard, guard::Syn, reply},
@@ -18,7 +18,7 @@ use crate::{
     work::{Step, Work},
     world::{Socket, Tables, World},
 };
-use core::ops::ControlFlow::Continue;
+use core::ops::ControlFlow::{Break, Continue};
 
 /// The listener of the packet in hand, if its packets are the host's.
 #[inline(always)]
@@ -40,18 +40,27 @@ pub(super) fn packet<W: World, A: Address>(
     work: &mut Work<A>,
     listener: Listener,
 ) -> Outcome<Verdict> {
-    let (of, flags) = (&work.transport, work.transport.flags);
+    let (of, flags) = (work.transport, work.transport.flags);
     if work.ip.key.protocol != TCP || !matches!(work.ip.piece, Piece::Whole) {
         return passed();
     }
     let may_return_a_cookie = flags & (tcp::ACK | tcp::RST) == tcp::ACK;
     // One word, where nothing was ever guarded.
     let was_guarded = || world.guard(u32::from(listener.id)).is_some_and(|guard| guard.state.load() != 0);
-    if listener.plan == 0 && !of.is_bare_syn() && !(may_return_a_cookie && was_guarded()) {
-        return passed();
-    }
     work.listener = listener;
+    if listener.plan == 0 && !of.is_bare_syn() && !(may_return_a_cookie && was_guarded()) {
+        return passed_to_socket(world, work);
+    }
     go_on::<A, _>(Program::Local)
+}
+
+/// Goes on to the socket, but for a ClientHello: that is looked at before.
+#[inline(always)]
+fn passed_to_socket<W: World, A: Address>(world: &W, work: &Work<A>) -> Outcome<Verdict> {
+    if hello::is_due(world, work) {
+        return go_on::<A, _>(Program::Peek);
+    }
+    passed()
 }
 
 /// Such a packet is passed unless it is too much for a limit, or its listener is guarded, and it is none of a client that is
@@ -61,6 +70,14 @@ pub(super) fn resume<W: World + Tables<A>, A: Address>(
     world: &mut W,
     work: &mut Work<A>,
 ) -> Outcome<Verdict> {
+    match asked(world, work) {
+        Break(Verdict::Pass) => passed_to_socket(world, work),
+        other => other,
+    }
+}
+
+#[inline(always)]
+fn asked<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
     let listener = work.listener;
     if listener.plan != 0 {
         limited(world, work, Step::Unproved, listener.plan)?;

@@ -22,6 +22,7 @@ use proxy_common::{
     plan::{self, CountedSet, ExemptKey, LimitCount, LimitRecord, Plan},
     program::Program,
     settings::Settings,
+    sni::{self, NameCount, NameEntry, NameKey, Note, NoteKey, PeekRule, Told, Trace},
 };
 use proxy_ebpf::work::Work;
 
@@ -145,6 +146,19 @@ pub(crate) static LIMIT_COUNTS: PerCpuArray<LimitCount, LIMIT_COUNTERS> = PerCpu
 pub(crate) static LIMIT_RECORDS: Array<LimitRecord, { plan::LIMITS as usize }> = Array::new();
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<Event, { limits::EVENTS_BYTES as usize }> = RingBuf::new();
+#[btf_map]
+pub(crate) static SNI_RULES: Array<PeekRule, LISTENERS> = Array::new();
+#[btf_map]
+pub(crate) static SNI_NAMES: HashMap<NameKey, NameEntry, { sni::ENTRIES as usize }, NO_PREALLOC> =
+    HashMap::new();
+#[btf_map]
+pub(crate) static SNI_COUNTS: PerCpuArray<NameCount, { sni::ENTRIES as usize }> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static SNI_NOTES: LruHashMap<NoteKey, Note, { sni::NOTES as usize }> = LruHashMap::new();
+#[btf_map]
+pub(crate) static SNI_TRACE: Array<Trace, 1> = Array::new();
+#[btf_map]
+pub(crate) static SNI_EVENTS: RingBuf<Told, { sni::TOLD_BYTES as usize }> = RingBuf::new();
 /// Memory of a packet's way; never pinned, its layout is this program's own.
 #[btf_map]
 pub(crate) static WORK: PerCpuArray<(Work<Ip4>, Work<Ip6>), 1> = PerCpuArray::new();

@@ -8,6 +8,8 @@ use proxy_ebpf::work::Work;
 mod bans;
 /// Programs that go on where another one stops.
 pub(crate) mod further;
+/// ClientHellos.
+mod hellos;
 /// What limits ask of their tables.
 mod keys;
 /// The maps.

@@ -10,7 +10,7 @@ use proxy_common::{
     ban::Line,
     bucket::{Place, SharedBucketSet},
     cell::Cell64,
-    drop_reason::Notice,
+    drop_reason::{DropReason, Notice},
     flow::{Flow, FlowKey, FragmentKey, SharedFlow, SharedYoungSlot, Slot},
     guard::{GuardRule, GuardSettings, SharedGuard},
     hop::SharedHop,
@@ -342,6 +342,10 @@ impl World for Frame {
         if maps::EVENTS.output(event, 0).is_err() {
             count(&maps::NOTICES, Notice::EventsLost.index());
         }
+    }
+    #[inline(always)]
+    fn count_drop(&self, reason: DropReason) {
+        super::count_drop(reason);
     }
     #[inline(always)]
     fn notice(&self, notice: Notice) {

@@ -4,7 +4,7 @@
 use proxy_common::{
     client_hello::{MOST_MESSAGE, MOST_RECORD},
     drop_reason::Notice,
-    sni::MOST_NAME,
+    sni::{MOST_LABELS, MOST_NAME},
 };
 
 use crate::hello::{MOST_SUITES, NO_NAME, Peek, Place, SEEN_NAME, Walked, Walks};
@@ -24,12 +24,12 @@ pub const fn begins(words: [u32; 2]) -> bool {
 /// Why a ClientHello is left to userspace.
 type Left = Notice;
 
-/// Reads the segment in `peek`. `Err`: userspace has to, for this reason.
+/// Reads the segment in `peek`, memory of this family. `Err`: userspace has to, for this reason.
 #[inline(always)]
-pub fn read<W: Walks>(world: &W, peek: &mut Peek) -> Result<(), Left> {
-    peek.begin();
+pub fn read<W: Walks>(world: &W, family: u8, peek: &mut Peek) -> Result<(), Left> {
+    peek.begin(family);
     let at = head(peek)?;
-    let at = lists(world, peek, at)?;
+    let at = world.opaque(lists(world, peek, at)?);
     let walked = if at == peek.end { Walked::Whole } else { extensions(world, peek, at)? };
     peek.whole = walked == Walked::Whole;
     if peek.whole {
@@ -73,7 +73,7 @@ fn lists<W: Walks>(world: &W, peek: &mut Peek, at: u32) -> Result<u32, Left> {
     if session_id > 32 {
         return Err(Left::PeekMalformed);
     }
-    let at = at + 1 + session_id;
+    let at = world.opaque(at + 1 + session_id);
     there(peek, at + 2)?;
     let length = peek.half(at);
     if length == 0 || length & 1 != 0 {
@@ -84,7 +84,7 @@ fn lists<W: Walks>(world: &W, peek: &mut Peek, at: u32) -> Result<u32, Left> {
         return Err(Left::PeekLong);
     }
     walk(world.suites(peek, at + 2, length))?;
-    let at = at + 2 + length;
+    let at = world.opaque(at + 2 + length);
     let methods = peek.byte(at);
     if methods == 0 {
         return Err(Left::PeekMalformed);
@@ -120,7 +120,7 @@ fn name<W: Walks>(world: &W, peek: &mut Peek) -> Result<(), Left> {
         return Err(Left::PeekName);
     }
     let dots = world.name(peek, at + 5, name);
-    if dots == NO_NAME {
+    if dots == NO_NAME || dots.count_ones() >= MOST_LABELS {
         return Err(Left::PeekName);
     }
     (peek.length, peek.dots) = (name, dots);

@@ -36,7 +36,7 @@ fn who<A: Address>(address: &A) -> [u64; 2] {
 
 /// Becomes the key of what `source` sends to `backend`, under a rule.
 #[inline(always)]
-fn set_key<A: Address, U64>(key: &mut Key, rule: &Rule<U64>, seed: u64, source: &A, backend: u16) {
+fn set_key<A: Address, U64>(key: &mut Key, rule: &Rule<U64>, seed: u64, source: &A, backend: u16, name: u64) {
     let (kind, who) = match rule.scope {
         scope::ADDRESS if A::FAMILY == Ip4::FAMILY => (Who::V4, [who(source)[0] & rule.v4 as u64, 0]),
         scope::ADDRESS => {
@@ -44,6 +44,7 @@ fn set_key<A: Address, U64>(key: &mut Key, rule: &Rule<U64>, seed: u64, source: 
             (Who::V6, [high & rule.v6[0], low & rule.v6[1]])
         }
         scope::BACKEND => (Who::Number, [backend as u64, 0]),
+        scope::NAME => (Who::Text, [name, 0]),
         _ => (Who::of(rule.kind), [rule.number, 0]),
     };
     key.set(seed, rule.limit, rule.measure, kind, who);
@@ -52,9 +53,8 @@ fn set_key<A: Address, U64>(key: &mut Key, rule: &Rule<U64>, seed: u64, source: 
 /// Fills the question about a rule in: everything but what is asked.
 #[inline(always)]
 fn ask<W: World, A: Address>(world: &W, work: &mut Work<A>, plan: &SharedPlan, rule: &SharedRule) {
-    let Work { limit, ip, rewrite, .. } = work;
-    let ask = &mut limit.ask;
-    set_key(&mut ask.key, rule, plan.seed, &ip.key.source, rewrite.backend);
+    let Work { limit: Limited { ask, name, .. }, ip, rewrite, .. } = work;
+    set_key(&mut ask.key, rule, plan.seed, &ip.key.source, rewrite.backend, *name);
     ask.asked.gcra.interval = rule.interval.load();
     ask.asked.gcra.tolerance = rule.tolerance.load();
     ask.asked.now = fractions(world.ticks());
@@ -146,10 +146,10 @@ fn look<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, plan: &
             continue;
         }
         ask(world, work, plan, rule);
-        let spent = if rule.measure == measure::CONNECTIONS {
-            asked(world, work, Question::Peek) == REFUSED
-        } else {
+        let spent = if rule.measure == measure::CONCURRENT {
             asked(world, work, Question::Count) >= rule.interval.load()
+        } else {
+            asked(world, work, Question::Peek) == REFUSED
         };
         if spent {
             refuse(world, work, plan, rule)?;
@@ -344,7 +344,7 @@ pub fn leave<W: World, A: Address>(world: &W, work: &mut Work<A>, counted: u8) {
             break;
         }
         let Limited { ask, client, backend, .. } = &mut work.limit;
-        set_key(&mut ask.key, &set.rules[number], set.seed, client, *backend);
+        set_key(&mut ask.key, &set.rules[number], set.seed, client, *backend, 0);
         work.limit.ask.sets = set.sets;
         asked(world, work, Question::Leave);
     }

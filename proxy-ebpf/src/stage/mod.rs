@@ -22,6 +22,8 @@ pub mod guard;
 pub mod icmp;
 /// What a listener's limits let through.
 pub mod limit;
+/// What the table says of a name.
+pub mod names;
 /// From bytes to a sound header.
 pub mod parse;
 /// A TCP packet is turned into an answer to its sender.

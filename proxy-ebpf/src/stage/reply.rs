@@ -34,6 +34,18 @@ pub fn reset<W: World, A: Address>(
     answer(world, work, reason)
 }
 
+/// Turns a segment into its sender's reset: the socket that it is for is gone, and its sender hears nothing. Of a segment
+/// that is the next in order that is what everybody's TCP takes it for (RFC 9293 §3.10.7.4, RFC 5961 §3.2).
+#[inline(always)]
+pub fn abort<P: Packet, A: Address>(packet: &mut P, ip: &Internet<A>) -> Option<()> {
+    let before = packet.half(ip.l4 + 12)?;
+    let [offset, _] = before.to_ne_bytes();
+    let after = u16::from_ne_bytes([offset, tcp::RST | tcp::ACK]);
+    let sum = packet.half(ip.l4 + 16)?;
+    packet.set_half(ip.l4 + 12, after)?;
+    packet.set_half(ip.l4 + 16, checksum::update(sum, checksum::delta(before as u64, after as u64)))
+}
+
 /// Answers with `work.answer`; what cannot be answered is dropped for `reason`.
 #[inline(never)]
 pub fn answer<W: World, A: Address>(world: &mut W, work: &Work<A>, reason: DropReason) -> Outcome<Verdict> {

@@ -23,6 +23,8 @@ mod hops;
 mod limits;
 /// The Ethernet header and its tags.
 mod link;
+/// Names that ClientHellos ask for.
+mod names;
 /// What holds of every packet.
 mod properties;
 /// Packets turned into answers to their senders.

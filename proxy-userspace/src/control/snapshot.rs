@@ -51,5 +51,12 @@ fn local(listener: &WebListenerConfig, limits: &[LimitConfig]) -> Option<LocalLi
     };
     let addresses: Vec<_> = listener.bind.iter().filter_map(tcp).collect();
     let (name, protocol, guard) = (listener.name.clone(), Protocol::Tcp, listener.guard);
-    (!addresses.is_empty()).then_some(LocalListener { name, addresses, protocol, guard })
+    (!addresses.is_empty()).then_some(LocalListener {
+        name,
+        addresses,
+        protocol,
+        guard,
+        tls: false,
+        names: Vec::new(),
+    })
 }

@@ -11,8 +11,27 @@ use crate::config::{Amount, LimitAction, LimitConfig, ListenerName, Measure, Per
 use crate::limit::{gcra, number, text_hash, who};
 
 /// Measures that the kernel part keeps, in the order of a plan's rules.
-pub(super) const MEASURES: [Measure; 4] =
-    [Measure::Packets, Measure::Bytes, Measure::Connections, Measure::Concurrent];
+pub(super) const MEASURES: [Measure; 5] =
+    [Measure::Packets, Measure::Bytes, Measure::Connections, Measure::Concurrent, Measure::Handshakes];
+
+/// What a plan is of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Of {
+    /// Packets and connections, as they come.
+    Packets,
+    /// Handshakes, by the host that a ClientHello names: workers count them, the kernel programs look.
+    Names,
+}
+
+impl Of {
+    /// Whether a rule of such a plan counts `measure` per `per`.
+    const fn has(self, per: &Per, measure: Measure) -> bool {
+        match self {
+            Self::Packets => per.is_of_packets() && !matches!(measure, Measure::Handshakes),
+            Self::Names => matches!(per, Per::Sni) && matches!(measure, Measure::Handshakes),
+        }
+    }
+}
 
 /// The plan of a listener: of limits with their numbers and what is remembered of them. `with`: the secret of keys, sets
 /// of the table, ticks a second.
@@ -20,6 +39,7 @@ pub(super) fn compile(
     name: &ListenerName,
     listener: u16,
     limits: &[(u16, &LimitConfig, &LimitRecord)],
+    of: Of,
     (seed, sets, hz): (u64, u32, u32),
 ) -> Plan {
     let mut plan = Plan { seed, sets, hz, listener, used: 1, ..Plan::default() };
@@ -28,7 +48,8 @@ pub(super) fn compile(
         for &(id, limit, record) in limits {
             let holds = limit.listeners.is_empty() || limit.listeners.contains(name);
             // `check` allows no more rules than there is room for.
-            if !holds || !limit.per.is_of_packets() || limit.measures.get(measure).is_none() || at == RULES {
+            if !holds || !of.has(&limit.per, measure) || limit.measures.get(measure).is_none() || at == RULES
+            {
                 continue;
             }
             let mut rule = rule(id, limit, measure, text_hash(seed, name.as_str()));
@@ -38,6 +59,8 @@ pub(super) fn compile(
             match measure {
                 Measure::Connections => plan.of_connections += 1,
                 Measure::Concurrent => plan.of_counts += 1,
+                // They come last, and alone.
+                Measure::Handshakes => {}
                 _ => plan.of_packets += 1,
             }
         }
@@ -50,6 +73,7 @@ fn rule(id: u16, limit: &LimitConfig, measure: Measure, listener: u64) -> Rule {
     let (scope, number_, kind) = match limit.per {
         Per::Backend => (scope::BACKEND, 0, Who::Number),
         Per::Ip | Per::Subnet { .. } => (scope::ADDRESS, 0, Who::Number),
+        Per::Sni => (scope::NAME, 0, Who::Text),
         _ => (scope::NUMBER, listener, Who::Text),
     };
     let (v4, v6) = match limit.per {

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use crate::config::{Forward, GuardConfig, KernelConfig, LimitConfig, ListenerName, Protocol};
+use proxy_common::sni::action;
+
+use crate::config::{Forward, GuardConfig, HostPattern, KernelConfig, LimitConfig, ListenerName, Protocol};
 
 /// The state of the kernel part that is wanted.
 #[derive(Clone, PartialEq, Debug)]
@@ -30,6 +32,43 @@ pub struct LocalListener {
     pub protocol: Protocol,
     /// What floods meet.
     pub guard: GuardConfig,
+    /// Its clients begin with a ClientHello.
+    pub tls: bool,
+    /// Hosts that a ClientHello may name. The most specific one counts; whatever none is for goes on to the socket.
+    pub names: Vec<NameRule>,
+}
+
+/// What is done with who names a host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NameRule {
+    /// The host; none: whatever no other one is for, and no host at all.
+    pub host: Option<HostPattern>,
+    /// The route that says so.
+    pub route: Box<str>,
+    /// What it says.
+    pub action: NameAction,
+}
+
+/// What is done with who names a host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NameAction {
+    /// It goes on to the socket.
+    Pass,
+    /// Refused in silence.
+    Drop,
+    /// Refused by a reset.
+    Reset,
+}
+
+impl NameAction {
+    /// As the tables have it.
+    pub(super) const fn number(self) -> u8 {
+        match self {
+            Self::Pass => action::PASS,
+            Self::Drop => action::DROP,
+            Self::Reset => action::RESET,
+        }
+    }
 }
 
 /// A listener that is wanted.

@@ -18,7 +18,8 @@ use super::attach::{self, AttachError, Attacher, Attachment, Done};
 use super::bans::{BanMaps, PinnedError};
 use super::clock::Clock;
 use super::collect::{Collected, Collector, Leaving, YOUNG_LIFETIME};
-use super::desired::{Desired, Surroundings};
+use super::compile_limits::Of;
+use super::desired::{Desired, LocalListener, Surroundings};
 use super::events::{Ears, Hear};
 use super::follow::{FollowError, Followed, Follower};
 use super::further;
@@ -26,6 +27,8 @@ use super::guard::{Around, Watch};
 use super::limits::{KeptLimit, Limits, RefusedKey};
 use super::load::{self, OpenError, OpenNote, Programs};
 use super::maps::{Action, MapError};
+use super::names::Names;
+use super::onlooker::Onlooker;
 use super::pins::{self, Pins};
 use super::reconcile::{self, ApplyError, Constants, Goal, Present, Step, Unroutable};
 use super::tables::Tables;
@@ -70,6 +73,8 @@ pub(super) struct State {
     guards: Watch,
     pub(super) limits: Limits,
     ears: Ears,
+    pub(super) names: Names,
+    pub(super) onlooker: Option<Onlooker>,
     start: Option<Start>,
 }
 
@@ -156,10 +161,12 @@ impl Kernel {
             let clock = loaded.programs.clock.try_clone().and_then(Clock::new).map_err(OpenError::Clock)?;
             let kept = loaded.tables.settings.get(&0)?.map_or(0, |settings| settings.hash_seed);
             let seed = config.hash_seed.unwrap_or(if kept == 0 { draw_seed() } else { kept });
-            let limits = Limits::open(&pins, seed, clock.hz())?;
-            Ok((clock, Follower::new().map_err(OpenError::Netlink)?, limits))
+            let mut limits = Limits::open(&pins, seed, clock.hz())?;
+            let names = Names::open(&pins)?;
+            limits.hold(names.plans().clone());
+            Ok((clock, Follower::new().map_err(OpenError::Netlink)?, limits, names))
         };
-        let (clock, follower, limits) = match senses() {
+        let (clock, follower, limits, names) = match senses() {
             Ok(both) => both,
             Err(error) => {
                 start.undo(&pins);
@@ -185,6 +192,8 @@ impl Kernel {
                 guards: Watch::default(),
                 limits,
                 ears: Ears::default(),
+                names,
+                onlooker: None,
                 start: Some(start),
             }),
             notes: loaded.notes,
@@ -256,14 +265,14 @@ impl Kernel {
             let steps = reconcile::difference(&state.present, &goal);
             let taken = steps.len();
             match reconcile::take_all(&mut &self.tables, &mut state.present, steps) {
-                Ok(()) => Ok((taken, replanned)),
+                Ok(()) => Ok((taken, replanned.flows, replanned.of_names)),
                 Err(failed) => {
                     state.suspect = failed.stuck > 0;
                     Err(failed.into())
                 }
             }
         });
-        let (taken, replanned) = match taken {
+        let (taken, replanned, of_names) = match taken {
             Ok(taken) => taken,
             Err(error) => {
                 // Rates are written in place, and come first.
@@ -272,6 +281,8 @@ impl Kernel {
             }
         };
         state.config = desired.kernel.clone();
+        state.names.take(&desired.local, &goal.names, &of_names)?;
+        state.limits.hold(state.names.plans().clone());
         if replanned {
             // Flows remember their listener's plan with their hop.
             self.raise(state)?;
@@ -489,44 +500,63 @@ impl Start {
     }
 }
 
-/// Gives each backend, and each listener of sockets, its listener's plan of limits. Whether a backend that is there gets
-/// another.
-fn plan_limits(state: &mut State, desired: &Desired, goal: &mut Goal) -> Result<bool, ApplyError> {
-    let plans = plans(state, &desired.limits, &goal.names)?;
+/// What became of plans of limits.
+struct Planned {
+    /// A backend that is there gets another.
+    flows: bool,
+    /// Plans by the host that a ClientHello names, by the listener's number.
+    of_names: Plans,
+}
+
+/// Gives each backend, and each listener of sockets, its listener's plan of limits.
+fn plan_limits(state: &mut State, desired: &Desired, goal: &mut Goal) -> Result<Planned, ApplyError> {
+    let (plans, of_names) = plans(state, &desired.limits, &goal.names, &desired.local)?;
     for entry in goal.listeners.values_mut().filter(|entry| entry.forward == Forward::Local as u8) {
         entry.plan = plans.get(&entry.id).copied().unwrap_or(0);
     }
-    let mut replanned = false;
+    let mut flows = false;
     for (id, entry) in &mut goal.backends {
         let plan = plans.get(&entry.listener).copied().unwrap_or(0);
         entry.flags |= u16::from(plan) << 8;
         let before = state.present.backends.get(id).map(|before| before.flags >> 8);
-        replanned |= before.is_some_and(|before| before != u16::from(plan));
+        flows |= before.is_some_and(|before| before != u16::from(plan));
     }
-    Ok(replanned)
+    Ok(Planned { flows, of_names })
 }
 
-/// Plans of listeners by their numbers, in the tables.
+/// Plans by the number of their listener.
+type Plans = BTreeMap<u16, u8>;
+
+/// Plans of listeners in the tables: of packets, and of handshakes by the host that a ClientHello names.
 fn plans(
     state: &mut State,
     limits: &[LimitConfig],
     names: &BTreeMap<u16, String>,
-) -> Result<BTreeMap<u16, u8>, ApplyError> {
+    local: &[LocalListener],
+) -> Result<(Plans, Plans), ApplyError> {
     state.limits.take(limits)?;
     let mut taken = state.present.plans();
-    let plan = |(id, name): (&u16, &String)| {
-        Ok((*id, state.limits.plan_of(&name.as_str().into(), *id, &mut taken)?))
+    taken.extend(state.names.plans());
+    let tls = |name: &str| local.iter().any(|own| own.tls && own.name.as_str() == name);
+    let mut all = |of: Of| -> Result<Plans, ApplyError> {
+        let names = names.iter().filter(|(_, name)| of == Of::Packets || tls(name));
+        names
+            .map(|(id, name)| Ok((*id, state.limits.plan_of(&name.as_str().into(), *id, of, &mut taken)?)))
+            .collect()
     };
-    names.iter().map(plan).collect()
+    Ok((all(Of::Packets)?, all(Of::Names)?))
 }
 
 /// The limits that were in force before something failed are in force again. What cannot be done now is done when the
 /// configuration is applied next.
 fn replan_limits(state: &mut State, before: BTreeMap<u16, LimitRecord>) {
-    let limits = state.desired.as_ref().map_or_else(Vec::new, |desired| desired.limits.clone());
+    let (limits, local) = match &state.desired {
+        Some(desired) => (desired.limits.clone(), desired.local.clone()),
+        None => Default::default(),
+    };
     let names = state.present.names.clone();
     let done = state.limits.remember(before).map_err(ApplyError::from);
-    if let Err(error) = done.and_then(|()| plans(state, &limits, &names)) {
+    if let Err(error) = done.and_then(|()| plans(state, &limits, &names, &local).map(drop)) {
         tracing::warn!("limits are not as they were before: {error}");
         state.suspect = true;
     }

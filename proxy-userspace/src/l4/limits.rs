@@ -12,7 +12,7 @@ use proxy_common::plan::{CountedSet, ExemptKey, LimitCount, LimitRecord, Plan, W
 use proxy_common::{names, plan};
 
 use super::compile_limits::{
-    MEASURES, amount, compile, counted, exemptions, key_of, rate, rate_of, record_of, same_but_for_rates,
+    MEASURES, Of, amount, compile, counted, exemptions, key_of, rate, rate_of, record_of, same_but_for_rates,
     set, written,
 };
 use super::maps::{Action, MapError, PerCpu, Table as Map};
@@ -44,6 +44,8 @@ pub(super) struct Limits {
     remembered: BTreeMap<u16, LimitRecord>,
     /// As they were applied last.
     configured: Vec<LimitConfig>,
+    /// Plans that rules of names refer to.
+    of_names: BTreeSet<u8>,
 }
 
 /// A measure of a limit, as the kernel part keeps it.
@@ -155,6 +157,7 @@ impl Limits {
             idle: BTreeSet::new(),
             remembered,
             configured: Vec::new(),
+            of_names: BTreeSet::new(),
         })
     }
 
@@ -233,9 +236,10 @@ impl Limits {
         &mut self,
         name: &ListenerName,
         listener: u16,
+        of: Of,
         taken: &mut BTreeSet<u8>,
     ) -> Result<u8, ApplyError> {
-        let mut wanted = self.compiled(name, listener);
+        let mut wanted = self.compiled(name, listener, of);
         if !wanted.rules[0].is_used() {
             return Ok(0);
         }
@@ -260,12 +264,12 @@ impl Limits {
     }
 
     /// A listener's plan, with the rates that are in force.
-    fn compiled(&self, name: &ListenerName, listener: u16) -> Plan {
+    fn compiled(&self, name: &ListenerName, listener: u16, of: Of) -> Plan {
         let numbered = self.configured.iter().filter_map(|limit| {
             let id = self.ids.of(limit.name.as_str())?;
             Some((id, limit, self.remembered.get(&id)?))
         });
-        compile(name, listener, &numbered.collect::<Vec<_>>(), (self.seed, self.sets, self.hz))
+        compile(name, listener, &numbered.collect::<Vec<_>>(), of, (self.seed, self.sets, self.hz))
     }
 
     /// A number that no plan has, else one that nothing refers to, not even a flow.
@@ -276,6 +280,11 @@ impl Limits {
         unknown.or_else(|| free.find(|number| !counts(number)))
     }
 
+    /// Rules of names refer to these plans.
+    pub(super) fn hold(&mut self, of_names: BTreeSet<u8>) {
+        self.of_names = of_names;
+    }
+
     /// A walk over all flows has ended: plans that nothing refers to, neither when the walk before it ended nor now, are
     /// forgotten. `taken`: what listeners and backends refer to; `seen`: what flows are counted by.
     pub(super) fn forget_unused(
@@ -283,8 +292,12 @@ impl Limits {
         taken: &BTreeSet<u8>,
         seen: &BTreeSet<u8>,
     ) -> Result<(), MapError> {
-        let idle: BTreeSet<u8> =
-            self.known.keys().filter(|number| !taken.contains(number)).copied().collect();
+        let idle: BTreeSet<u8> = self
+            .known
+            .keys()
+            .filter(|number| !taken.contains(number) && !self.of_names.contains(number))
+            .copied()
+            .collect();
         for number in idle.iter().filter(|number| self.idle.contains(number) && !seen.contains(number)) {
             self.plans.put(&u32::from(*number), &Plan::default())?;
             self.known.remove(number);

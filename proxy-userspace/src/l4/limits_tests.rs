@@ -99,6 +99,8 @@ fn limits_are_as_they_were_when_a_change_fails() {
                 addresses: vec![format!("10.80.0.1:{}", 1000 + number).parse().unwrap()],
                 protocol: Protocol::Tcp,
                 guard: GuardConfig::default(),
+                tls: false,
+                names: Vec::new(),
             })
             .collect();
         let error = kernel.apply(&too_many).unwrap_err();
@@ -121,6 +123,8 @@ fn numbers_of_plans_are_given_again_when_nothing_refers_to_them() {
                 addresses: vec![format!("10.80.0.1:{}", 1000 + number).parse().unwrap()],
                 protocol: Protocol::Tcp,
                 guard: GuardConfig::default(),
+                tls: false,
+                names: Vec::new(),
             };
             (from..from + 200).map(one).collect()
         };

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use proxy_common::maglev::Ring;
 use proxy_common::pod::Pod;
 
-use super::sys::{RawMap, SharedArray, bytes_of, from_bytes, map_by_id};
+use super::sys::{CURSOR, RawMap, SharedArray, bytes_of, from_bytes, map_by_id};
 
 /// A map refused a request.
 #[derive(Debug, thiserror::Error)]
@@ -122,7 +122,7 @@ impl<K: Pod, V: Pod> Table<K, V> {
 /// exactly once.
 #[derive(Debug)]
 pub(super) struct Walk<K, V> {
-    cursor: Option<[u8; 40]>,
+    cursor: Option<[u8; CURSOR]>,
     keys: Vec<u8>,
     values: Vec<u8>,
     room: usize,

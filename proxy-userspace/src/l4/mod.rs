@@ -33,6 +33,8 @@ mod further_tests;
 mod guard;
 /// The kernel part, opened.
 mod kernel;
+/// What it says of ClientHellos.
+mod kernel_names;
 #[cfg(test)]
 mod kernel_tests;
 /// A function of the kernel that a program calls.
@@ -49,8 +51,14 @@ mod limits_tests;
 mod load;
 /// Maps as typed tables.
 mod maps;
+/// Hosts that ClientHellos name, in the tables.
+mod names;
+#[cfg(test)]
+mod names_tests;
 /// The kernel programs, embedded.
 mod object;
+/// What is told of ClientHellos while somebody looks on.
+mod onlooker;
 /// Where maps, programs and links outlive the daemon.
 mod pins;
 /// From what the tables hold to what is wanted.
@@ -68,7 +76,7 @@ pub use attach::{AttachError, Attachment, Mode};
 pub use bans::{BanMaps, PinnedError};
 pub use capability::{Capability, Feature};
 pub use collect::Collected;
-pub use desired::{Desired, DesiredBackend, DesiredListener, LocalListener};
+pub use desired::{Desired, DesiredBackend, DesiredListener, LocalListener, NameAction, NameRule};
 pub use detach::{DetachError, Detached, detach_all};
 pub use doctor::{Check, Finding, Severity, doctor};
 pub use events::{Exceeded, Hear};
@@ -80,6 +88,8 @@ pub use limit_maps::LimitMaps;
 pub use limits::{KeptLimit, RefusedKey, RememberedLimit, RememberedMeasure};
 pub use load::{OpenError, OpenNote};
 pub use maps::{Action, MapError};
+pub use names::NameStatus;
+pub use onlooker::{HelloDecision, HelloSeen};
 pub use reconcile::{ApplyError, Failed, PlanError, Unroutable};
 pub use status::{
     BackendState, BackendStatus, Count, FlowTableStatus, InterfaceStatus, KernelStatus, ListenerStatus, View,

@@ -261,6 +261,9 @@ pub(super) fn test_run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<(u32
     Ok((attr.verdict, out))
 }
 
+/// Bytes of a cursor of a walk: the longest key's.
+pub(super) const CURSOR: usize = 72;
+
 /// A map and its sizes, which the kernel trusts our buffers to have.
 #[derive(Debug)]
 pub(super) struct RawMap {
@@ -458,7 +461,7 @@ impl RawMap {
     /// A cursor belongs to one walk of one map.
     pub(super) fn lookup_batch(
         &self,
-        cursor: &mut Option<[u8; 40]>,
+        cursor: &mut Option<[u8; CURSOR]>,
         keys: &mut [u8],
         values: &mut [u8],
     ) -> io::Result<Batch> {
@@ -474,9 +477,9 @@ impl RawMap {
             flags: u64,
         }
         let room = keys.len() / self.info.key_size as usize;
-        assert!(self.info.key_size as usize <= 40, "a cursor holds a bucket's number or a key");
+        assert!(self.info.key_size as usize <= CURSOR, "a cursor holds a bucket's number or a key");
         assert!(values.len() >= room * self.stride, "there is a value for each key");
-        let mut next = [0u8; 40];
+        let mut next = [0u8; CURSOR];
         let mut attr = Attr {
             in_batch: cursor.as_ref().map_or(0, |at| address(at)),
             out_batch: address_mut(&mut next),

@@ -19,6 +19,7 @@ use proxy_common::names;
 use proxy_common::plan::{self, CountedSet, ExemptKey, LimitCount, LimitRecord, Plan};
 use proxy_common::pod::Pod;
 use proxy_common::settings::Settings;
+use proxy_common::sni::{self, NameCount, NameEntry, NameKey, Note, NoteKey, PeekRule, Trace};
 
 use super::known::KnownFlows;
 use super::maps::{Action, MapError, PerCpu, Rings, SharedWords, Table};
@@ -124,6 +125,12 @@ pub(super) fn shapes(flows: u32, keys: u32) -> Vec<Shape> {
         Shape::per_cpu::<LimitCount>(names::LIMIT_COUNTS, plan::LIMITS * plan::MEASURES as u32),
         Shape::array::<LimitRecord>(names::LIMIT_RECORDS, plan::LIMITS),
         Shape::ring_buffer(names::EVENTS, limits::EVENTS_BYTES),
+        Shape::array::<PeekRule>(names::SNI_RULES, LISTENERS),
+        Shape::hash::<NameKey, NameEntry>(names::SNI_NAMES, sni::ENTRIES),
+        Shape::per_cpu::<NameCount>(names::SNI_COUNTS, sni::ENTRIES),
+        Shape::lru::<NoteKey, Note>(names::SNI_NOTES, sni::NOTES),
+        Shape::array::<Trace>(names::SNI_TRACE, 1),
+        Shape::ring_buffer(names::SNI_EVENTS, sni::TOLD_BYTES),
         Shape::per_cpu::<Traffic>(names::TRAFFIC, BACKENDS),
         Shape::per_cpu::<u64>(names::DROPS, DropReason::COUNT),
         Shape::per_cpu::<u64>(names::NOTICES, Notice::COUNT),

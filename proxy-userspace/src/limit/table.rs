@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use proxy_common::bucket::{self, Charge, Enter, Entry, Key, Make, Memory, SharedBucketSet, WAYS, Who};
 use proxy_common::gcra::Gcra;
-use proxy_common::hash::mix64;
+use proxy_common::hash::{text_begin, text_word};
 
 use super::clock::Clock;
 
@@ -151,11 +151,11 @@ impl Table {
 
 /// The hash of a text, as a key has it.
 pub fn text_hash(seed: u64, text: &str) -> u64 {
-    let mut hash = mix64(seed ^ text.len() as u64);
+    let mut hash = text_begin(seed, text.len() as u64);
     for chunk in text.as_bytes().chunks(8) {
         let mut word = [0; 8];
         word[..chunk.len()].copy_from_slice(chunk);
-        hash = mix64(hash ^ u64::from_le_bytes(word)).wrapping_add(seed);
+        hash = text_word(hash, seed, u64::from_le_bytes(word));
     }
     hash
 }

@@ -19,6 +19,8 @@ pub(super) struct Bound<'a> {
     /// None: nothing is guarded.
     pub(super) guard: Option<GuardRule>,
     pub(super) binds: Vec<Bind>,
+    /// Its clients begin with a ClientHello, which is read before a socket exists.
+    pub(super) tls: bool,
 }
 
 impl Bound<'_> {
@@ -38,6 +40,7 @@ pub(super) fn bound<'a>(desired: &'a Desired, around: &dyn Surroundings) -> io::
             forward: listener.forward,
             guard: rule(&listener.guard),
             binds: binds(&listener.addresses, listener.protocol),
+            tls: false,
         })
         .collect();
     let unspecified = |address: &SocketAddr| address.ip().is_unspecified();
@@ -64,6 +67,7 @@ pub(super) fn bound<'a>(desired: &'a Desired, around: &dyn Surroundings) -> io::
             forward: Forward::Local,
             guard: rule(&listener.guard),
             binds,
+            tls: listener.tls,
         });
     }
     Ok(all)

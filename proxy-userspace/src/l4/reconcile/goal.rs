@@ -113,7 +113,8 @@ pub(crate) fn plan(
         present.backends.iter().map(|(id, b)| ((b.listener, b.address), *id)).collect();
     for (listener, id) in bound.iter().zip(&ids) {
         goal.names.insert(*id, listener.name.to_owned());
-        let entry = Listener { id: *id, forward: listener.forward as u8, ..Listener::default() };
+        let flags = if listener.tls { Listener::TLS } else { 0 };
+        let entry = Listener { id: *id, forward: listener.forward as u8, flags, ..Listener::default() };
         goal.listeners.extend(listener.binds.iter().map(|bind| (*bind, entry)));
         goal.guards.extend(listener.guard.map(|rule| (*id, rule)));
     }

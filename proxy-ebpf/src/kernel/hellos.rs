@@ -1,0 +1,146 @@
+//! ClientHellos: the tables of names, and the walks as global functions, which the verifier checks once each.
+
+use core::arch::asm;
+
+use aya_ebpf::helpers::generated;
+use proxy_common::{
+    addr::{Address, Ip6},
+    drop_reason::Notice,
+    sni::{Counted, NameEntry, NameKey, Note, NoteKey, PeekRule, Told, Trace},
+};
+use proxy_ebpf::{
+    hello::{self, MOST, Names, Peek, Walked, Walks},
+    world::World,
+};
+
+use super::{keys::shared, maps, packet::Frame, work};
+
+/// The memory that a ClientHello of this family is read in.
+#[inline(always)]
+fn memory(family: u32) -> Option<&'static mut Peek> {
+    let (v4, v6) = work()?;
+    Some(if family == Ip6::FAMILY as u32 { &mut v6.peek } else { &mut v4.peek })
+}
+
+/// Blends in cipher suites.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn proxy_suites(family: u32, at: u32, length: u32) -> u64 {
+    memory(family).map_or(Walked::Long as u64, |peek| hello::suites(peek, at, length))
+}
+
+/// Finds the extensions that are read.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn proxy_extensions(family: u32, at: u32) -> u64 {
+    memory(family).map_or(Walked::Long as u64, |peek| hello::extensions(peek, at))
+}
+
+/// Reads the protocols.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn proxy_protocols(family: u32) -> u64 {
+    memory(family).map_or(Walked::Long as u64, hello::protocols)
+}
+
+/// Reads the versions.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn proxy_versions(family: u32) -> u64 {
+    memory(family).map_or(Walked::Long as u64, hello::versions)
+}
+
+/// Reads a name into the key.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn proxy_name(family: u32, at: u32, length: u32) -> u64 {
+    memory(family).map_or(hello::NO_NAME, |peek| hello::name(peek, at, length))
+}
+
+/// Has a walk done, in memory that the compiler must take to change.
+#[inline(always)]
+fn walk(peek: &mut Peek, walk: impl FnOnce(u32) -> u64) -> u64 {
+    let family = peek.family;
+    shared(peek);
+    let walked = walk(family);
+    shared(peek);
+    walked
+}
+
+impl Walks for Frame {
+    #[inline(always)]
+    fn opaque(&self, number: u32) -> u32 {
+        let mut opaque = u64::from(number);
+        // SAFETY: changes nothing but the register it names, by nothing.
+        unsafe { asm!("{0} += 0", inout(reg) opaque, options(pure, nomem, nostack)) };
+        opaque as u32
+    }
+    #[inline(always)]
+    fn suites(&self, peek: &mut Peek, at: u32, length: u32) -> u64 {
+        walk(peek, |family| proxy_suites(family, at, length))
+    }
+    #[inline(always)]
+    fn extensions(&self, peek: &mut Peek, at: u32) -> u64 {
+        walk(peek, |family| proxy_extensions(family, at))
+    }
+    #[inline(always)]
+    fn protocols(&self, peek: &mut Peek) -> u64 {
+        walk(peek, |family| proxy_protocols(family))
+    }
+    #[inline(always)]
+    fn versions(&self, peek: &mut Peek) -> u64 {
+        walk(peek, |family| proxy_versions(family))
+    }
+    #[inline(always)]
+    fn name(&self, peek: &mut Peek, at: u32, length: u32) -> u64 {
+        walk(peek, |family| proxy_name(family, at, length))
+    }
+}
+
+impl Names for Frame {
+    #[inline(always)]
+    fn segment(&self, peek: &mut Peek, at: u32, length: u32) -> Option<()> {
+        let mut bounded = u64::from(length);
+        // SAFETY: touches the register it names, nothing else. The verifier wants to see that the length is from 1 to
+        // MOST, and the compiler, which knows it already, must not remove what says so.
+        unsafe { asm!("{0} += -1", inout(reg) bounded, options(pure, nomem, nostack)) };
+        bounded = (bounded & u64::from(MOST - 1)) + 1;
+        // SAFETY: as above.
+        unsafe { asm!("{0} += 0", inout(reg) bounded, options(pure, nomem, nostack)) };
+        let into = peek.segment.as_mut_ptr().cast();
+        // SAFETY: the helper checks the frame's bounds; the memory has room for MOST bytes.
+        let done = unsafe { generated::bpf_xdp_load_bytes(self.ctx, at, into, bounded as u32) };
+        shared(peek);
+        (done == 0).then_some(())
+    }
+    #[inline(always)]
+    fn peek_rule(&self, listener: u16) -> Option<&PeekRule> {
+        maps::SNI_RULES.get(u32::from(listener))
+    }
+    #[inline(always)]
+    fn name_entry(&self, key: &NameKey) -> Option<NameEntry> {
+        // SAFETY: the entry is copied at once; a concurrent update writes words of the same type.
+        unsafe { maps::SNI_NAMES.get(key) }.copied()
+    }
+    #[inline(always)]
+    fn count_name(&self, number: u32, counted: Counted) {
+        let Some(count) = maps::SNI_COUNTS.get_ptr_mut(number) else { return };
+        // SAFETY: this CPU's own slot, and XDP does not preempt itself.
+        unsafe { (*count).count(counted) };
+    }
+    #[inline(always)]
+    fn leave_note(&self, who: &NoteKey, note: &Note) {
+        // A note that finds no place is not missed: the worker reads the ClientHello itself.
+        let _ = maps::SNI_NOTES.insert(who, note, 0);
+    }
+    #[inline(always)]
+    fn trace(&self) -> Option<&Trace> {
+        maps::SNI_TRACE.get(0)
+    }
+    #[inline(always)]
+    fn tell_hello(&self, told: &Told) {
+        if maps::SNI_EVENTS.output(told, 0).is_err() {
+            self.notice(Notice::EventsLost);
+        }
+    }
+}
