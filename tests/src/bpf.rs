@@ -131,17 +131,29 @@ impl Program {
     /// What the kernel says.
     pub fn foreign(name: &str) -> Result<Self> {
         // r0 = XDP_PASS; exit
-        let code: [u64; 2] = [0x0000_0002_0000_00b7, 0x95];
+        Self::load(name, &[0x0000_0002_0000_00b7, 0x95])
+    }
+
+    /// An XDP program of these instructions.
+    ///
+    /// # Errors
+    /// What the kernel says, with what its verifier says.
+    pub fn load(name: &str, code: &[u64]) -> Result<Self> {
+        let mut log = vec![0u8; 1 << 16];
         let mut attribute = LoadAttribute {
             kind: 6, // BPF_PROG_TYPE_XDP
-            instructions: 2,
+            instructions: code.len() as u32,
             code: code.as_ptr() as u64,
             license: c"GPL".as_ptr() as u64,
+            log_level: 1,
+            log_size: log.len() as u32,
+            log: log.as_mut_ptr() as u64,
             ..LoadAttribute::default()
         };
         anyhow::ensure!(name.len() < attribute.name.len(), "{name}: too long a name");
         attribute.name[..name.len()].copy_from_slice(name.as_bytes());
-        let fd = bpf(PROG_LOAD, &mut attribute).context("a program of two instructions")?;
+        let fd = bpf(PROG_LOAD, &mut attribute)
+            .with_context(|| String::from_utf8_lossy(&log).trim_end_matches('\0').to_owned())?;
         // SAFETY: the descriptor is new and nobody else's.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
     }
@@ -168,6 +180,28 @@ impl Program {
     /// When the kernel does not take the frame (shorter than 14 bytes).
     pub fn run(&self, index: u32, frame: &[u8]) -> io::Result<(Verdict, Vec<u8>)> {
         self.run_timed(index, frame).map(|(verdict, frame, _)| (verdict, frame))
+    }
+
+    /// Runs it so often on frames that begin like this one, whose verdicts are carried out: redirected frames are sent.
+    /// Frames are used again as the program left them.
+    ///
+    /// # Errors
+    /// When the kernel is older than 5.18, or does not take the frame.
+    pub fn run_live(&self, frame: &[u8], times: u32) -> io::Result<()> {
+        const LIVE_FRAMES: u32 = 1 << 1;
+        let context = XdpContext { data_end: frame.len() as u32, ..XdpContext::default() };
+        let mut attribute = RunAttribute {
+            program: self.0.as_raw_fd() as u32,
+            length_in: frame.len() as u32,
+            data_in: frame.as_ptr() as u64,
+            repeat: times,
+            context_length_in: size_of::<XdpContext>() as u32,
+            context_in: (&raw const context) as u64,
+            flags: LIVE_FRAMES,
+            batch: 64,
+            ..RunAttribute::default()
+        };
+        bpf(PROG_TEST_RUN, &mut attribute).map(drop)
     }
 
     /// Like [`Self::run`], and how many nanoseconds it took.

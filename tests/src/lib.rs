@@ -11,6 +11,8 @@ pub mod config;
 pub mod daemon;
 /// Offloads of an interface, by the ethtool ioctl.
 pub mod ethtool;
+/// Floods of SYNs, made by the kernel.
+pub mod flood;
 /// ClientHellos, made by hand.
 pub mod hello;
 /// What dead test runs have left behind.

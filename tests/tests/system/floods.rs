@@ -1,7 +1,6 @@
 //! SYN floods of spoofed sources: clients notice little, and nothing breaks when the flood is over.
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -9,27 +8,30 @@ use proxy_tests::client::Http;
 use proxy_tests::config::{self, Listener, Protocol};
 use proxy_tests::daemon::Daemon;
 use proxy_tests::facts;
-use proxy_tests::packet::Packet;
-use proxy_tests::raw::Raw;
+use proxy_tests::flood::Flood;
 use proxy_tests::runner::{Fact, figure};
 use proxy_tests::wait::until;
 use proxy_tests::world::{Family, World};
 
-pub(crate) const FACTS: &[Fact] = facts![
+pub(crate) const ALONE: &[Fact] = facts![alone:
     clients_of_a_flooded_http_listener_are_served_by_ipv4,
     clients_of_a_flooded_http_listener_are_served_by_ipv6,
     clients_of_a_flooded_tcp_listener_are_served_by_ipv4,
     clients_of_a_flooded_tcp_listener_are_served_by_ipv6,
     without_a_guard_a_flood_of_a_tcp_listener_reaches_its_backends,
-    a_connection_by_cookie_has_all_that_was_offered,
+    without_a_guard_a_flood_of_an_http_listener_shuts_clients_out,
 ];
 
+pub(crate) const FACTS: &[Fact] = facts![a_connection_by_cookie_has_all_that_was_offered];
+
 /// Connections of clients, in quiet and in the flood.
-const TRIES: usize = 500;
+const TRIES: usize = 1000;
+/// A client comes so long after the one before has been served.
+const PAUSE: Duration = Duration::from_millis(2);
+/// SYNs a second, or as many as this machine can make and take.
+const RATE: f64 = 700_000.0;
 /// What connecting may take in the flood, however quick it is in quiet: two processors are shared by all.
 const FLOOR: Duration = Duration::from_millis(200);
-/// Packets that are sent between two looks whether it is enough.
-const BURST: usize = 4096;
 /// SYNs that reach backends where nothing is guarded, and that do not where it is.
 const REACHES: u64 = 10_000;
 /// The longest that a guard may need to go off: ten seconds, and what a busy machine takes.
@@ -56,65 +58,6 @@ fn own_service(world: &World, family: Family) -> Result<()> {
     Ok(())
 }
 
-/// A bare SYN of a source that does not exist, for [`respoof`].
-fn spoofed(world: &World, family: Family) -> Result<Vec<u8>> {
-    let from: SocketAddr =
-        if family == Family::V4 { "198.18.0.1:1024" } else { "[2001:db8:7::1]:1024" }.parse()?;
-    let syn = Packet::syn(from, world.service(family), 1);
-    Ok(syn.between(world.client().mac("eth0")?, world.balancer.mac("front")?).bytes())
-}
-
-/// Another source; the checksums follow (RFC 1624).
-fn respoof(family: Family, number: u64, frame: &mut [u8]) {
-    let random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let [a, b, c, d, ..] = random.to_be_bytes();
-    let port = (1024 + (number % 60_000) as u16).to_be_bytes();
-    match family {
-        Family::V4 => {
-            change(frame, 26, [198, 18 | a & 1], &[24, 50]);
-            change(frame, 28, [b, c], &[24, 50]);
-            change(frame, 34, port, &[50]);
-        }
-        Family::V6 => {
-            change(frame, 26, [a, b], &[70]);
-            change(frame, 28, [c, d], &[70]);
-            change(frame, 54, port, &[70]);
-        }
-    }
-}
-
-fn change(frame: &mut [u8], at: usize, new: [u8; 2], checksums: &[usize]) {
-    let word = |frame: &[u8], at: usize| u32::from(u16::from_be_bytes([frame[at], frame[at + 1]]));
-    let old = word(frame, at);
-    for sum in checksums {
-        let mut value = (!word(frame, *sum) & 0xffff) + (!old & 0xffff) + u32::from(u16::from_be_bytes(new));
-        value = (value & 0xffff) + (value >> 16);
-        value = (value & 0xffff) + (value >> 16);
-        frame[*sum..sum + 2].copy_from_slice(&(!value as u16).to_be_bytes());
-    }
-    frame[at..at + 2].copy_from_slice(&new);
-}
-
-/// A flood for as long as `during` takes; packets that it had, and its result.
-fn flooded<T>(world: &World, family: Family, during: impl FnOnce() -> Result<T>) -> Result<(f64, T)> {
-    let (frame, raw) = (spoofed(world, family)?, Raw::open(world.client(), "eth0")?);
-    let (over, sent) = (AtomicBool::new(false), AtomicU64::new(0));
-    let begin = Instant::now();
-    let result = std::thread::scope(|scope| {
-        let flood = scope.spawn(|| -> Result<()> {
-            while !over.load(Ordering::Relaxed) {
-                let before = sent.fetch_add(BURST as u64, Ordering::Relaxed);
-                raw.flood(&frame, BURST, |number, frame| respoof(family, before + number as u64, frame))?;
-            }
-            Ok(())
-        });
-        let result = during();
-        over.store(true, Ordering::Relaxed);
-        flood.join().expect("it ends by itself").and(result)
-    })?;
-    Ok((sent.load(Ordering::Relaxed) as f64 / begin.elapsed().as_secs_f64(), result))
-}
-
 /// How long connecting takes, sorted, and how many of [`TRIES`] requests were answered.
 fn ask(world: &World, to: SocketAddr) -> (Vec<Duration>, usize) {
     let mut took = Vec::new();
@@ -124,7 +67,11 @@ fn ask(world: &World, to: SocketAddr) -> (Vec<Duration>, usize) {
         took.push(begin.elapsed());
         connection.who().map(drop)
     };
-    let served = (0..TRIES).filter(|_| one(&mut took).is_ok()).count();
+    let served = (0..TRIES).filter(|_| {
+        std::thread::sleep(PAUSE);
+        one(&mut took).is_ok()
+    });
+    let served = served.count();
     took.sort_unstable();
     (took, served)
 }
@@ -137,35 +84,78 @@ fn noticed(daemon: &Daemon<'_>, what: &str) -> Result<u64> {
     Ok(daemon.status()?.noticed(what))
 }
 
+/// What clients noticed of a flood.
+struct Noticed {
+    quiet: Vec<Duration>,
+    flood: Vec<Duration>,
+    served: usize,
+    /// SYNs a second that the balancer counted.
+    rate: f64,
+}
+
+impl Noticed {
+    /// What is promised: nearly all are served, and hardly later.
+    fn is_well(&self) -> bool {
+        self.served * 1000 >= TRIES * 999 && p99(&self.flood) <= p99(&self.quiet) * 3
+    }
+
+    fn figure(&self, what: &str) {
+        figure(&format!(
+            "{what}: {:.0} SYNs/s seen, {} of {TRIES} served, p99 {:?} in quiet, {:?} in the flood{}",
+            self.rate,
+            self.served,
+            p99(&self.quiet),
+            p99(&self.flood),
+            if self.is_well() { "" } else { " (more than what is promised)" }
+        ));
+    }
+}
+
+/// Frames that came in by the balancer's interface to clients.
+fn received(world: &World) -> Result<u64> {
+    let text = world.balancer.ip("-j -s link show dev front")?;
+    let links: serde_json::Value = serde_json::from_str(&text)?;
+    links[0]["stats64"]["rx"]["packets"].as_u64().context("rx packets")
+}
+
+/// Connects in quiet, and in a flood once `begun` holds.
+fn meet(world: &World, family: Family, mut begun: impl FnMut() -> Result<()>) -> Result<Noticed> {
+    let to = world.service(family);
+    let (quiet, served) = ask(world, to);
+    ensure!(served == TRIES, "in quiet {served} of {TRIES} were served");
+    let flood = Flood::of_syns(world, family)?;
+    let (_, noticed) = flood.pour(RATE, || {
+        until("the flood has begun", OFF, &mut begun)?;
+        let (begin, before) = (Instant::now(), received(world)?);
+        let (flood, served) = ask(world, to);
+        let rate = (received(world)? - before) as f64 / begin.elapsed().as_secs_f64();
+        Ok(Noticed { quiet, flood, served, rate })
+    })?;
+    Ok(noticed)
+}
+
 /// Clients of a flooded listener are served as before; the guard goes on, and off by itself.
 fn survive(world: &World, family: Family, text: &str, given: &str) -> Result<()> {
     let daemon = Daemon::start(world, text)?;
     let to = world.service(family);
-    let (quiet, served) = ask(world, to);
-    ensure!(served == TRIES, "in quiet {served} of {TRIES} were served");
-    ensure!(noticed(&daemon, "guard_on")? == 0, "clients are no flood");
-    let (rate, (flood, served)) = flooded(world, family, || {
-        until("the listener is guarded", OFF, || {
-            ensure!(noticed(&daemon, "guard_on")? > 0, "{:?}", daemon.status()?.drops());
-            Ok(())
-        })?;
-        let before = begun(&daemon)?;
-        let asked = ask(world, to);
-        let reached = begun(&daemon)? - before;
-        ensure!(reached < REACHES, "{reached} SYNs reached the backends of a guarded listener");
-        Ok(asked)
+    let before = begun(&daemon)?;
+    let seen = meet(world, family, || {
+        ensure!(noticed(&daemon, "guard_on")? > 0, "{:?}", daemon.status()?.drops());
+        Ok(())
     })?;
+    let reached = begun(&daemon)? - before;
     let status = daemon.status()?;
-    figure(&format!(
-        "{rate:.0} SYNs/s, {} {given}; connecting took {:?} in quiet, {:?} in the flood (p99)",
-        status.noticed(given),
-        p99(&quiet),
-        p99(&flood)
-    ));
+    seen.figure(&format!("guarded, {} {given}", status.noticed(given)));
+    ensure!(reached < REACHES, "{reached} SYNs reached the backends of a guarded listener");
     ensure!(status.noticed(given) > 1000, "the flood was answered by the kernel part");
-    ensure!(served * 1000 >= TRIES * 999, "{served} of {TRIES} were served: {:?}", status.drops());
-    let most = FLOOR.max(p99(&quiet) * 3);
-    ensure!(p99(&flood) <= most, "p99 {:?}, at most {most:?}", p99(&flood));
+    ensure!(
+        seen.served * 1000 >= TRIES * 999,
+        "{} of {TRIES} were served: {:?}",
+        seen.served,
+        status.drops()
+    );
+    let most = FLOOR.max(p99(&seen.quiet) * 3);
+    ensure!(p99(&seen.flood) <= most, "p99 {:?}, at most {most:?}", p99(&seen.flood));
     until("the guard goes off by itself", OFF, || {
         Http::connect(world.client(), to)?.who()?;
         ensure!(noticed(&daemon, "guard_off")? > 0);
@@ -203,17 +193,65 @@ fn clients_of_a_flooded_tcp_listener_are_served_by_ipv6() -> Result<()> {
     tcp(Family::V6)
 }
 
+/// The same flood where nothing guards: what is promised of guarded listeners does not hold, or the flood goes where it
+/// shall not.
+fn unguarded(world: &World, family: Family, text: &str) -> Result<(Noticed, u64)> {
+    let daemon = Daemon::start(world, text)?;
+    let before = begun(&daemon)?;
+    let came = received(world)?;
+    let seen = meet(world, family, || {
+        ensure!(received(world)? - came > REACHES);
+        Ok(())
+    })?;
+    seen.figure("not guarded");
+    ensure!(noticed(&daemon, "guard_on")? == 0);
+    let reached = begun(&daemon)? - before;
+    Ok((seen, reached))
+}
+
 fn without_a_guard_a_flood_of_a_tcp_listener_reaches_its_backends() -> Result<()> {
     let world = World::routed().build()?;
     let text = tcp_config(&world, Family::V4, "syn_cookies = \"off\"");
+    let (seen, reached) = unguarded(&world, Family::V4, &text)?;
+    figure(&format!("{reached} SYNs reached the backends"));
+    ensure!(reached > REACHES, "{reached}");
+    ensure!(!seen.is_well(), "clients noticed nothing");
+    Ok(())
+}
+
+/// How many of so many clients are let in that wait for no second SYN.
+fn let_in(world: &World, to: SocketAddr, clients: usize) -> Result<usize> {
+    const SECOND_SYN: Duration = Duration::from_millis(700);
+    world
+        .client()
+        .enter(|| (0..clients).filter(|_| TcpStream::connect_timeout(&to, SECOND_SYN).is_ok()).count())
+}
+
+fn without_a_guard_a_flood_of_an_http_listener_shuts_clients_out() -> Result<()> {
+    const CLIENTS: usize = 30;
+    let world = World::routed().build()?;
+    own_service(&world, Family::V4)?;
+    let to = world.service(Family::V4);
+    // By the host's cookies clients come in, but each SYN costs the host several times as much.
+    let text = web_config(&world, Family::V4, "syn_cookies = \"off\"\n");
+    let (seen, _) = unguarded(&world, Family::V4, &text)?;
+    world.balancer.sysctl("ipv4/tcp_syncookies", "0")?;
     let daemon = Daemon::start(&world, &text)?;
-    flooded(&world, Family::V4, || {
-        until("the flood reaches the backends", OFF, || {
-            ensure!(begun(&daemon)? > REACHES);
+    ensure!(let_in(&world, to, CLIENTS)? == CLIENTS, "in quiet all are let in");
+    let flood = Flood::of_syns(&world, Family::V4)?;
+    let came = received(&world)?;
+    let (_, there) = flood.pour(RATE, || {
+        until("the flood has begun", OFF, || {
+            ensure!(received(&world)? - came > 10 * REACHES);
             Ok(())
-        })
+        })?;
+        let_in(&world, to, CLIENTS)
     })?;
-    ensure!(noticed(&daemon, "guard_on")? == 0);
+    figure(&format!(
+        "by the host's own cookies it takes {:.0} SYNs/s; without them {there} of {CLIENTS} clients are let in",
+        seen.rate
+    ));
+    ensure!(there * 2 < CLIENTS, "{there} of {CLIENTS} clients were let in: {:?}", daemon.status()?.drops());
     Ok(())
 }
 

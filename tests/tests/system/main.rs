@@ -104,6 +104,7 @@ fn main() -> std::process::ExitCode {
         acme::on_demand::ALONE,
         continuity::ALONE,
         capacity::ALONE,
+        floods::ALONE,
         conformance::ALONE,
         web_continuity::ALONE,
         limits_web::ALONE,

@@ -116,7 +116,7 @@ fn read_guard(
     match protocol? {
         Protocol::Tcp => {
             refuse_of_one(entries, &AMPLIFICATION, "udp", report);
-            guard::read_tcp(entries, report)
+            guard::read_tcp(forward?, entries, report)
         }
         Protocol::Udp => {
             refuse_of_one(entries, &SYN_COOKIES, OF_TCP, report);

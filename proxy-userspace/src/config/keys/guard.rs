@@ -5,10 +5,11 @@ use crate::config::limit::SynCookies;
 use crate::config::table::Key;
 use crate::config::table::Presence::{Default, Optional};
 
-/// SYNs a second of a listener that is balanced in the kernel: above it ports towards a single backend run out.
-pub(in crate::config) const SYN_THRESHOLD_BALANCED: u32 = 1_000;
-/// SYNs a second that sockets of a small host take.
-pub(in crate::config) const SYN_THRESHOLD_LOCAL: u32 = 10_000;
+/// SYNs a second of clients that are not known, to a listener that is balanced with `nat`: above it ports towards a single
+/// backend run out.
+pub(in crate::config) const SYN_THRESHOLD_KNOWN: u32 = 1_000;
+/// SYNs a second that sockets of a small host take, and backends with `dsr`.
+pub(in crate::config) const SYN_THRESHOLD_UNKNOWN: u32 = 10_000;
 
 pub(in crate::config) static SYN_COOKIES: Key<Words<SynCookies>> = Key {
     name: "syn_cookies",
@@ -32,8 +33,9 @@ pub(in crate::config) static SYN_COOKIES: Key<Words<SynCookies>> = Key {
 pub(in crate::config) static SYN_THRESHOLD: Key<PerSecond> = Key {
     name: "syn_threshold",
     kind: PerSecond { high: 100_000_000 },
-    presence: Optional("`\"1000/s\"` for `tcp`, `\"10000/s\"` for `http` and `https`"),
-    meaning: "`tcp`, `http`, `https`: so many SYNs a second are no flood. `tcp`: of clients that are not known.",
+    presence: Optional("`\"1000/s\"` for `tcp` with `nat`, else `\"10000/s\"`"),
+    meaning: "`tcp`, `http`, `https`: so many SYNs a second are no flood. `tcp`: of clients that are not known, which \
+              with `dsr` are all until a flood has made them show that they are there.",
     example: "\"5000/s\"",
 };
 
