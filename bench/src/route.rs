@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use hyper::body::Bytes;
 use hyper::{HeaderMap, Method};
-use proxy_userspace::config::{HostPattern, MiddlewareConfig, PathPattern, RouteAction, RouteConfig};
+use proxy_userspace::config::{
+    HelloCondition, HostPattern, MiddlewareConfig, PathPattern, RouteAction, RouteConfig,
+};
 use proxy_userspace::route::{Query, RequestTarget, Router};
 
 use crate::say::say;
@@ -96,8 +98,15 @@ impl Scene {
             }
             let begin = Instant::now();
             for Asked { host, target, route } in batch {
-                let query =
-                    Query { listener: "web", host, target, method: &Method::GET, headers: &headers, client };
+                let query = Query {
+                    listener: "web",
+                    host,
+                    target,
+                    method: &Method::GET,
+                    headers: &headers,
+                    client,
+                    hello: None,
+                };
                 let found = self.router.find(black_box(&query));
                 wrong += usize::from(found.map(|found| found.route) != Some(*route));
             }
@@ -148,6 +157,8 @@ fn route(index: usize, per_host: usize) -> RouteConfig {
         headers: Vec::new(),
         query: Vec::new(),
         client_ip: Vec::new(),
+        client_hello: HelloCondition::default(),
+        passthrough: false,
         action: RouteAction::Pool("pool".into()),
         middleware: MiddlewareConfig::default(),
         request_timeout: None,

@@ -27,7 +27,7 @@ pub(super) fn listener_row(config: &Config, listener: &WebListenerConfig) -> [St
 }
 
 fn protocol(listener: &WebListenerConfig) -> &'static str {
-    if listener.tls.is_some() { "https" } else { "http" }
+    listener.protocol()
 }
 
 /// The table of routes, and how many are not in it.
@@ -105,6 +105,12 @@ fn conditions(route: &RouteConfig) -> Vec<String> {
         let networks: Vec<_> = route.client_ip.iter().map(ToString::to_string).collect();
         all.push(format!("client_ip {}", networks.join("|")));
     }
+    if !route.client_hello.is_empty() {
+        all.push(format!("client_hello {}", route.client_hello));
+    }
+    if route.passthrough {
+        all.push("passthrough".to_owned());
+    }
     all
 }
 
@@ -122,6 +128,7 @@ fn action(action: &RouteAction) -> String {
         RouteAction::Pool(pool) => format!("pool {pool}"),
         RouteAction::Redirect(redirect) => format!("{} {}", redirect.status.as_u16(), template(&redirect.to)),
         RouteAction::Respond(respond) => format!("answer {}", respond.status.as_u16()),
+        RouteAction::Refuse(refuse) => format!("refuse by {}", refuse.word()),
     }
 }
 

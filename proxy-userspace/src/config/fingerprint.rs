@@ -54,9 +54,13 @@ fn route_asks(route: &RouteConfig) -> bool {
     };
     let redirect = match &route.action {
         RouteAction::Redirect(redirect) => asks(&redirect.to),
-        RouteAction::Pool(_) | RouteAction::Respond(_) => false,
+        RouteAction::Pool(_) | RouteAction::Respond(_) | RouteAction::Refuse(_) => false,
     };
-    rewrite || redirect || edits(&middleware.request_headers) || edits(&middleware.response_headers)
+    !route.client_hello.ja4.is_empty()
+        || rewrite
+        || redirect
+        || edits(&middleware.request_headers)
+        || edits(&middleware.response_headers)
 }
 
 fn asks(template: &Template) -> bool {

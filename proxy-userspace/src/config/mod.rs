@@ -50,6 +50,8 @@ mod reference;
 mod report;
 /// Lines of the file that hold a secret are shown without it.
 mod secrets;
+/// What a configuration says of connections that are steered by their ClientHello.
+mod steer;
 /// What a key is.
 mod table;
 /// Texts with variables in braces.
@@ -74,6 +76,7 @@ pub use name::{LimitName, ListenerName, PoolName};
 pub use nearest::nearest_name;
 pub use parse::{load, parse};
 pub use reference::{json_schema, markdown};
+pub use steer::*;
 pub use tls::*;
 pub use unit::*;
 pub use web::*;

@@ -13,10 +13,11 @@ use ipnet::IpNet;
 use super::host_pattern::HostPattern;
 use super::limit::GuardConfig;
 use super::name::{ListenerName, PoolName};
+use super::steer::{HelloCondition, Refuse, SteerConfig};
 pub use super::template::{Template, TemplatePart, Variable};
 use super::tls::ListenerTlsConfig;
 
-/// An `http` or `https` listener: connections end here and requests are routed.
+/// An `http`, `https` or `tls` listener: clients come to a socket, requests or connections are routed.
 #[derive(Clone, PartialEq, Debug)]
 pub struct WebListenerConfig {
     /// Its name.
@@ -38,6 +39,8 @@ pub struct WebListenerConfig {
     pub guard: GuardConfig,
     /// What TLS is like; none: protocol `http`.
     pub tls: Option<ListenerTlsConfig>,
+    /// What becomes of connections that no request is read from.
+    pub steer: SteerConfig,
     /// Requests for what an `https` listener of the same address serves are sent there; none: they are not.
     pub redirect_https: Option<RedirectHttps>,
 }
@@ -95,6 +98,10 @@ pub struct WebLimits {
     pub connections_per_client: u32,
     /// Requests of one connection; then it is closed in good order.
     pub requests_per_connection: u64,
+    /// A relayed connection without a byte either way is closed after this.
+    pub relay_idle: Duration,
+    /// A relayed connection is closed after this, whatever it does; none: never.
+    pub relay_total: Option<Duration>,
     /// Streams of an HTTP/2 connection at a time (SETTINGS_MAX_CONCURRENT_STREAMS).
     pub h2_streams: u32,
     /// Resets an HTTP/2 connection may cost within [`H2_WINDOW`], the peer's and those it provokes.
@@ -170,7 +177,11 @@ pub struct RouteConfig {
     pub query: Vec<QueryCondition>,
     /// Any of these; empty: every client.
     pub client_ip: Vec<IpNet>,
-    /// What is done with the request.
+    /// What the client's ClientHello must say.
+    pub client_hello: HelloCondition,
+    /// Connections go to the pool as they are.
+    pub passthrough: bool,
+    /// What is done with the request, or the connection.
     pub action: RouteAction,
     /// What happens to the request on its way.
     pub middleware: MiddlewareConfig,
@@ -233,6 +244,8 @@ pub enum RouteAction {
     Redirect(RedirectConfig),
     /// It is answered with this.
     Respond(RespondConfig),
+    /// The connection is refused.
+    Refuse(Refuse),
 }
 
 /// `redirect = { to = "https://{host}{uri}", status = 308 }`.
@@ -369,6 +382,8 @@ impl Default for WebLimits {
             connections: 65_536,
             connections_per_client: 16_384,
             requests_per_connection: 1_000_000,
+            relay_idle: 600 * second,
+            relay_total: None,
             h2_streams: 100,
             h2_resets: 100,
             h2_idle_frames: 1_000,

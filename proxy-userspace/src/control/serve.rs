@@ -98,7 +98,7 @@ pub(super) fn compile(
 fn pool_of(route: &RouteConfig) -> Option<&PoolName> {
     match &route.action {
         RouteAction::Pool(name) => Some(name),
-        RouteAction::Redirect(_) | RouteAction::Respond(_) => None,
+        RouteAction::Redirect(_) | RouteAction::Respond(_) | RouteAction::Refuse(_) => None,
     }
 }
 

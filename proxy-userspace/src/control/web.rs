@@ -243,7 +243,7 @@ fn names(config: &Config) -> HashSet<Names> {
     let of_route = |route: &RouteConfig| {
         let pool = match &route.action {
             RouteAction::Pool(pool) => pool.as_str(),
-            RouteAction::Redirect(_) | RouteAction::Respond(_) => "",
+            RouteAction::Redirect(_) | RouteAction::Respond(_) | RouteAction::Refuse(_) => "",
         };
         let names = |listener: &ListenerName| Names {
             listener: listener.as_str().into(),

@@ -25,6 +25,10 @@ impl Answer {
     pub fn of(action: &RouteAction) -> Option<Self> {
         match action {
             RouteAction::Pool(_) => None,
+            // It takes no requests: whatever came here all the same is told no more than that.
+            RouteAction::Refuse(_) => {
+                Some(Self(Kind::Respond { body: Bytes::new(), status: StatusCode::MISDIRECTED_REQUEST }))
+            }
             RouteAction::Redirect(it) => {
                 Some(Self(Kind::Redirect { to: Text::new(&it.to), status: it.status }))
             }

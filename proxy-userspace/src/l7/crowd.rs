@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::{ListenerName, WebLimits};
 use crate::telemetry::handshakes::Handshakes;
+use crate::telemetry::steering::Steered;
 
 /// Parts of the table of clients, each with a lock of its own. Taken once a connection.
 const SHARDS: usize = 64;
@@ -41,6 +42,8 @@ pub struct ListenerCrowd {
     pub refused_proxy: AtomicU64,
     /// TLS handshakes.
     pub handshakes: Handshakes,
+    /// Connections that are steered by their ClientHello.
+    pub steered: Steered,
 }
 
 /// Why a connection is refused.

@@ -95,6 +95,7 @@ fn begin(
         method: &request.method,
         headers: &request.headers,
         client: request.client_ip(),
+        hello: request.connection.tls.as_ref().and_then(|tls| tls.hello.as_deref()),
     };
     let route = held.router.find(&query).map(|found| found.route);
     // Whatever becomes of it: it was asked.

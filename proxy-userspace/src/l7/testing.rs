@@ -17,7 +17,7 @@ use super::body::Body;
 use super::cut::BodyError;
 use super::middleware::LocalService;
 use super::request::{Authority, Connection, Record, Request, Response};
-use crate::config::{GuardConfig, ListenerName, WebBind, WebLimits, WebListenerConfig};
+use crate::config::{GuardConfig, ListenerName, SteerConfig, WebBind, WebLimits, WebListenerConfig};
 use crate::route::RequestTarget;
 
 /// Where the client of [`request`] is.
@@ -44,6 +44,7 @@ pub(super) fn from(client: &str, trusted: &[&str], path: &str) -> Request {
         access_log: false,
         guard: GuardConfig::default(),
         tls: None,
+        steer: SteerConfig::default(),
         redirect_https: None,
     };
     Request {

@@ -159,7 +159,7 @@ impl Worker {
         let route = route.map(|route| &held.config.routes[route as usize]);
         let pool = route.map(|route| match &route.action {
             RouteAction::Pool(pool) => pool.as_str(),
-            RouteAction::Redirect(_) | RouteAction::Respond(_) => "",
+            RouteAction::Redirect(_) | RouteAction::Respond(_) | RouteAction::Refuse(_) => "",
         });
         let names = Names {
             listener: listener.as_str().into(),

@@ -3,15 +3,17 @@
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::{self, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net as unix;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncReadExt, AsyncWrite, Interest};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::pipe::Pipe;
 use super::stream::{Driver, Stream, Target};
 
 /// epoll.
@@ -181,6 +183,47 @@ impl Stream for EpollStream {
         {
             tracing::debug!("a connection is closed, not reset: {error}");
         }
+    }
+
+    fn poll_fill(&mut self, context: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        let Self::Tcp(stream) = self else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
+        loop {
+            ready!(stream.poll_read_ready(context))?;
+            match stream.try_io(Interest::READABLE, || pipe.fill(&*stream)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    fn poll_drain(&mut self, context: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        let Self::Tcp(stream) = self else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
+        loop {
+            ready!(stream.poll_write_ready(context))?;
+            match stream.try_io(Interest::WRITABLE, || pipe.drain(&*stream)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    fn can_splice(&self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Tcp(stream) => Some(stream.as_fd()),
+            Self::Unix(_) => None,
+        }
+    }
+
+    fn is_broken(&self) -> bool {
+        let error = match self {
+            Self::Tcp(stream) => stream.take_error(),
+            Self::Unix(stream) => stream.take_error(),
+        };
+        !matches!(error, Ok(None))
     }
 
     fn is_quiet(&mut self) -> bool {

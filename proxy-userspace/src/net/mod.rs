@@ -20,6 +20,8 @@ pub mod neighbour;
 pub mod netlink;
 /// Messages with open files, from process to process.
 pub mod pass;
+/// Pipes between sockets.
+pub mod pipe;
 /// Who a connection is from, as proxies say it.
 pub mod proxy_protocol;
 /// The way to an address.

@@ -179,8 +179,62 @@ pub fn write_v1(out: &mut BytesMut, addresses: Option<Addresses>) {
     out.extend_from_slice(line.as_bytes());
 }
 
+/// What a version 2 header says of a connection beside its addresses (§2.2, "TLVs").
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Said<'a> {
+    /// `PP2_TYPE_ALPN`: the protocol.
+    pub alpn: Option<&'a [u8]>,
+    /// `PP2_TYPE_AUTHORITY`: the host that the client named (SNI).
+    pub authority: Option<&'a str>,
+    /// `PP2_TYPE_SSL`: the version of TLS that the client was served by, such as `TLSv1.3`, and whether it has shown a
+    /// certificate that is in order.
+    pub ssl: Option<(&'a str, bool)>,
+}
+
+/// Numbers of TLVs (§2.2).
+const ALPN: u8 = 0x01;
+const AUTHORITY: u8 = 0x02;
+const SSL: u8 = 0x20;
+const SSL_VERSION: u8 = 0x21;
+/// Bits of `PP2_TYPE_SSL` (§2.2.6): by TLS, with a certificate.
+const CLIENT_SSL: u8 = 1;
+const CLIENT_CERT_CONN: u8 = 2;
+
 /// Writes a version 2 header: without addresses it is LOCAL.
 pub fn write_v2(out: &mut BytesMut, addresses: Option<Addresses>) {
+    write_v2_saying(out, addresses, Said::default());
+}
+
+/// Writes a version 2 header that says more than addresses.
+pub fn write_v2_saying(out: &mut BytesMut, addresses: Option<Addresses>, said: Said<'_>) {
+    let begin = out.len();
+    write_v2_addresses(out, addresses);
+    if let Some(alpn) = said.alpn {
+        tlv(out, ALPN, &[alpn]);
+    }
+    if let Some(authority) = said.authority {
+        tlv(out, AUTHORITY, &[authority.as_bytes()]);
+    }
+    if let Some((version, certificate)) = said.ssl {
+        let client = CLIENT_SSL | if certificate { CLIENT_CERT_CONN } else { 0 };
+        // Not 0: no certificate was verified.
+        let verify = u32::from(!certificate).to_be_bytes();
+        let mut inner = BytesMut::new();
+        tlv(&mut inner, SSL_VERSION, &[version.as_bytes()]);
+        tlv(out, SSL, &[&[client], &verify, &inner]);
+    }
+    // Names have limits of their own: all of it is far below 64 KiB.
+    let length = u16::try_from(out.len() - begin - V2_FIXED).unwrap_or(u16::MAX);
+    out[begin + V2_FIXED - 2..begin + V2_FIXED].copy_from_slice(&length.to_be_bytes());
+}
+
+fn tlv(out: &mut BytesMut, kind: u8, parts: &[&[u8]]) {
+    out.put_u8(kind);
+    out.put_u16(parts.iter().map(|part| part.len()).sum::<usize>() as u16);
+    parts.iter().for_each(|part| out.extend_from_slice(part));
+}
+
+fn write_v2_addresses(out: &mut BytesMut, addresses: Option<Addresses>) {
     out.extend_from_slice(V2_BEGIN);
     let Some(Addresses { source, destination }) = addresses.map(same_family) else {
         out.extend_from_slice(&[0x20, 0x00, 0, 0]);

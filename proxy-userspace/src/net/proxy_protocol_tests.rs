@@ -96,6 +96,21 @@ fn any_address() -> impl Strategy<Value = SocketAddr> {
     prop_oneof![v4, v6.prop_filter("stands for IPv4", |address| address.ip().to_canonical().is_ipv6())]
 }
 
+#[test]
+fn what_a_connection_is_for_is_said_beside_its_addresses() {
+    let [source, destination] = ["192.0.2.1:5000", "203.0.113.1:443"].map(|text| text.parse().unwrap());
+    let addresses = Addresses { source, destination };
+    let mut out = BytesMut::new();
+    let said = Said { alpn: Some(b"h2"), authority: Some("a.test"), ssl: Some(("TLSv1.3", true)) };
+    write_v2_saying(&mut out, Some(addresses), said);
+    assert_eq!(read(&out), Ok(Header { length: out.len(), addresses: Some(addresses) }));
+    let mut tlvs = vec![1, 0, 2, b'h', b'2', 2, 0, 6];
+    tlvs.extend(b"a.test");
+    tlvs.extend([0x20, 0, 15, 3, 0, 0, 0, 0, 0x21, 0, 7]);
+    tlvs.extend(b"TLSv1.3");
+    assert_eq!(&out[V2_FIXED + 12..], &tlvs);
+}
+
 proptest! {
     #[test]
     fn what_is_written_is_read_and_no_part_of_it_is(

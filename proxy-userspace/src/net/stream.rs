@@ -5,10 +5,13 @@ use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
+
+use super::pipe::Pipe;
 
 /// A connection, as a protocol sees it. Used by one task of one thread.
 pub trait Stream: fmt::Debug + 'static {
@@ -36,6 +39,32 @@ pub trait Stream: fmt::Debug + 'static {
 
     /// When this is dropped, the peer is told by a reset, and what is on its way is lost.
     fn reset_at_end(&mut self) {}
+
+    /// Moves what there is to read into a pipe, without looking at it; 0: the peer has ended its side. Only where
+    /// [`Stream::can_splice`] says so.
+    fn poll_fill(&mut self, _context: &mut Context<'_>, _pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+
+    /// Sends what a pipe holds. Likewise.
+    fn poll_drain(&mut self, _context: &mut Context<'_>, _pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+
+    /// Whether bytes can go by a pipe: what is read is what was sent.
+    fn can_splice(&self) -> bool {
+        false
+    }
+
+    /// The socket, if bytes on it are what peers mean.
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Whether the peer has reset the connection, though nobody reads from it.
+    fn is_broken(&self) -> bool {
+        false
+    }
 
     /// Whether a connection that nobody uses may still be used: it was neither closed nor sent anything, as far as
     /// is known without a system call.

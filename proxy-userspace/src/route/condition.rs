@@ -6,9 +6,10 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 use regex::bytes::Regex;
 
+use super::hello::{self, Unlike};
 use super::query::{Query, parameters};
 use super::rule::Regexes;
-use crate::config::{RouteConfig, ValuePattern};
+use crate::config::{HelloCondition, RouteConfig, ValuePattern};
 
 /// The conditions of a route, compiled.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(super) struct Conditions {
     clients: Box<[IpNet]>,
     headers: Box<[(HeaderName, ValueRule)]>,
     query: Box<[(Box<str>, ValueRule)]>,
+    hello: Option<HelloCondition>,
 }
 
 /// The condition that does not hold, as an index where there are several.
@@ -26,6 +28,8 @@ pub(super) enum Refusal {
     Client,
     Header(usize),
     Query(usize),
+    /// None: there is no ClientHello.
+    Hello(Option<Unlike>),
 }
 
 #[derive(Debug)]
@@ -53,6 +57,7 @@ impl Conditions {
             clients: route.client_ip.clone().into(),
             headers: headers.into(),
             query: query.into(),
+            hello: (!route.client_hello.is_empty()).then(|| route.client_hello.clone()),
         }))
     }
 
@@ -63,6 +68,14 @@ impl Conditions {
         }
         if !self.clients.is_empty() && !covers(&self.clients, request.client) {
             return Some(Refusal::Client);
+        }
+        if let Some(wanted) = &self.hello {
+            let unlike = request.hello.map(|hello| hello::refusal(wanted, hello));
+            match unlike {
+                None => return Some(Refusal::Hello(None)),
+                Some(Some(unlike)) => return Some(Refusal::Hello(Some(unlike))),
+                Some(None) => {}
+            }
         }
         let header = self.headers.iter().position(|(name, rule)| {
             !rule.holds(|value| request.headers.map().get_all(name).iter().any(|line| value(line.as_bytes())))

@@ -143,7 +143,9 @@ fn candidates<'a>(
     let mut regexes = Regexes::default();
     let mut candidates = Vec::new();
     for (index, config) in (0..).zip(routes) {
-        if !config.listeners.iter().any(|listener| listener.as_str() == request.listener) {
+        if config.takes_connections()
+            || !config.listeners.iter().any(|listener| listener.as_str() == request.listener)
+        {
             continue;
         }
         if let Some((host_rank, host)) = best_host(config, request.host) {

@@ -2,6 +2,7 @@
 
 use ipnet::IpNet;
 
+use super::hello;
 use crate::config::{RouteConfig, ValuePattern};
 
 /// Whether every request that meets the conditions of `narrow` meets those of `wide`. False if that is not sure.
@@ -13,6 +14,7 @@ pub(super) fn implies(narrow: &RouteConfig, wide: &RouteConfig) -> bool {
         wide.client_ip.is_empty() || !narrow.client_ip.is_empty() && narrow.client_ip.iter().all(within);
     methods
         && clients
+        && hello::implies(&narrow.client_hello, &wide.client_hello)
         && wide.headers.iter().all(|wanted| {
             let mut given = narrow.headers.iter().filter(|given| given.name == wanted.name);
             given.any(|given| value_implies(&given.value, &wanted.value))

@@ -12,6 +12,8 @@ mod condition;
 mod entry;
 /// Why a request has the route that it has.
 mod explain;
+/// What a ClientHello says, and what routes want it to say.
+mod hello;
 /// The one form of a host that everything compares.
 mod host;
 /// The host patterns of one listener.
@@ -32,6 +34,10 @@ mod rank;
 mod router;
 /// What a path must be, compiled.
 mod rule;
+/// Routes that no connection comes to.
+mod shadow;
+/// Which connection goes where.
+mod steering;
 /// The one form of a request's path that everything compares and sends on.
 mod target;
 /// Many paths in one tree.
@@ -44,10 +50,12 @@ mod words;
 pub use canonical::BadTarget;
 pub use compiled::CompileError;
 pub use explain::{Considered, Explanation, Verdict, explain};
+pub use hello::Hello;
 pub use host::{BadHost, Host};
 pub use query::{Fields, Query};
 pub use question::{BadQuestion, Question};
 pub use router::{Match, Router};
+pub use steering::{NamePlan, Names, Steered, Steering};
 pub use target::RequestTarget;
 pub use unreachable::{Unreachable, Why, unreachable};
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, Method};
 
+use super::hello::Hello;
 use super::target::RequestTarget;
 
 /// A request, as far as routes can see it.
@@ -23,6 +24,8 @@ pub struct Query<'a> {
     pub headers: &'a dyn Fields,
     /// The client, as trusted proxies say.
     pub client: IpAddr,
+    /// What its ClientHello said, if somebody wants to know.
+    pub hello: Option<&'a Hello>,
 }
 
 /// The fields of a request. Most routes ask for none, so they are taken apart only for those that do.

@@ -94,8 +94,15 @@ impl Question {
         let Asked { port, host, target, method, headers } = self.read()?;
         let client = self.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let listener = self.listener(config, port)?;
-        let query =
-            Query { listener, host: &host.name, target: &target, method: &method, headers: &headers, client };
+        let query = Query {
+            listener,
+            host: &host.name,
+            target: &target,
+            method: &method,
+            headers: &headers,
+            client,
+            hello: None,
+        };
         Ok(explain(&config.routes, &query)?)
     }
 

@@ -65,5 +65,5 @@ impl<'a> Ranks<'a> {
 /// How many conditions a route has beside host and path. Methods are one, client networks are one.
 pub(super) fn conditions(route: &RouteConfig) -> u32 {
     let sets = u32::from(!route.methods.is_empty()) + u32::from(!route.client_ip.is_empty());
-    sets + (route.headers.len() + route.query.len()) as u32
+    sets + route.client_hello.count() + (route.headers.len() + route.query.len()) as u32
 }

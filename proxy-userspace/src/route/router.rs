@@ -58,9 +58,11 @@ impl Router {
         let mut by_listener: HashMap<&ListenerName, ByHost<'_>> = HashMap::new();
         for (index, route) in (0..).zip(routes) {
             let rules = Compiled::new(route, &mut regexes)?;
+            // Routes of connections stand in `Steering`.
+            let listeners = if route.takes_connections() { &[][..] } else { &route.listeners };
             let rank = ranks.rank(index, route, &rules.path);
             let reference = RouteRef::new(index, rules.conditions.is_some());
-            for listener in &route.listeners {
+            for listener in listeners {
                 let hosts = by_listener.entry(listener).or_default();
                 let every = route.hosts.is_empty().then_some(None);
                 for host in every.into_iter().chain(route.hosts.iter().map(Some)) {

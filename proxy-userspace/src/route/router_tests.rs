@@ -9,8 +9,8 @@ use super::query::Query;
 use super::router::Router;
 use super::target::RequestTarget;
 use crate::config::{
-    FieldCondition, HostPattern, MiddlewareConfig, PathPattern, QueryCondition, RouteAction, RouteConfig,
-    ValuePattern,
+    FieldCondition, HelloCondition, HostPattern, MiddlewareConfig, PathPattern, QueryCondition, RouteAction,
+    RouteConfig, ValuePattern,
 };
 
 /// A route of the listener `web`; its parts are words such as `host=*.example.com`, `path=/api`, `exact=/x`,
@@ -25,6 +25,8 @@ pub(super) fn route(parts: &str) -> RouteConfig {
         headers: Vec::new(),
         query: Vec::new(),
         client_ip: Vec::new(),
+        client_hello: HelloCondition::default(),
+        passthrough: false,
         action: RouteAction::Pool("pool".into()),
         middleware: MiddlewareConfig::default(),
         request_timeout: None,
@@ -125,6 +127,7 @@ impl Asked {
             method: &self.method,
             headers: &self.headers,
             client: self.client,
+            hello: None,
         }
     }
 }

@@ -7,6 +7,7 @@ use super::compiled::{CompileError, Compiled};
 use super::implied::implies;
 use super::rank::{Rank, Ranks};
 use super::rule::{PathRule, Regexes, literal_prefix};
+use super::shadow;
 use crate::config::{FieldCondition, HostPattern, ListenerName, RouteConfig, ValuePattern};
 
 /// A route that can never match.
@@ -101,6 +102,9 @@ pub fn unreachable(routes: &[RouteConfig]) -> Result<Vec<Unreachable>, CompileEr
     let mut groups: HashMap<(&ListenerName, Option<&HostPattern>), Vec<Place<'_>>> = HashMap::new();
     for ((index, route), rules) in (0..).zip(routes).zip(&rules) {
         let rank = ranks.rank(index, route, &rules.path);
+        if route.takes_connections() {
+            continue;
+        }
         for listener in &route.listeners {
             let every = route.hosts.is_empty().then_some(None);
             for host in every.into_iter().chain(route.hosts.iter().map(Some)) {
@@ -112,6 +116,11 @@ pub fn unreachable(routes: &[RouteConfig]) -> Result<Vec<Unreachable>, CompileEr
     let mut shadows: Vec<Option<Vec<u32>>> = vec![Some(Vec::new()); routes.len()];
     for places in groups.into_values() {
         judge(places, &mut shadows);
+    }
+    for ((route, shadow), taken) in routes.iter().zip(&mut shadows).zip(shadow::shadows(routes)) {
+        if route.takes_connections() || shadow.is_none() {
+            *shadow = taken;
+        }
     }
     let named = |index: u32| {
         let route = &routes[index as usize];

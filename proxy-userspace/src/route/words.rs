@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName};
 
 use super::condition::Refusal;
+use super::hello;
 use super::query::{Query, parameters};
 use super::rule::PathRule;
 use crate::config::{HostPattern, MiddlewareConfig, PathPattern, RouteAction, RouteConfig, ValuePattern};
@@ -41,6 +42,10 @@ pub(super) fn refusal(refusal: Refusal, route: &RouteConfig, request: &Query<'_>
     match refusal {
         Refusal::Method => format!("the method is {}, not {}", request.method, one_of(&route.methods)),
         Refusal::Client => format!("the client {} is not of {}", request.client, one_of(&route.client_ip)),
+        Refusal::Hello(unlike) => match (unlike, request.hello) {
+            (Some(unlike), Some(said)) => hello::words(unlike, &route.client_hello, said),
+            _ => "there is no ClientHello that could be compared".to_owned(),
+        },
         Refusal::Header(index) => route.headers.get(index).map_or_else(String::new, |condition| {
             let name = &condition.name;
             value(&format!("header {name}"), &condition.value, &lines(request.headers.map(), name))
@@ -85,6 +90,7 @@ pub(super) fn action(action: &RouteAction) -> String {
         RouteAction::Pool(pool) => format!("pool {pool}"),
         RouteAction::Redirect(redirect) => format!("redirect {}", redirect.status.as_u16()),
         RouteAction::Respond(respond) => format!("respond {}", respond.status.as_u16()),
+        RouteAction::Refuse(refuse) => format!("refuse {}", refuse.word()),
     }
 }
 

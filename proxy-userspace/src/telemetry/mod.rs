@@ -18,3 +18,5 @@ pub mod prometheus;
 pub mod requests;
 /// What lines are written to.
 mod sink;
+/// Connections that are steered by their ClientHello, counted.
+pub mod steering;

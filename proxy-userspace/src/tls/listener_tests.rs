@@ -41,6 +41,7 @@ impl World {
             access_log: false,
             guard: GuardConfig::default(),
             tls: Some(own),
+            steer: crate::config::SteerConfig::default(),
             redirect_https: None,
         };
         Self { listener, tls, store, challenges: Arc::default(), tickets }

@@ -1,12 +1,14 @@
 //! A connection to a backend, in clear or by TLS.
 
 use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 
 use super::spoken::Spoken;
 use crate::net::epoll::{Detached, EpollStream};
+use crate::net::pipe::Pipe;
 use crate::net::stream::Stream;
 use crate::net::tls::TlsStream;
 
@@ -104,6 +106,41 @@ impl Stream for BackendStream {
         match self {
             Self::Clear(stream) => stream.poll_farewell(context),
             Self::Tls(stream) => stream.poll_farewell(context),
+        }
+    }
+
+    fn poll_fill(&mut self, context: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Clear(stream) => stream.poll_fill(context, pipe),
+            Self::Tls(stream) => stream.poll_fill(context, pipe),
+        }
+    }
+
+    fn poll_drain(&mut self, context: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Clear(stream) => stream.poll_drain(context, pipe),
+            Self::Tls(stream) => stream.poll_drain(context, pipe),
+        }
+    }
+
+    fn can_splice(&self) -> bool {
+        match self {
+            Self::Clear(stream) => stream.can_splice(),
+            Self::Tls(stream) => stream.can_splice(),
+        }
+    }
+
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Clear(stream) => stream.socket(),
+            Self::Tls(stream) => stream.socket(),
+        }
+    }
+
+    fn is_broken(&self) -> bool {
+        match self {
+            Self::Clear(stream) => stream.is_broken(),
+            Self::Tls(stream) => stream.is_broken(),
         }
     }
 

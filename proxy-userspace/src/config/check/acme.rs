@@ -10,7 +10,7 @@ use crate::config::file::{File, FileRoute, FileRouteTls, FileWebListener};
 use crate::config::host_pattern::HostPattern;
 use crate::config::report::{At, Report};
 use crate::config::tls::{CertificateFrom, is_public};
-use crate::config::web::WebBind;
+use crate::config::web::{WebBind, WebListenerConfig};
 
 /// What is asked about each route, found out once.
 struct Known<'a> {
@@ -48,6 +48,10 @@ fn is_secure(listener: &FileWebListener) -> bool {
     listener.rest.as_ref().is_ok_and(|rest| rest.tls.is_some())
 }
 
+fn takes_connections(route: &FileRoute) -> bool {
+    route.rest.as_ref().is_ok_and(|rest| rest.takes_connections())
+}
+
 fn said(route: &FileRoute) -> Option<&At<FileRouteTls>> {
     route.tls.as_ref().ok()?.as_deref()
 }
@@ -57,6 +61,9 @@ fn hosts(route: &FileRoute) -> &[HostPattern] {
 }
 
 fn check_route(route: &FileRoute, acme: &AcmeConfig, known: &Known<'_>, report: &mut Report<'_>) {
+    if takes_connections(route) {
+        return;
+    }
     let said = said(route);
     let from = said.and_then(|said| said.value.from);
     let span = said.map_or(&route.span, |said| &said.span);
@@ -128,8 +135,9 @@ fn warn_of_bare(file: &File, report: &mut Report<'_>) {
     for listener in file.web_listeners.iter().filter(|listener| is_secure(listener)) {
         let name = &*listener.name.value;
         let mut routes = file.routes.iter().filter(|route| match &route.listeners {
+            _ if takes_connections(route) => false,
             Ok(Some(names)) => names.iter().any(|of| &*of.value == name),
-            Ok(None) | Err(_) => true,
+            Ok(None) | Err(_) => !listener.rest.as_ref().is_ok_and(WebListenerConfig::is_raw),
         });
         // Without a route there is another warning.
         let Some(first) = routes.next() else { continue };

@@ -11,6 +11,7 @@ use crate::config::limit::{LimitAction, LimitConfig, Measure, Measures, Per};
 use crate::config::model::Protocol;
 use crate::config::name::ListenerName;
 use crate::config::report::{At, Report, Reported};
+use crate::config::steer;
 use crate::config::web::WebBind;
 
 /// What a listener is, as far as limits care. One that is bound to both families is two.
@@ -30,6 +31,7 @@ enum Speaks {
     Udp,
     Http,
     Https,
+    Tls,
     /// Its protocol could not be read.
     Unread,
 }
@@ -41,6 +43,7 @@ impl Speaks {
             Self::Udp => "udp",
             Self::Http => "http",
             Self::Https => "https",
+            Self::Tls => "tls",
             Self::Unread => "unknown",
         }
     }
@@ -58,7 +61,7 @@ fn is_counted(measure: Measure, per: &Per, known: &Known) -> bool {
         ) => per.is_of_packets(),
         (Measure::Packets | Measure::Bytes, _) => anywhere && known.packets,
         (Measure::Connections | Measure::Concurrent, _) => anywhere,
-        (Measure::Handshakes, Speaks::Https) => anywhere || of_tls,
+        (Measure::Handshakes, Speaks::Https | Speaks::Tls) => anywhere || of_tls,
         (Measure::Requests | Measure::Bandwidth, Speaks::Http) => !of_tls,
         (Measure::Requests | Measure::Bandwidth, Speaks::Https) => true,
         (Measure::Handshakes | Measure::Requests | Measure::Bandwidth, _) => false,
@@ -117,8 +120,11 @@ fn listeners(file: &File) -> Vec<Known> {
     for listener in &file.web_listeners {
         let name = listener.name.value.to_string();
         let speaks = match &listener.rest {
-            Ok(rest) if rest.tls.is_some() => Speaks::Https,
-            Ok(_) => Speaks::Http,
+            Ok(rest) => match rest.steer.speaks {
+                steer::Speaks::Http => Speaks::Http,
+                steer::Speaks::Https => Speaks::Https,
+                steer::Speaks::Tls => Speaks::Tls,
+            },
             Err(_) => Speaks::Unread,
         };
         let packets = listener.bind.iter().flatten().any(|bind| matches!(bind.value, WebBind::Tcp(_)));

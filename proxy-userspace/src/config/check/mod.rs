@@ -20,12 +20,13 @@ mod redirect;
 mod route;
 /// Sizes of the kernel's tables.
 mod size;
+/// Routes of connections against the listeners that they are for.
+mod steer;
 /// Hosts of `https` listeners.
 mod tls;
 
 use super::file::File;
 use super::model::{AdminConfig, Config};
-use super::name::ListenerName;
 use super::report::{Report, Reported};
 use super::tls::TlsConfig;
 use super::web::WebListenerConfig;
@@ -59,15 +60,14 @@ pub(super) fn resolve(mut file: File, report: &mut Report<'_>) -> Result<Config,
     let listeners = file.listeners.into_iter().map(listener::resolve).collect::<Vec<_>>();
     let web_listeners = file.web_listeners.into_iter().map(listener::resolve_web);
     let web_listeners: Vec<WebListenerConfig> = web_listeners.collect::<Result<_, _>>()?;
-    let names: Vec<ListenerName> = web_listeners.iter().map(|listener| listener.name.clone()).collect();
     let pools = file.pools.into_iter().map(pool::resolve).collect::<Vec<_>>();
     let admin = file.admin?;
     Ok(Config {
         kernel: file.kernel?.map(kernel::resolve),
         admin: AdminConfig { socket: admin.socket, mode: admin.mode, audit_log: admin.audit_log },
         listeners: listeners.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect(),
+        routes: route::resolve(file.routes, file.middleware, &web_listeners)?,
         web_listeners,
-        routes: route::resolve(file.routes, file.middleware, &names)?,
         server: file.server?,
         tls: TlsConfig { hosts, ..file.tls? },
         acme: file.acme?,

@@ -6,6 +6,7 @@ use crate::config::diagnostic::Fact;
 use crate::config::file::FileWebListener;
 use crate::config::kind::MaybePort;
 use crate::config::report::{At, Report};
+use crate::config::steer::Speaks;
 use crate::config::web::{RedirectHttps, WebBind};
 
 /// Finds the `https` listener of each `http` one, and puts it there.
@@ -36,7 +37,7 @@ struct Secure {
 }
 
 fn secure(listener: &FileWebListener) -> Option<Secure> {
-    listener.rest.as_ref().ok()?.tls.as_ref()?;
+    listener.rest.as_ref().ok().filter(|rest| rest.steer.speaks == Speaks::Https)?;
     let bind = listener.bind.as_ref().ok()?.iter().filter_map(|bind| tcp(&bind.value));
     Some(Secure { name: listener.name.value.clone(), bind: bind.collect() })
 }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use super::steer;
 use crate::config::diagnostic::Fact;
 use crate::config::file::{File, FileListener, FileMiddleware, FileRoute, Parts};
 use crate::config::name::ListenerName;
@@ -26,6 +27,7 @@ pub(super) fn check(file: &File, report: &mut Report<'_>) {
                 report.error(&listener.span, &NoRequests { name: &listener.value });
             }
         }
+        steer::check(file, route, report);
         if let Ok(Some(pool)) = &route.pool
             && !pools.contains(&*pool.value)
         {
@@ -38,6 +40,7 @@ pub(super) fn check(file: &File, report: &mut Report<'_>) {
     if let (true, true, Some(first)) = (web.is_empty(), all_read, file.routes.first()) {
         report.error(&first.span, &NoWebListener);
     }
+    steer::check_pools(file, report);
     warn_of_unrouted(file, report);
 }
 
@@ -82,19 +85,24 @@ fn check_names(routes: &[FileRoute], report: &mut Report<'_>) {
 
 /// A listener without a route answers everything with 404, unless it sends its clients to one by TLS.
 fn warn_of_unrouted(file: &File, report: &mut Report<'_>) {
-    if file.routes.iter().any(|route| route.listeners.as_ref().is_ok_and(Option::is_none)) {
-        return;
-    }
     let routed: HashSet<&str> = file
         .routes
         .iter()
         .flat_map(|route| route.listeners.iter().flatten().flatten())
         .map(|at| &*at.value)
         .collect();
-    let redirects = |rest: &WebListenerConfig| rest.redirect_https.is_some();
-    let unrouted = file.web_listeners.iter().filter(|listener| !routed.contains(&*listener.name.value));
-    for listener in unrouted.filter(|listener| !listener.rest.as_ref().is_ok_and(redirects)) {
-        report.warn(&listener.name.span, &NoRoute { name: &listener.name.value });
+    let unnamed = |route: &&FileRoute| route.listeners.as_ref().is_ok_and(Option::is_none);
+    let unnamed: Vec<_> =
+        file.routes.iter().filter(unnamed).filter_map(|route| route.rest.as_ref().ok()).collect();
+    let unread = file.routes.iter().any(|route| route.rest.is_err());
+    for listener in file.web_listeners.iter().filter(|listener| !routed.contains(&*listener.name.value)) {
+        let Ok(rest) = &listener.rest else { continue };
+        if rest.redirect_https.is_none()
+            && !unread
+            && !unnamed.iter().any(|route| steer::is_for(route, rest.steer.speaks))
+        {
+            report.warn(&listener.name.span, &NoRoute { name: &listener.name.value, raw: rest.is_raw() });
+        }
     }
 }
 
@@ -102,9 +110,10 @@ fn warn_of_unrouted(file: &File, report: &mut Report<'_>) {
 pub(super) fn resolve(
     routes: Vec<FileRoute>,
     middleware: Vec<FileMiddleware>,
-    web: &[ListenerName],
+    web: &[WebListenerConfig],
 ) -> Result<Vec<RouteConfig>, Reported> {
-    let listeners: HashMap<&str, &ListenerName> = web.iter().map(|name| (name.as_str(), name)).collect();
+    let listeners: HashMap<&str, &ListenerName> =
+        web.iter().map(|listener| (listener.name.as_str(), &listener.name)).collect();
     let named = middleware.into_iter().map(|FileMiddleware { name, parts }| Ok((name.value, parts?)));
     let named: HashMap<Box<str>, Parts> = named.collect::<Result<_, _>>()?;
     let listener = |At { value, .. }: &At<Box<str>>| {
@@ -113,9 +122,10 @@ pub(super) fn resolve(
     let mut resolved = Vec::with_capacity(routes.len());
     for (number, route) in (1..).zip(routes) {
         let name = route.name?.map_or_else(|| format!("route-{number}").into(), |name| name.value);
+        let rest = route.rest?;
         let listeners = match &route.listeners? {
             Some(names) => names.iter().map(listener).collect(),
-            None => web.to_vec(),
+            None => steer::listeners(&rest, web),
         };
         route.pool?;
         // The route's own first, then from the last that it names to the first.
@@ -123,7 +133,7 @@ pub(super) fn resolve(
         let used = route.uses?.into_iter().rev().filter_map(|name| named.get(&name.value).cloned());
         let parts = own.into_iter().chain(used).reduce(Parts::over);
         let middleware = parts.map_or_else(MiddlewareConfig::default, MiddlewareConfig::from);
-        resolved.push(RouteConfig { name, listeners, middleware, ..*route.rest? });
+        resolved.push(RouteConfig { name, listeners, middleware, ..*rest });
     }
     Ok(resolved)
 }
@@ -225,7 +235,7 @@ impl Fact for NameTwice<'_> {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("there is a route, and no http listener whose requests it could be for")]
+#[error("there is a route, and no http, https or tls listener that it could be for")]
 struct NoWebListener;
 
 impl Fact for NoWebListener {
@@ -234,10 +244,16 @@ impl Fact for NoWebListener {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("listener {name:?} has no route: each of its requests is answered 404")]
 struct NoRoute<'a> {
     name: &'a str,
+    raw: bool,
+}
+
+impl fmt::Display for NoRoute<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let then = if self.raw { "connections is refused" } else { "requests is answered 404" };
+        write!(f, "listener {:?} has no route: each of its {then}", self.name)
+    }
 }
 
 impl Fact for NoRoute<'_> {

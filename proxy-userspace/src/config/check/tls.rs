@@ -9,6 +9,7 @@ use crate::config::host_pattern::HostPattern;
 use crate::config::name::ListenerName;
 use crate::config::report::{At, Report};
 use crate::config::tls::{CertificateFrom, ClientAuthConfig, HostTlsConfig};
+use crate::config::web::WebListenerConfig;
 
 /// What routes say of one host.
 #[derive(Debug, Default)]
@@ -29,11 +30,17 @@ pub(super) fn hosts(file: &File, report: &mut Report<'_>) -> BTreeMap<HostPatter
         .collect();
     let by_name: HashMap<&str, usize> =
         secure.iter().enumerate().map(|(at, listener)| (&*listener.name.value, at)).collect();
+    // What names no listener is about requests.
+    let requests = |listener: &FileWebListener| !listener.rest.as_ref().is_ok_and(WebListenerConfig::is_raw);
+    let plain: Vec<usize> = (0..secure.len()).filter(|at| requests(secure[*at])).collect();
     let all_read = file.web_listeners.iter().all(|listener| listener.rest.is_ok());
     let every = HostPattern::every();
     let mut hosts: HashMap<&HostPattern, Gathered<'_>> = HashMap::new();
     for (number, route) in file.routes.iter().enumerate() {
-        let Some((tls, listeners)) = terms(route, &by_name, secure.len()) else { continue };
+        if route.rest.as_ref().is_ok_and(|rest| rest.takes_connections()) {
+            continue;
+        }
+        let Some((tls, listeners)) = terms(route, &by_name, &plain) else { continue };
         if let (Some(tls), true, true) = (tls, listeners.is_empty(), all_read) {
             report.error(&tls.span, &NotByTls);
         }
@@ -66,15 +73,15 @@ pub(super) fn hosts(file: &File, report: &mut Report<'_>) -> BTreeMap<HostPatter
     served.map(|(host, gathered)| (host.clone(), config(gathered))).collect()
 }
 
-/// What a route says of TLS, and the `https` listeners that it belongs to; none if it could not be read.
+/// What a route says of TLS, and the listeners of TLS that it belongs to; none if it could not be read.
 fn terms<'a>(
     route: &'a FileRoute,
     by_name: &HashMap<&str, usize>,
-    count: usize,
+    every: &[usize],
 ) -> Option<(Option<&'a At<FileRouteTls>>, Vec<usize>)> {
     let (Ok(tls), Ok(listeners)) = (&route.tls, &route.listeners) else { return None };
     let listeners = match listeners {
-        None => (0..count).collect(),
+        None => every.to_vec(),
         Some(names) => names.iter().filter_map(|name| by_name.get(&*name.value).copied()).collect(),
     };
     Some((tls.as_deref(), listeners))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::route::distinct;
+use super::distinct::distinct;
 use crate::config::ban::{AutoBanConfig, BanConfig, BanListConfig, BanListSource};
 use crate::config::keys::ban as keys;
 use crate::config::reader::Entries;

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::route::distinct;
+use super::distinct::distinct;
 use crate::config::keys::limit as keys;
 use crate::config::limit::{LimitAction, Measures, Per};
 use crate::config::reader::Entries;

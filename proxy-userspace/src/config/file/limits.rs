@@ -2,7 +2,8 @@
 
 use crate::config::keys::limits::{
     BODY_BYTES, BODY_MIN_RATE, BODY_TIMEOUT, CONNECTIONS, CONNECTIONS_PER_CLIENT, H2_IDLE_FRAMES, H2_RESETS,
-    H2_STREAMS, HEADER_BYTES, HEADER_COUNT, HEADER_TIMEOUT, IDLE_TIMEOUT, REQUESTS_PER_CONNECTION, URI_BYTES,
+    H2_STREAMS, HEADER_BYTES, HEADER_COUNT, HEADER_TIMEOUT, IDLE_TIMEOUT, RELAY_IDLE, RELAY_TOTAL,
+    REQUESTS_PER_CONNECTION, URI_BYTES,
 };
 use crate::config::reader::Entries;
 use crate::config::report::{Report, Reported};
@@ -21,6 +22,8 @@ pub(super) fn read_limits(entries: &Entries, report: &mut Report<'_>) -> Result<
     let connections = entries.get(&CONNECTIONS, report);
     let connections_per_client = entries.get(&CONNECTIONS_PER_CLIENT, report);
     let requests_per_connection = entries.get(&REQUESTS_PER_CONNECTION, report);
+    let relay_idle = entries.get(&RELAY_IDLE, report);
+    let relay_total = entries.find(&RELAY_TOTAL, report);
     let h2_streams = entries.get(&H2_STREAMS, report);
     let h2_resets = entries.get(&H2_RESETS, report);
     let h2_idle_frames = entries.get(&H2_IDLE_FRAMES, report);
@@ -36,6 +39,8 @@ pub(super) fn read_limits(entries: &Entries, report: &mut Report<'_>) -> Result<
         connections: connections?.value as u32,
         connections_per_client: connections_per_client?.value as u32,
         requests_per_connection: requests_per_connection?.value,
+        relay_idle: relay_idle?.value,
+        relay_total: relay_total?.map(|total| total.value),
         h2_streams: h2_streams?.value as u32,
         h2_resets: h2_resets?.value as u32,
         h2_idle_frames: h2_idle_frames?.value as u32,

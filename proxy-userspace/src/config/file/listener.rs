@@ -12,12 +12,14 @@ use crate::config::keys::listener::{
     BIND, FORWARD, HTTP2, KERNEL_BIND, LISTENER_LIMITS, LISTENER_POOL, LOGGED, PROTOCOL, PROXY_PROTOCOL,
     Spoken, TRUSTED_PROXIES,
 };
+use crate::config::keys::steer::{HANDOFF, STARTTLS};
 use crate::config::keys::tls::{HSTS, LISTENER_TLS, REDIRECT_HTTPS};
 use crate::config::kind::MaybePort;
 use crate::config::limit::GuardConfig;
 use crate::config::model::{Forward, Protocol};
 use crate::config::reader::Entries;
 use crate::config::report::{At, Report, Reported};
+use crate::config::steer::{Speaks, SteerConfig};
 use crate::config::table::{Key, Kind};
 use crate::config::tls::ListenerTlsConfig;
 use crate::config::web::{WebBind, WebLimits, WebListenerConfig};
@@ -56,8 +58,9 @@ impl AnyListener {
     /// Reads everything. A listener whose protocol cannot be read is read as one of the kernel.
     pub(super) fn read(name: At<Box<str>>, entries: &Entries, report: &mut Report<'_>) -> Self {
         match entries.get(&PROTOCOL, report).map(|protocol| protocol.value) {
-            Ok(Spoken::Http) => Self::Web(Box::new(FileWebListener::read(name, false, entries, report))),
-            Ok(Spoken::Https) => Self::Web(Box::new(FileWebListener::read(name, true, entries, report))),
+            Ok(Spoken::Web(speaks)) => {
+                Self::Web(Box::new(FileWebListener::read(name, speaks, entries, report)))
+            }
             Ok(Spoken::Kernel(protocol)) => {
                 refuse_of_http(entries, report);
                 Self::Kernel(FileListener::read(name, Ok(protocol), entries, report))
@@ -93,15 +96,20 @@ impl FileListener {
 }
 
 impl FileWebListener {
-    fn read(name: At<Box<str>>, secure: bool, entries: &Entries, report: &mut Report<'_>) -> Self {
+    fn read(name: At<Box<str>>, speaks: Speaks, entries: &Entries, report: &mut Report<'_>) -> Self {
         let bind = entries.get(&BIND, report).map(|bind| bind.value);
         let redirect_https = entries.find(&REDIRECT_HTTPS, report);
-        if secure {
+        if speaks != Speaks::Http {
             refuse_of_one(entries, &REDIRECT_HTTPS, "http", report);
         }
-        let tls = read_tls(secure, entries, report);
+        if speaks == Speaks::Tls {
+            refuse_of_one(entries, &HTTP2, BOTH, report);
+            refuse_of_one(entries, &HSTS, "https", report);
+        }
+        let tls = read_tls(speaks, entries, report);
+        let steer = read_steer(speaks, entries, report);
         let rest = read_rest(&name.value, entries, report)
-            .and_then(|rest| Ok(WebListenerConfig { tls: tls?, ..rest }));
+            .and_then(|rest| Ok(WebListenerConfig { tls: tls?, steer: steer?, ..rest }));
         Self { name, bind, redirect_https, rest }
     }
 }
@@ -130,20 +138,39 @@ fn read_guard(
 }
 
 /// Protocols that begin with a SYN.
-const OF_TCP: &str = "tcp, http and https";
+const OF_TCP: &str = "tcp, tls, http and https";
+/// Protocols that have requests.
+const BOTH: &str = "http and https";
+/// Protocols that have sockets.
+const LOCAL: &str = "http, https and tls";
+/// Protocols that begin with a ClientHello.
+const SECURE: &str = "https and tls";
 
 /// What TLS is like, where there is any.
 fn read_tls(
-    secure: bool,
+    speaks: Speaks,
     entries: &Entries,
     report: &mut Report<'_>,
 ) -> Result<Option<ListenerTlsConfig>, Reported> {
-    if secure {
+    if speaks != Speaks::Http {
         return read_listener_tls(entries, report).map(Some);
     }
-    refuse_of_one(entries, &LISTENER_TLS, "https", report);
+    refuse_of_one(entries, &LISTENER_TLS, SECURE, report);
     refuse_of_one(entries, &HSTS, "https", report);
     Ok(None)
+}
+
+/// What becomes of connections that are passed through.
+fn read_steer(speaks: Speaks, entries: &Entries, report: &mut Report<'_>) -> Result<SteerConfig, Reported> {
+    if speaks == Speaks::Http {
+        refuse_of_one(entries, &HANDOFF, SECURE, report);
+    }
+    if speaks != Speaks::Tls {
+        refuse_of_one(entries, &STARTTLS, "tls", report);
+    }
+    let handoff = entries.get(&HANDOFF, report);
+    let starttls = entries.find(&STARTTLS, report);
+    Ok(SteerConfig { speaks, handoff: handoff?.value, starttls: starttls?.map(|starttls| starttls.value) })
 }
 
 /// The address; always there where [`KERNEL_BIND`] was read.
@@ -180,20 +207,22 @@ fn read_rest(name: &str, entries: &Entries, report: &mut Report<'_>) -> Result<W
         access_log: access_log?.value,
         guard: guard?,
         tls: None,
+        steer: SteerConfig::default(),
         redirect_https: None,
     })
 }
 
-/// Reports keys that only `http` and `https` listeners have.
+/// Reports keys that only listeners with sockets have.
 fn refuse_of_http(entries: &Entries, report: &mut Report<'_>) {
-    const BOTH: &str = "http and https";
     refuse_of_one(entries, &HTTP2, BOTH, report);
-    refuse_of_one(entries, &PROXY_PROTOCOL, BOTH, report);
-    refuse_of_one(entries, &TRUSTED_PROXIES, BOTH, report);
-    refuse_of_one(entries, &LOGGED, BOTH, report);
-    refuse_of_one(entries, &LISTENER_LIMITS, BOTH, report);
-    refuse_of_one(entries, &LISTENER_TLS, "https", report);
+    refuse_of_one(entries, &PROXY_PROTOCOL, LOCAL, report);
+    refuse_of_one(entries, &TRUSTED_PROXIES, LOCAL, report);
+    refuse_of_one(entries, &LOGGED, LOCAL, report);
+    refuse_of_one(entries, &LISTENER_LIMITS, LOCAL, report);
+    refuse_of_one(entries, &LISTENER_TLS, SECURE, report);
     refuse_of_one(entries, &HSTS, "https", report);
+    refuse_of_one(entries, &HANDOFF, SECURE, report);
+    refuse_of_one(entries, &STARTTLS, "tls", report);
     refuse_of_one(entries, &REDIRECT_HTTPS, "http", report);
 }
 
@@ -220,7 +249,7 @@ fn refuse<K: Kind, F: Fact>(
 
 #[derive(Debug, thiserror::Error)]
 enum NotForHttp {
-    #[error("an http listener names no pool: its routes do")]
+    #[error("an http, https or tls listener names no pool: its routes do")]
     Pool,
     #[error("forward has a meaning for tcp and udp listeners only")]
     Forward,

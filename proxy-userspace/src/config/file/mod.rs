@@ -4,6 +4,8 @@
 mod acme;
 /// `[ban]` and `[auto-ban.NAME]`.
 mod ban;
+/// Lists whose entries are all different.
+mod distinct;
 /// `[acme.dns]`.
 mod dns;
 /// What a listener says of floods.
@@ -34,6 +36,8 @@ mod route;
 mod secret;
 /// `[server]` and `[access_log]`.
 mod server;
+/// What a route says of connections that are steered by their ClientHello.
+mod steer;
 /// `[tls]`, and what listeners and routes say of TLS.
 mod tls;
 /// `basic_auth = { … }`: users of the table and of a file.

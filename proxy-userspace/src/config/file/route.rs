@@ -1,17 +1,19 @@
 //! `[[route]]`.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::hash::Hash;
 use std::ops::Range;
 
+use super::distinct::distinct;
 use super::middleware::Parts;
+use super::steer::{read_client_hello, refuse_of_requests};
 use super::tls::{FileRouteTls, read_route_tls};
 use http::{HeaderName, StatusCode};
 
 use crate::config::diagnostic::Fact;
 use crate::config::keys::middleware::USE;
 use crate::config::keys::route as keys;
+use crate::config::keys::steer::{PASSTHROUGH, REFUSE};
 use crate::config::kind::{Condition, Named};
 use crate::config::nested::Short;
 use crate::config::reader::Entries;
@@ -64,8 +66,11 @@ fn read_rest(entries: &Entries, line: usize, report: &mut Report<'_>) -> Result<
     let headers = read_headers(entries, report);
     let query = read_query(entries, report);
     let client_ip = list(entries, &keys::CLIENT_IP, report);
+    let client_hello = read_client_hello(entries, report);
+    let passthrough = entries.get(&PASSTHROUGH, report);
     let action = read_action(entries, report);
     let request_timeout = entries.find(&keys::TIMEOUT, report);
+    refuse_of_requests(entries, report);
     Ok(RouteConfig {
         name: "".into(),
         listeners: Vec::new(),
@@ -75,6 +80,8 @@ fn read_rest(entries: &Entries, line: usize, report: &mut Report<'_>) -> Result<
         headers: headers?,
         query: query?,
         client_ip: client_ip?,
+        client_hello: client_hello?,
+        passthrough: passthrough?.value,
         action: action?,
         middleware: MiddlewareConfig::default(),
         request_timeout: request_timeout?.map(|timeout| timeout.value),
@@ -90,31 +97,6 @@ where
 {
     let list = distinct(entries, key, report)?;
     Ok(list.into_iter().flatten().map(|entry| entry.value).collect())
-}
-
-/// A list, if it is there, without an entry that stands in it twice.
-pub(super) fn distinct<K, T>(
-    entries: &Entries,
-    key: &'static Key<K>,
-    report: &mut Report<'_>,
-) -> Result<Option<Vec<At<T>>>, Reported>
-where
-    K: Kind<Value = Vec<At<T>>>,
-    T: Eq + Hash,
-{
-    let Some(At { value: list, .. }) = entries.find(key, report)? else {
-        return Ok(None);
-    };
-    if list.len() > 1 {
-        let mut seen = HashSet::new();
-        for entry in &list {
-            if !seen.insert(&entry.value) {
-                let text = report.text(&entry.span);
-                return Err(report.error(&entry.span, &Twice { key: key.name, text }));
-            }
-        }
-    }
-    Ok(Some(list))
 }
 
 fn read_path(entries: &Entries, report: &mut Report<'_>) -> Result<PathPattern, Reported> {
@@ -186,16 +168,23 @@ fn read_action(entries: &Entries, report: &mut Report<'_>) -> Result<RouteAction
         Some(respond) => read_respond(respond, report).map(Some),
         None => Ok(None),
     });
-    let count = [entries.has(&keys::POOL), entries.has(&keys::REDIRECT), entries.has(&keys::RESPOND)];
+    let refuse = entries.find(&REFUSE, report);
+    let count = [
+        entries.has(&keys::POOL),
+        entries.has(&keys::REDIRECT),
+        entries.has(&keys::RESPOND),
+        entries.has(&REFUSE),
+    ];
     if count.into_iter().filter(|there| *there).count() != 1 {
         return Err(entries
             .missing(&keys::POOL)
             .unwrap_or_else(|| report.error(&entries.span, &NotOneAction)));
     }
-    match (redirect?, respond?) {
-        (Some(redirect), _) => Ok(RouteAction::Redirect(redirect)),
-        (None, Some(respond)) => Ok(RouteAction::Respond(respond)),
-        (None, None) => Ok(RouteAction::Pool((&*entries.get(&keys::POOL, report)?.value).into())),
+    match (redirect?, respond?, refuse?) {
+        (Some(redirect), ..) => Ok(RouteAction::Redirect(redirect)),
+        (None, Some(respond), _) => Ok(RouteAction::Respond(respond)),
+        (None, None, Some(refuse)) => Ok(RouteAction::Refuse(refuse.value)),
+        (None, None, None) => Ok(RouteAction::Pool((&*entries.get(&keys::POOL, report)?.value).into())),
     }
 }
 
@@ -231,19 +220,6 @@ fn read_respond(respond: At<Short<u64>>, report: &mut Report<'_>) -> Result<Resp
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("{key} names {text} twice")]
-struct Twice<'a> {
-    key: &'static str,
-    text: &'a str,
-}
-
-impl Fact for Twice<'_> {
-    fn help(&self) -> Option<String> {
-        Some("remove one of them".to_owned())
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
 #[error("path, path_exact and path_regex exclude each other")]
 struct SeveralPaths;
 
@@ -266,12 +242,12 @@ impl Fact for FieldTwice<'_> {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("a route has exactly one of pool, redirect and respond")]
+#[error("a route has exactly one of pool, redirect, respond and refuse")]
 struct NotOneAction;
 
 impl Fact for NotOneAction {
     fn help(&self) -> Option<String> {
-        Some("write one of: pool = \"app\", redirect = \"https://{host}{uri}\", respond = 404".to_owned())
+        Some("write one of: pool = \"app\", redirect = \"https://{host}{uri}\", respond = 404, refuse = \"reset\"".to_owned())
     }
 }
 

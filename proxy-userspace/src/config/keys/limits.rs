@@ -6,11 +6,12 @@ use crate::config::kind::{Lasting, Number, Size};
 use crate::config::table::Presence::{Default, Optional};
 use crate::config::table::{Key, Section};
 
+const RELAYED: Lasting = Lasting { low: Duration::from_millis(10), high: Duration::from_secs(30 * 86_400) };
 const TIMEOUT: Lasting = Lasting { low: Duration::from_millis(10), high: Duration::from_secs(86_400) };
 
 pub(in crate::config) static LIMITS: Section = Section {
     title: "[listener.NAME.limits]",
-    meaning: "What one client, one connection and one request of an `http` listener may take. The defaults are for \
+    meaning: "What one client, one connection and one request of an `http`, `https` or `tls` listener may take. The defaults are for \
               the open internet.",
     keys: &[
         &HEADER_BYTES,
@@ -24,6 +25,8 @@ pub(in crate::config) static LIMITS: Section = Section {
         &CONNECTIONS,
         &CONNECTIONS_PER_CLIENT,
         &REQUESTS_PER_CONNECTION,
+        &RELAY_IDLE,
+        &RELAY_TOTAL,
         &H2_STREAMS,
         &H2_RESETS,
         &H2_IDLE_FRAMES,
@@ -119,6 +122,22 @@ pub(in crate::config) static REQUESTS_PER_CONNECTION: Key<Number> = Key {
     presence: Default("1_000_000"),
     meaning: "After this many requests a connection is closed in good order.",
     example: "10_000",
+};
+
+pub(in crate::config) static RELAY_IDLE: Key<Lasting> = Key {
+    name: "relay_idle",
+    kind: RELAYED,
+    presence: Default("\"10m\""),
+    meaning: "`https`, `tls`: a connection that is relayed, and on which nothing moves either way, is closed after this.",
+    example: "\"1h\"",
+};
+
+pub(in crate::config) static RELAY_TOTAL: Key<Lasting> = Key {
+    name: "relay_total",
+    kind: RELAYED,
+    presence: Optional("none is closed for its age"),
+    meaning: "`https`, `tls`: a connection that is relayed is closed after this, whatever moves on it.",
+    example: "\"1d\"",
 };
 
 pub(in crate::config) static H2_STREAMS: Key<Number> = Key {

@@ -2,10 +2,12 @@
 
 use super::guard::{AMPLIFICATION, SYN_COOKIES, SYN_THRESHOLD};
 use super::limits::LIMITS;
+use super::steer::{HANDOFF, STARTTLS};
 use super::tls::{HSTS, LISTENER_TLS, REDIRECT_HTTPS};
 use crate::config::kind::{Bind, Flag, List, NETWORK, Name, OneOrMore, Parsed, Word, Words};
 use crate::config::model::{Forward, Protocol};
 use crate::config::nested::Nested;
+use crate::config::steer::Speaks;
 use crate::config::table::Presence::{Default, Optional, Required};
 use crate::config::table::{Key, Section};
 use ipnet::IpNet;
@@ -15,10 +17,8 @@ use ipnet::IpNet;
 pub(in crate::config) enum Spoken {
     /// Balanced in the kernel.
     Kernel(Protocol),
-    /// Requests are routed.
-    Http,
-    /// The same, by TLS.
-    Https,
+    /// Clients come to a socket.
+    Web(Speaks),
 }
 
 pub(in crate::config) static LISTENER: Section = Section {
@@ -26,7 +26,7 @@ pub(in crate::config) static LISTENER: Section = Section {
     meaning: "What clients connect to. `tcp` and `udp` listeners are balanced in the kernel and name their pool; one \
               that is bound to addresses of both families is shown as two, `NAME.v4` and `NAME.v6`: IPv4 clients go \
               to the pool's IPv4 backends, IPv6 clients to its IPv6 backends. Requests of `http` and `https` \
-              listeners go where a `[[route]]` says.",
+              listeners, and connections of `tls` ones, go where a `[[route]]` says.",
     keys: &[
         &BIND,
         &PROTOCOL,
@@ -40,6 +40,8 @@ pub(in crate::config) static LISTENER: Section = Section {
         &LISTENER_TLS,
         &HSTS,
         &REDIRECT_HTTPS,
+        &HANDOFF,
+        &STARTTLS,
         &SYN_COOKIES,
         &SYN_THRESHOLD,
         &AMPLIFICATION,
@@ -53,7 +55,7 @@ pub(in crate::config) static BIND: Key<OneOrMore<Bind>> = Key {
     presence: Required,
     meaning: "The addresses and ports that clients connect to. `tcp` and `udp`: no wildcards; they need not be \
               configured on an interface of this machine, but clients' packets must be routed to it; `dsr` wants one \
-              and the same port. `http` and `https`: addresses of this machine, wildcards (`\"0.0.0.0:80\"`, `\"[::]:80\"`, each \
+              and the same port. `http`, `https` and `tls`: addresses of this machine, wildcards (`\"0.0.0.0:80\"`, `\"[::]:80\"`, each \
               for its family), and Unix sockets (`\"unix:/run/web.sock\"`).",
     example: "[\"203.0.113.10:443\", \"[2001:db8::10]:443\"]",
 };
@@ -68,17 +70,15 @@ pub(in crate::config) static PROTOCOL: Key<Words<Spoken>> = Key {
         allowed: &[
             Word("tcp", Spoken::Kernel(Protocol::Tcp)),
             Word("udp", Spoken::Kernel(Protocol::Udp)),
-            Word("http", Spoken::Http),
-            Word("https", Spoken::Https),
+            Word("http", Spoken::Web(Speaks::Http)),
+            Word("https", Spoken::Web(Speaks::Https)),
+            Word("tls", Spoken::Web(Speaks::Tls)),
         ],
-        elsewhere: (
-            &["tls"],
-            "this build decrypts connections, by https, or balances them in the kernel, by tcp",
-        ),
+        elsewhere: (&["quic", "http3"], "this build does not speak QUIC"),
     },
     presence: Required,
     meaning: "`tcp` connections or `udp` datagrams, balanced in the kernel; or requests: `http`, or `https`, \
-              which is the same by TLS.",
+              which is the same by TLS; or `tls`: connections of any protocol in TLS, steered by their ClientHello.",
     example: "\"http\"",
 };
 
@@ -116,7 +116,7 @@ pub(in crate::config) static PROXY_PROTOCOL: Key<Flag> = Key {
     name: "proxy_protocol",
     kind: Flag,
     presence: Default("false"),
-    meaning: "`http`, `https`: every connection begins with a PROXY protocol header, version 1 or 2, or it is closed. What it \
+    meaning: "`http`, `https`, `tls`: every connection begins with a PROXY protocol header, version 1 or 2, or it is closed. What it \
               says of the client is believed if the peer is in `trusted_proxies`.",
     example: "true",
 };
@@ -125,7 +125,7 @@ pub(in crate::config) static TRUSTED_PROXIES: Key<OneOrMore<Parsed<IpNet>>> = Ke
     name: "trusted_proxies",
     kind: OneOrMore(List { of: NETWORK, example: "\"10.0.0.0/8\"" }),
     presence: Optional("nobody is believed"),
-    meaning: "`http`, `https`: proxies before this one, by address or network. What they say of the client, in `Forwarded`, \
+    meaning: "`http`, `https`, `tls`: proxies before this one, by address or network. What they say of the client, in `Forwarded`, \
               `X-Forwarded-*` and the PROXY protocol, is believed; from others it is removed. Who comes by a Unix socket \
               counts as 127.0.0.1.",
     example: "[\"10.0.0.0/8\", \"2001:db8::1\"]",
@@ -135,7 +135,7 @@ pub(in crate::config) static LOGGED: Key<Flag> = Key {
     name: "access_log",
     kind: Flag,
     presence: Default("true"),
-    meaning: "`http`, `https`: its requests are written down, if there is an `[access_log]`.",
+    meaning: "`http`, `https`, `tls`: its requests, or its connections that are relayed, are written down, if there is an `[access_log]`.",
     example: "false",
 };
 
@@ -143,6 +143,6 @@ pub(in crate::config) static LISTENER_LIMITS: Key<Nested> = Key {
     name: "limits",
     kind: Nested(&LIMITS),
     presence: Optional("safe ones (below)"),
-    meaning: "`http`, `https`: what a client may ask for.",
+    meaning: "`http`, `https`, `tls`: what a client may ask for.",
     example: "{ header_timeout = \"2s\", body_bytes = \"10MiB\" }",
 };

@@ -30,6 +30,8 @@ pub(super) mod pool_web;
 pub(super) mod route;
 /// `[server]` and `[access_log]`.
 pub(super) mod server;
+/// What listeners and routes say of connections that are steered by their ClientHello.
+pub(super) mod steer;
 /// `[tls]`, and what listeners, routes and pools say of TLS.
 pub(super) mod tls;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
-use super::{middleware, tls};
+use super::{middleware, steer, tls};
 use crate::config::host_pattern::HostPattern;
 use crate::config::kind::{
     FIELD_NAME, HOST_PATTERN, LOCATION, Lasting, List, METHOD, Map, NETWORK, Name, Number, OneOrMore, PATH,
@@ -18,12 +18,14 @@ use crate::config::web::Template;
 
 pub(in crate::config) static ROUTE: Section = Section {
     title: "[[route]]",
-    meaning: "Which requests of `http` and `https` listeners go where. All conditions of a route must hold. Of the routes that \
+    meaning: "Which requests of `http` and `https` listeners, and connections of `https` and `tls` listeners, go where. All conditions of a route must hold. Of the routes that \
               match, the most specific one is taken: an exact host before a wildcard of more labels, before one of \
               fewer, before none; then an exact path before a longer prefix, before a shorter one, before a regular \
               expression, before none; then more further conditions before fewer; then the one that stands first in \
               the file. A request that no route matches is answered 404. A route names exactly one of `pool`, \
-              `redirect` and `respond`.",
+              `redirect`, `respond` and `refuse`. Before a connection is decrypted, its ClientHello decides: of all \
+              routes, by `host` (SNI), `client_ip` and `client_hello` alone, the most specific one; if that is one with \
+              `passthrough` or `refuse`, there will be no requests.",
     keys: &[
         &NAME,
         &LISTENERS,
@@ -35,9 +37,12 @@ pub(in crate::config) static ROUTE: Section = Section {
         &HEADER,
         &QUERY,
         &CLIENT_IP,
+        &steer::CLIENT_HELLO,
+        &steer::PASSTHROUGH,
         &POOL,
         &REDIRECT,
         &RESPOND,
+        &steer::REFUSE,
         &TIMEOUT,
         &tls::ROUTE_TLS,
         &middleware::USE,
@@ -52,14 +57,8 @@ pub(in crate::config) static ROUTE: Section = Section {
         &middleware::COMPRESS,
         &middleware::ERROR_PAGES,
     ],
-    elsewhere: &ELSEWHERE,
+    elsewhere: &[],
 };
-
-/// Keys of a route that later versions have, and why this one has not.
-const ELSEWHERE: [(&str, &str); 2] = [
-    ("passthrough", "this build decrypts all connections of its https listeners"),
-    ("client_hello", "this build does not route by the ClientHello yet"),
-];
 
 pub(in crate::config) static NAME: Key<Name> = Key {
     name: "name",
@@ -72,8 +71,10 @@ pub(in crate::config) static NAME: Key<Name> = Key {
 pub(in crate::config) static LISTENERS: Key<OneOrMore<Name>> = Key {
     name: "listener",
     kind: OneOrMore(List { of: Name, example: "\"web\"" }),
-    presence: Optional("every `http` and `https` listener"),
-    meaning: "The listeners whose requests it is for.",
+    presence: Optional("every listener that it can be for"),
+    meaning: "The listeners whose requests or connections it is for. If nothing is said, routes with `passthrough` or `refuse` \
+              are for every `https` and `tls` listener, others with `client_hello` for every `https` one, and the rest for every `http` and \
+              `https` one.",
     example: "[\"web\", \"internal\"]",
 };
 

@@ -26,6 +26,8 @@ mod per_second;
 mod request;
 /// Numbers of bytes.
 mod size;
+/// What a ClientHello has.
+mod steer;
 /// Texts: paths, names, file modes.
 mod text;
 /// What certificates are told.
@@ -52,6 +54,7 @@ pub(super) use request::{
     COOKIE_NAME, FIELD_NAME, FIELD_VALUE, HOST_PATTERN, LOCATION, METHOD, NETWORK, PATH, REGEX, TEXT,
 };
 pub(super) use size::Size;
+pub(super) use steer::{ALPN, CIPHER, GROUP, JA4};
 pub(super) use text::{FileMode, HostName, HttpPath, Interface, Name, Path, SocketPath, check_name};
 pub(super) use tls::{ONE_HOST, Ocsp};
 pub(super) use words::{Word, Words};

@@ -4,8 +4,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::*;
 use crate::config::{
-    HeaderEdits, MiddlewareConfig, PathPattern, RespondConfig, RouteAction, StatusRange, Template,
-    TemplatePart, Variable,
+    HeaderEdits, HelloCondition, MiddlewareConfig, PathPattern, RespondConfig, RouteAction, StatusRange,
+    Template, TemplatePart, Variable,
 };
 use crate::l7::body::Body;
 use crate::l7::request::{Request, Response};
@@ -21,6 +21,8 @@ fn route(middleware: MiddlewareConfig) -> RouteConfig {
         headers: Vec::new(),
         query: Vec::new(),
         client_ip: Vec::new(),
+        client_hello: HelloCondition::default(),
+        passthrough: false,
         action: RouteAction::Respond(RespondConfig { status: StatusCode::OK, body: "".into() }),
         middleware,
         request_timeout: None,

@@ -89,7 +89,7 @@ pub(in crate::l7) async fn shake<S: Stream>(
         refuse::say(stream, Vec::new());
         return None;
     };
-    let info = TlsInfo::of(stream.tls(), served, ja4, Arc::clone(terms.listener));
+    let info = TlsInfo::of(stream.tls(), served, (ja4, None), Arc::clone(terms.listener));
     terms.counts.done(info.agreed);
     Some((stream, info))
 }

@@ -117,6 +117,7 @@ fn config() -> WebListenerConfig {
             client_auth: None,
             hsts: None,
         }),
+        steer: crate::config::SteerConfig::default(),
         redirect_https: None,
     }
 }

@@ -6,6 +6,7 @@ use rustls::{CommonState, HandshakeKind, NamedGroup, ProtocolVersion};
 
 use super::client_certificate::ClientCertificate;
 use super::listener::TlsListener;
+use crate::route::Hello;
 use crate::telemetry::handshakes::{Agreed, Alpn, Group, Version};
 use crate::tls::Served;
 
@@ -16,6 +17,8 @@ pub struct TlsInfo {
     pub served: Served,
     /// What kind of client it is, by its ClientHello (JA4), if somebody wants to know: see [`TlsListener::wants_ja4`].
     pub ja4: Option<Box<str>>,
+    /// What its ClientHello said, if routes ask for it.
+    pub hello: Option<Box<Hello>>,
     /// What was agreed on.
     pub agreed: Agreed,
     /// The certificate that the client has shown, if it had to or wanted to.
@@ -29,11 +32,11 @@ impl TlsInfo {
     pub(super) fn of(
         state: &CommonState,
         served: Served,
-        ja4: Option<Box<str>>,
+        (ja4, hello): (Option<Box<str>>, Option<Box<Hello>>),
         listener: Arc<TlsListener>,
     ) -> Self {
         let client = state.peer_certificates().and_then(|chain| ClientCertificate::of(chain.first()?));
-        Self { served, ja4, agreed: agreed(state), client, listener }
+        Self { served, ja4, hello, agreed: agreed(state), client, listener }
     }
 
     /// The host that the client asked for by SNI, in lower case; none: it named none.

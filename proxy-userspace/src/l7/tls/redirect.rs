@@ -33,6 +33,7 @@ pub(in crate::l7) fn wanted<'a>(
                 method: &request.method,
                 headers: &request.headers,
                 client: request.client_ip(),
+                hello: None,
             };
             snapshot.router.find(&there).map(|_| to)
         }
