@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::route::Question;
+use crate::route::{HelloQuestion, Question};
 
 use super::bans::{BansAnswer, BansRequest};
 use super::certificates::{CertsAnswer, CertsRequest};
@@ -31,6 +31,8 @@ pub enum Request {
     Explain(String),
     /// `POST /explain`
     ExplainRequest(Question),
+    /// `POST /explain/hello`
+    ExplainHello(HelloQuestion),
     /// About certificates.
     Certs(CertsRequest),
     /// About limits.

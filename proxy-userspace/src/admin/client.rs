@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use crate::route::{Explanation, Question};
+use crate::route::{Explanation, HelloExplanation, HelloQuestion, Question};
 
 use super::api::{Daemon, Drain, Drained, Refusal, Reload, Status, Upgrade};
 use super::bans::{BansAnswer, BansRequest};
@@ -114,6 +114,11 @@ impl Client {
     /// How a request would be routed.
     pub async fn explain_request(&self, question: &Question) -> Result<Explanation, ClientError> {
         self.ask(Method::POST, "/explain", serde_json::to_vec(question)?.into()).await
+    }
+
+    /// Where a connection would go.
+    pub async fn explain_hello(&self, question: &HelloQuestion) -> Result<HelloExplanation, ClientError> {
+        self.ask(Method::POST, "/explain/hello", serde_json::to_vec(question)?.into()).await
     }
 
     /// All certificates that are known.

@@ -1,26 +1,42 @@
 //! `proxy-now explain`: what becomes of a packet or of a request, and why.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::Value as Json;
 
 use super::context::Context;
 use super::daemon::{refused, try_ask};
-use super::explain_request;
 use super::outcome::{Failure, Outcome};
 use super::output::{Output, Style};
+use super::{explain_hello, explain_request};
 use crate::admin::ClientError;
 use crate::l4::{Tuple, TupleError, View};
-use crate::route::Question;
+use crate::route::{HelloQuestion, Question};
 
 /// Options of `explain`.
 #[derive(Debug, Args)]
 pub(super) struct Explain {
     /// A request's URL, such as https://app.example.com/path; or a packet: PROTOCOL SOURCE DESTINATION, such as
     /// tcp 192.0.2.7:40000 203.0.113.10:80
-    #[arg(required = true, num_args = 1..=4, value_name = "URL|TUPLE")]
+    #[arg(required_unless_present_any = ["sni", "client_hello"], num_args = 1..=4, value_name = "URL|TUPLE")]
     what: Vec<String>,
+    /// A connection instead: the host that its ClientHello names; '' for none
+    #[arg(long, value_name = "NAME", conflicts_with = "what")]
+    sni: Option<String>,
+    /// A connection instead: the first ClientHello of a capture (pcap, pcapng)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["what", "sni"])]
+    client_hello: Option<PathBuf>,
+    /// With --sni: protocols that it offers, such as h2,http/1.1
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "sni")]
+    alpn: Vec<String>,
+    /// With --sni: the highest version of TLS that it speaks [default: 1.3]
+    #[arg(long, value_name = "VERSION", value_parser = tls_version, requires = "sni")]
+    tls: Option<u16>,
+    /// With --sni: its fingerprint
+    #[arg(long, value_name = "JA4", requires = "sni")]
+    ja4: Option<String>,
     /// The request's method [default: GET]
     #[arg(long)]
     method: Option<String>,
@@ -47,7 +63,18 @@ struct NoRequest;
 
 impl Explain {
     pub(super) fn run(self, context: &Context) -> Outcome {
-        let Self { what, method, headers, client, listener } = self;
+        let Self { what, sni, client_hello, alpn, tls, ja4, method, headers, client, listener } = self;
+        let hello = match (client_hello, sni) {
+            (Some(path), _) => Some(explain_hello::read(&path)?),
+            (None, Some(name)) => {
+                let sni = Some(name).filter(|name| !name.is_empty());
+                Some(HelloQuestion { sni, alpn, version: tls, ja4, ..HelloQuestion::default() })
+            }
+            (None, None) => None,
+        };
+        if let Some(hello) = hello {
+            return explain_hello::run(context, &HelloQuestion { client, listener, ..hello });
+        }
         match &what[..] {
             [url] if url.contains("://") => {
                 let url = url.clone();
@@ -58,6 +85,16 @@ impl Explain {
             }
             _ => packet(context, &what.join(" ")),
         }
+    }
+}
+
+fn tls_version(text: &str) -> Result<u16, &'static str> {
+    match text {
+        "1.0" => Ok(0x0301),
+        "1.1" => Ok(0x0302),
+        "1.2" => Ok(0x0303),
+        "1.3" => Ok(0x0304),
+        _ => Err("there are 1.0, 1.1, 1.2 and 1.3"),
     }
 }
 

@@ -27,6 +27,8 @@ mod doctor;
 mod drain;
 /// `proxy-now explain`
 mod explain;
+/// `proxy-now explain --sni`.
+mod explain_hello;
 /// `proxy-now explain URL`
 mod explain_request;
 /// Numbers that people can take in.

@@ -1,6 +1,4 @@
-//! The configuration: from what the file says to what it means. Nothing here runs anything: no socket, no map, no
-//! clock. What runs is made by `control` from a [`Config`].
-//!
+//! The configuration: from what the file says to what it means. Nothing here runs: no socket, no map, no clock.
 //! Every mistake of a file is found in one go, and each is a [`Diagnostic`] with its line, the value and what would
 //! be right. A file goes through [`toml`], `file` (each value by itself) and `check` (values against each other).
 
@@ -76,7 +74,6 @@ pub use name::{LimitName, ListenerName, PoolName};
 pub use nearest::nearest_name;
 pub use parse::{load, parse};
 pub use reference::{json_schema, markdown};
-pub use steer::*;
 pub use tls::*;
 pub use unit::*;
 pub use web::*;

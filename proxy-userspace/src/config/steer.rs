@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::web::{RouteAction, RouteConfig, WebListenerConfig};
-
 /// What clients of a socket speak.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Speaks {
@@ -81,25 +79,6 @@ impl HelloCondition {
     /// There is none.
     pub fn is_empty(&self) -> bool {
         self.count() == 0
-    }
-}
-
-impl RouteConfig {
-    /// Whether it takes connections, and never requests.
-    pub fn takes_connections(&self) -> bool {
-        self.passthrough || matches!(self.action, RouteAction::Refuse(_))
-    }
-}
-
-impl WebListenerConfig {
-    /// Whether its connections are steered, and have no requests.
-    pub fn is_raw(&self) -> bool {
-        self.steer.speaks == Speaks::Tls
-    }
-
-    /// Its protocol, as the file says it.
-    pub fn protocol(&self) -> &'static str {
-        self.steer.speaks.word()
     }
 }
 

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use super::host_pattern::HostPattern;
 use super::limit::GuardConfig;
 use super::name::{ListenerName, PoolName};
-use super::steer::{HelloCondition, Refuse, SteerConfig};
+pub use super::steer::{HelloCondition, Refuse, Speaks, StartTls, SteerConfig, version_word};
 pub use super::template::{Template, TemplatePart, Variable};
 use super::tls::ListenerTlsConfig;
 
@@ -400,5 +400,24 @@ impl Default for ServerConfig {
             grace: Duration::from_secs(30),
             access_log: None,
         }
+    }
+}
+
+impl RouteConfig {
+    /// Whether it takes connections, and never requests.
+    pub fn takes_connections(&self) -> bool {
+        self.passthrough || matches!(self.action, RouteAction::Refuse(_))
+    }
+}
+
+impl WebListenerConfig {
+    /// Whether its connections are steered, and have no requests.
+    pub fn is_raw(&self) -> bool {
+        self.steer.speaks == Speaks::Tls
+    }
+
+    /// Its protocol, as the file says it.
+    pub fn protocol(&self) -> &'static str {
+        self.steer.speaks.word()
     }
 }

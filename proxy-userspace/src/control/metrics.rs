@@ -8,9 +8,9 @@ use super::web::Web;
 use crate::admin::api::{Backend, Counter, Listener, Status, Traffic, Use};
 use crate::admin::limits::LimitRow;
 use crate::l7::worker::Shared;
-use crate::telemetry::handshakes;
 use crate::telemetry::prometheus::Kind::{Counter as Counts, Gauge};
 use crate::telemetry::prometheus::Text;
+use crate::telemetry::{handshakes, steering};
 
 /// The metrics of a status, and of the part that serves HTTP.
 pub(super) fn text(status: &Status, limit_rows: &[LimitRow], web: &Web, certs: &Certs) -> String {
@@ -82,6 +82,14 @@ fn requests(text: &mut Text, shared: &Shared) {
         .collect();
     if !secure.is_empty() {
         handshakes::write(text, &secure);
+    }
+    let steered: Vec<_> = listeners
+        .iter()
+        .filter(|(name, _)| shared.snapshot().steering.of(name).is_some())
+        .map(|(name, listener)| (name.as_str(), &listener.steered))
+        .collect();
+    if !steered.is_empty() {
+        steering::write(text, &steered);
     }
 }
 

@@ -10,13 +10,14 @@ use super::health::Findings;
 use crate::config::{
     AutoBanEvent, Config, Endpoint, PoolConfig, PoolName, RouteAction, RouteConfig, WebListenerConfig,
 };
+use crate::l7::Snapshot;
 use crate::l7::answer::Answer;
 use crate::l7::limit::{self, Limits};
 use crate::l7::middleware::{Stack, StackError};
 use crate::l7::snapshot::{Action, Route};
-use crate::l7::{Snapshot, TlsListener};
+use crate::l7::tls::TlsListener;
 use crate::net::stream::Target;
-use crate::route::{CompileError, Router};
+use crate::route::{CompileError, Router, Steering};
 use crate::telemetry::abuse::{Deed, Sink};
 use crate::tls::{self, ListenerTls};
 use crate::upstream::health::CheckKey;
@@ -82,6 +83,8 @@ pub(super) fn compile(
     Ok(Snapshot {
         generation,
         tls,
+        steering: Steering::compile(config),
+        hand_off: None,
         config: config.clone(),
         listeners: config.web_listeners.iter().cloned().map(Arc::new).collect(),
         router,

@@ -17,7 +17,7 @@ use crate::admin::api::{Request, Status};
 use crate::admin::{Call, Server};
 use crate::config::{Config, Protocol};
 use crate::l4::Desired;
-use crate::route::Question;
+use crate::route::{HelloQuestion, Question};
 use crate::upstream::discovery::{Lookups, Resolved};
 use crate::upstream::health::{CheckKey, Checkers, Failure, Health, Report};
 
@@ -235,6 +235,7 @@ impl Supervisor {
             Request::Undrain(which) => self.drain(&which, false, uid).map(Answer::Drain),
             Request::Upgrade => self.upgrade("asked for").await.map(Answer::Upgrade),
             Request::ExplainRequest(question) => self.explain_request(&question).map(Answer::Explain),
+            Request::ExplainHello(question) => self.explain_hello(&question).map(Answer::Explain),
             Request::Explain(tuple) => self.explain(&tuple).map(Answer::Explain),
         };
         // Whoever asked may have gone.
@@ -275,6 +276,12 @@ impl Supervisor {
     }
 
     fn explain_request(&self, question: &Question) -> Result<serde_json::Value, Refusal> {
+        let bad = |error: &dyn std::fmt::Display| Refusal::new(RefusalKind::BadRequest, error.to_string());
+        let explanation = question.explain(&self.config).map_err(|error| bad(&error))?;
+        serde_json::to_value(explanation).map_err(|error| bad(&error))
+    }
+
+    fn explain_hello(&self, question: &HelloQuestion) -> Result<serde_json::Value, Refusal> {
         let bad = |error: &dyn std::fmt::Display| Refusal::new(RefusalKind::BadRequest, error.to_string());
         let explanation = question.explain(&self.config).map_err(|error| bad(&error))?;
         serde_json::to_value(explanation).map_err(|error| bad(&error))

@@ -182,6 +182,12 @@ impl Web {
         shared.set_access_log(self.requests_log.get());
         let configured = names(&snapshot.config);
         shared.requests.retain(|names| configured.contains(names));
+        for (listener, crowd) in shared.crowd.listeners() {
+            crowd.steered.retain(|route| {
+                let mut routes = snapshot.config.routes.iter().filter(|it| it.listeners.contains(&listener));
+                routes.any(|it| &*it.name == route)
+            });
+        }
         if let Some(memory) = overload::memory() {
             self.overload.begin(memory);
         }

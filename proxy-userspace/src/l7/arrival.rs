@@ -15,7 +15,9 @@ use tokio::time::timeout_at;
 use super::crowd::{ListenerCrowd, Place};
 use super::leave::Leave;
 use super::limit::deeds::{self, Watched};
-use super::limit::{ConnectionRules, Inside};
+use super::limit::{ConnectionRules, Inside, TurnedAway};
+use super::relay::pass::{Decrypted, Onward, pass};
+use super::relay::steer::{Comer, Decrypt, steer};
 use super::request::Connection;
 use super::tls::handshake::{Terms, shake};
 use super::tls::{TlsInfo, TlsListener};
@@ -25,6 +27,7 @@ use crate::config::WebListenerConfig;
 use crate::net::buffers;
 use crate::net::proxy_protocol::{self, Addresses, NoHeader};
 use crate::net::stream::Stream;
+use crate::route::Hello;
 use crate::telemetry::abuse::Deed;
 use crate::telemetry::handshakes::{Alpn, Failure};
 
@@ -95,8 +98,18 @@ impl<S: Stream> Arrival<S> {
             }
         }
         match self.tls.take() {
-            // Has a place of its own, so that connections in the clear, which are smaller, need none for it.
-            Some(tls) => Box::pin(self.serve_tls(&tls, worker, &leave)).await,
+            Some(tls) => {
+                if let Some(how) = self.refuses_handshake(&worker) {
+                    return refuse::limited(self.stream, how);
+                }
+                // Most listeners decrypt all that comes.
+                let steered = worker.snapshot().steering.of(&self.listener.name).is_some();
+                // Has a place of its own, so that connections in the clear, which are smaller, need none for it.
+                match steered {
+                    false => Box::pin(self.serve_tls(&tls, (None, None), worker, &leave)).await,
+                    true => Box::pin(self.serve_steered(tls, worker, &leave)).await,
+                }
+            }
             None => self.serve_plain(worker, &leave).await,
         }
     }
@@ -116,14 +129,44 @@ impl<S: Stream> Arrival<S> {
         drop((place, inside));
     }
 
-    async fn serve_tls(self, tls: &Arc<TlsListener>, worker: Rc<Worker>, leave: &Rc<Leave>) {
+    /// Whether its handshake is more than a limit lets in.
+    fn refuses_handshake(&self, worker: &Worker) -> Option<TurnedAway> {
+        let how = self.limits.as_deref()?.handshake(self.peer.ip(), worker.number).err()?;
+        self.crowd.handshakes.failed(Failure::Limited);
+        deeds::turned_away(&worker.snapshot().abuse, self.peer.ip(), &self.listener);
+        Some(how)
+    }
+
+    async fn serve_steered(self, tls: Arc<TlsListener>, worker: Rc<Worker>, leave: &Rc<Leave>) {
+        let Self { stream, read, started, peer, local, listener, limits, crowd, place, inside, .. } = self;
+        let comer = Comer {
+            stream,
+            read,
+            started,
+            peer,
+            local,
+            listener: Arc::clone(&listener),
+            tls: Arc::clone(&tls),
+            crowd: Arc::clone(&crowd),
+            limits: limits.clone(),
+        };
+        let Some(Decrypt { stream, read, known, onward }) = Box::pin(steer(comer, &worker)).await else {
+            return;
+        };
+        let decrypted =
+            Self { stream, read, started, peer, local, listener, tls: None, crowd, limits, place, inside };
+        Box::pin(decrypted.serve_tls(&tls, (known, onward), worker, leave)).await;
+    }
+
+    async fn serve_tls(
+        self,
+        tls: &Arc<TlsListener>,
+        (known, onward): (Option<Box<Hello>>, Onward),
+        worker: Rc<Worker>,
+        leave: &Rc<Leave>,
+    ) {
         let Self { stream, read, started, peer, local, listener, limits, crowd, place, inside, .. } = self;
         let rules = limits.as_deref();
-        if let Some(Err(how)) = rules.map(|rules| rules.handshake(peer.ip(), worker.number)) {
-            crowd.handshakes.failed(Failure::Limited);
-            deeds::turned_away(&worker.snapshot().abuse, peer.ip(), &listener);
-            return refuse::limited(stream, how);
-        }
         let watched = Watched::of(&worker.snapshot().abuse, peer.ip(), &listener);
         let terms = Terms {
             listener: tls,
@@ -136,7 +179,12 @@ impl<S: Stream> Arrival<S> {
             limits: rules.and_then(ConnectionRules::hellos).map(|rules| (rules, worker.number)),
         };
         // Beside the connection's own state: it is large, and soon over.
-        let Some((stream, info)) = Box::pin(shake(stream, read, terms)).await else { return };
+        let Some((stream, info)) = Box::pin(shake(stream, read, known, terms)).await else { return };
+        if let Some(onward) = onward {
+            let (about, to) = *onward;
+            let decrypted = Decrypted::of(&info);
+            return Box::pin(pass(stream, BytesMut::new(), about, to, Some(decrypted))).await;
+        }
         let http2 = info.agreed.alpn == Alpn::H2;
         let connection = connection(listener, peer, local, Some(Box::new(info)));
         if http2 {

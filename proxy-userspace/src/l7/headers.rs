@@ -9,6 +9,9 @@
 //!
 //! What a client names in Connection is gone before 1, so it never removes what 2 adds.
 
+/// How a client is presented to backends.
+mod presented;
+
 use std::net::IpAddr;
 
 use http::header::{DATE, Entry, FORWARDED, STRICT_TRANSPORT_SECURITY, VIA};
@@ -19,7 +22,6 @@ use super::cause::Cause;
 use super::date;
 use super::forwarded::{self, Said};
 use super::id::Id;
-use super::presented;
 use super::request::{Connection, Request, Response};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

@@ -2,11 +2,13 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::net::IpAddr;
 
 use http::{HeaderValue, Version};
 
 use super::id::Id;
 use super::request::{Connection, Record};
+use crate::net::stream::Target;
 use crate::telemetry::requests::Names;
 
 /// A request that is over.
@@ -19,6 +21,29 @@ pub(super) struct Entry<'a> {
     pub(super) connection: &'a Connection,
     pub(super) record: &'a Record,
     pub(super) names: &'a Names,
+}
+
+/// A connection without requests that is over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Relayed<'a> {
+    /// When it was over, as the format wants it.
+    pub(super) time: &'a str,
+    pub(super) took_us: u64,
+    pub(super) client: IpAddr,
+    pub(super) listener: &'a str,
+    /// Empty: none.
+    pub(super) route: &'a str,
+    pub(super) pool: &'a str,
+    pub(super) backend: Option<&'a Target>,
+    /// The host that the client named; empty: none.
+    pub(super) sni: &'a str,
+    pub(super) ja4: Option<&'a str>,
+    /// What became of it: `passed`, `decrypted`, `handed_off`, `refused`.
+    pub(super) decision: &'a str,
+    /// How it ended, if not well; why it was refused.
+    pub(super) cause: Option<&'a str>,
+    pub(super) received: u64,
+    pub(super) sent: u64,
 }
 
 // Writing to a vector cannot fail: results of `write!` are let go of.
@@ -114,6 +139,36 @@ pub(super) fn json(out: &mut Vec<u8>, entry: Entry<'_>) {
     }
     object.some("cause", record.cause.get().map(str::as_bytes));
     object.some("request_id", record.id.borrow().as_ref().map(Id::as_bytes));
+    object.out.extend_from_slice(b"}\n");
+}
+
+/// The combined format has no place for connections: the request is the word TLS and the name, the status none.
+pub(super) fn combined_relayed(out: &mut Vec<u8>, entry: Relayed<'_>) {
+    let name = if entry.sni.is_empty() { "-" } else { entry.sni };
+    let _ = write!(out, "{} - - [{}] \"TLS ", entry.client.to_canonical(), entry.time);
+    hex(out, name.as_bytes(), true);
+    let _ = writeln!(out, " {}\" - {} \"-\" \"-\"", entry.decision, entry.sent);
+}
+
+/// A JSON object for a connection without requests.
+pub(super) fn json_relayed(out: &mut Vec<u8>, entry: Relayed<'_>) {
+    let mut object = Object { out, begun: false };
+    object.text("time", entry.time.as_bytes());
+    object.shown("client", entry.client.to_canonical());
+    object.text("listener", entry.listener.as_bytes());
+    for (key, name) in [("route", entry.route), ("pool", entry.pool)] {
+        object.some(key, Some(name.as_bytes()).filter(|name| !name.is_empty()));
+    }
+    if let Some(backend) = entry.backend {
+        object.text("backend", backend.to_string().as_bytes());
+    }
+    object.some("sni", Some(entry.sni.as_bytes()).filter(|name| !name.is_empty()));
+    object.some("ja4", entry.ja4.map(str::as_bytes));
+    object.text("decision", entry.decision.as_bytes());
+    object.ms("duration_ms", entry.took_us);
+    object.number("received", entry.received);
+    object.number("sent", entry.sent);
+    object.some("cause", entry.cause.map(str::as_bytes));
     object.out.extend_from_slice(b"}\n");
 }
 

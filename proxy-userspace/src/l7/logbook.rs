@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::task::spawn_local;
 
-use super::line::{self, Entry};
+use super::line::{self, Entry, Relayed};
 use super::request::{Connection, Record};
 use crate::config::AccessLogFormat;
 use crate::telemetry::access_log::AccessLog;
@@ -49,14 +49,27 @@ impl Logbook {
 
     /// Writes down a request that is over.
     pub(super) fn write(&self, connection: &Connection, record: &Record, names: &Names, took_us: u64) {
+        self.add(|format, time, text| {
+            let entry = Entry { time, took_us, connection, record, names };
+            match format {
+                AccessLogFormat::Json => line::json(text, entry),
+                AccessLogFormat::Combined => line::combined(text, entry),
+            }
+        });
+    }
+
+    /// Writes down a connection that was relayed, or refused.
+    pub(super) fn write_relayed(&self, entry: Relayed<'_>) {
+        self.add(|format, time, text| match format {
+            AccessLogFormat::Json => line::json_relayed(text, Relayed { time, ..entry }),
+            AccessLogFormat::Combined => line::combined_relayed(text, Relayed { time, ..entry }),
+        });
+    }
+
+    fn add(&self, write: impl FnOnce(AccessLogFormat, &str, &mut Vec<u8>)) {
         let mut lines = self.lines.borrow_mut();
         let Lines { text, count, clock } = &mut *lines;
-        let time = clock.read(self.format, Timestamp::now());
-        let entry = Entry { time, took_us, connection, record, names };
-        match self.format {
-            AccessLogFormat::Json => line::json(text, entry),
-            AccessLogFormat::Combined => line::combined(text, entry),
-        }
+        write(self.format, clock.read(self.format, Timestamp::now()), text);
         *count += 1;
         if text.len() >= ENOUGH {
             drop(lines);

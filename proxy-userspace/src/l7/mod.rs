@@ -51,14 +51,14 @@ mod logbook;
 pub mod middleware;
 /// Connections to backends.
 pub mod origin;
-/// How a client is presented to backends.
-mod presented;
 /// Answers to CAs that look for a proof.
 mod proof;
 /// Sets of addresses.
 mod ranges;
 /// What clients are told who are not served.
 mod refuse;
+/// Connections that are relayed.
+pub mod relay;
 /// A request's body, kept as far as it may have to be sent again.
 mod replay;
 /// A request and its answer, whatever version of HTTP they came in.

@@ -31,6 +31,27 @@ pub(super) fn busy<S: Stream>(stream: S) {
     say(stream, BUSY);
 }
 
+/// A fatal alert of TLS (RFC 8446 §6.2), for who has been promised nothing yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Alert {
+    /// `access_denied`.
+    AccessDenied = 49,
+    /// `decode_error`.
+    DecodeError = 50,
+    /// `internal_error`.
+    InternalError = 80,
+    /// `unrecognized_name` (RFC 6066 §3).
+    UnrecognizedName = 112,
+}
+
+impl Alert {
+    /// The record that carries it, in clear.
+    pub(super) const fn record(self) -> [u8; 7] {
+        // The version is that of a first record (RFC 8446 §5.1).
+        [21, 3, 1, 0, 2, 2, self as u8]
+    }
+}
+
 /// Ends a connection that is more than a limit lets in: without a word, which would cost more than it is worth.
 pub(super) fn limited<S: Stream>(mut stream: S, how: TurnedAway) {
     match how {

@@ -17,7 +17,7 @@ use super::snapshot::Action;
 use super::tls::redirect;
 use super::worker::{Held, Worker};
 use crate::config::{Balance, HashKey, UpstreamProtocol};
-use crate::route::Query;
+use crate::route::{Query, Steered};
 
 impl Handler for Rc<Worker> {
     /// The request stays where it is on its way: each further owner would have room for one of its own.
@@ -144,7 +144,19 @@ fn is_for_its_host(held: &Held, request: &Request) -> bool {
     let host = &*request.authority.host;
     // By the rules in force: those of the handshake may have been less strict.
     let rules = held.tls_of(&request.connection.listener.name).unwrap_or(&tls.listener);
-    host.is_empty() || rules.rules.serves(&tls.served, host)
+    host.is_empty() || rules.rules.serves(&tls.served, host) && !goes_elsewhere(held, request, host)
+}
+
+/// Whether connections of this host are not decrypted here: a certificate may cover it all the same, and a client that
+/// trusts that must not get past the route.
+fn goes_elsewhere(held: &Held, request: &Request, host: &str) -> bool {
+    let connection = &request.connection;
+    let hello = connection.tls.as_ref().and_then(|tls| tls.hello.as_deref());
+    let (Some(names), Some(hello)) = (held.steering.of(&connection.listener.name), hello) else {
+        return false;
+    };
+    let steered = names.find(host, connection.client.ip(), hello);
+    matches!(steered, Some(Steered::Pass(_) | Steered::Refuse(..)))
 }
 
 /// The route's middleware around what answers, kept for the worker's next requests.

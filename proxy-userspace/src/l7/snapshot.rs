@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::answer::Answer;
 use super::limit::Limits;
 use super::middleware::Stack;
+use super::relay::hand_off::HandOff;
 use super::tls::TlsListener;
 use crate::ban::View;
 use crate::config::{Config, ListenerName, WebListenerConfig};
-use crate::route::Router;
+use crate::route::{Router, Steering};
 use crate::telemetry::abuse::Sink;
 use crate::tls::{Challenges, Store};
 use crate::upstream::Pool;
@@ -24,6 +25,10 @@ pub struct Snapshot {
     pub listeners: Vec<Arc<WebListenerConfig>>,
     /// What those of them go by that speak TLS, in the same order.
     pub tls: Vec<Option<Arc<TlsListener>>>,
+    /// Which connection goes where, before it is decrypted.
+    pub steering: Steering,
+    /// Takes connections over that are passed through; none: there is no kernel part that could.
+    pub hand_off: Option<Arc<dyn HandOff>>,
     /// Which request takes which route.
     pub router: Router,
     /// Routes, in the configuration's order.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWrite, Interest};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 
 use super::pipe::Pipe;
 use super::stream::{Driver, Stream, Target};
@@ -239,6 +239,21 @@ impl Stream for EpollStream {
 }
 
 impl Epoll {
+    /// A new connection by TCP, from a socket that `prepare` has seen before.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub async fn connect_prepared(
+        &self,
+        address: SocketAddr,
+        prepare: impl FnOnce(BorrowedFd<'_>),
+    ) -> io::Result<EpollStream> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_nodelay(true)?;
+        prepare(socket.as_fd());
+        socket.connect(address).await.map(EpollStream::Tcp)
+    }
+
     /// The next client.
     ///
     /// # Errors

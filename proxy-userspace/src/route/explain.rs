@@ -73,7 +73,7 @@ const LISTED: usize = 100;
 
 /// How specific a host pattern is: the least wins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum HostRank {
+pub(super) enum HostRank {
     Exact,
     Wildcard(Reverse<usize>),
     Every,
@@ -159,7 +159,10 @@ fn candidates<'a>(
 }
 
 /// The most specific pattern of a route that a host is.
-fn best_host<'a>(route: &'a RouteConfig, host: &str) -> Option<(HostRank, Option<&'a HostPattern>)> {
+pub(super) fn best_host<'a>(
+    route: &'a RouteConfig,
+    host: &str,
+) -> Option<(HostRank, Option<&'a HostPattern>)> {
     if route.hosts.is_empty() {
         return Some((HostRank::Every, None));
     }

@@ -8,6 +8,8 @@ mod canonical;
 mod compiled;
 /// What a request must be beside its host and path.
 mod condition;
+/// A connection that nobody has made.
+mod connection;
 /// A route under one host pattern.
 mod entry;
 /// Why a request has the route that it has.
@@ -49,6 +51,7 @@ mod words;
 
 pub use canonical::BadTarget;
 pub use compiled::CompileError;
+pub use connection::{BadHelloQuestion, HelloExplanation, HelloQuestion};
 pub use explain::{Considered, Explanation, Verdict, explain};
 pub use hello::Hello;
 pub use host::{BadHost, Host};

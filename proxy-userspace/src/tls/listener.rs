@@ -117,6 +117,11 @@ impl ListenerTls {
         }
     }
 
+    /// Whether a name is being proved to a CA just now, in the way that a handshake shows (RFC 8737).
+    pub fn proves(&self, name: &str) -> bool {
+        self.challenges.alpn(name).is_some()
+    }
+
     fn named(&self, name: &str) -> Answer {
         if let Some(certificate) = self.resolver.own(name) {
             return self.serve(Some(name), certificate);

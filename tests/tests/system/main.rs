@@ -42,6 +42,8 @@ mod limits_cli;
 mod limits_kernel;
 /// Limits of HTTP.
 mod limits_web;
+/// Connections that are steered by their ClientHello.
+mod passthrough;
 /// The network around the balancer changes.
 mod surroundings;
 /// Packet in, packet out, verdict, counters.
@@ -97,6 +99,8 @@ fn main() -> std::process::ExitCode {
         web_memory::FACTS,
         https::FACTS,
         fingerprints::FACTS,
+        passthrough::FACTS,
+        passthrough::starttls::FACTS,
         certificates::FACTS,
         limit_events::FACTS,
         limits_web::FACTS,

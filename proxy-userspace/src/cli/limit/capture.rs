@@ -23,7 +23,7 @@ const END: u16 = 0;
 
 /// Why a file cannot be read further.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BadCapture {
+pub(in crate::cli) enum BadCapture {
     #[error("this is neither pcap nor pcapng")]
     Unknown,
     #[error("it is broken after {0} packets")]
@@ -34,20 +34,20 @@ pub(super) enum BadCapture {
 
 /// A packet.
 #[derive(Debug)]
-pub(super) struct Captured {
+pub(in crate::cli) struct Captured {
     /// In nanoseconds, of the capture's own clock.
-    pub(super) time: u64,
+    pub(in crate::cli) time: u64,
     /// Bytes that it had on the wire.
-    pub(super) length: u32,
+    pub(in crate::cli) length: u32,
     /// What its first bytes are: <https://www.tcpdump.org/linktypes.html>.
-    pub(super) link: u32,
+    pub(in crate::cli) link: u32,
     /// Its first bytes.
-    pub(super) bytes: Vec<u8>,
+    pub(in crate::cli) bytes: Vec<u8>,
 }
 
 /// A capture.
 #[derive(Debug)]
-pub(super) struct Capture<R> {
+pub(in crate::cli) struct Capture<R> {
     from: R,
     big: bool,
     packets: u64,
@@ -68,7 +68,7 @@ enum Kind {
 
 impl<R: Read> Capture<R> {
     /// Reads the head.
-    pub(super) fn open(mut from: R) -> Result<Self, BadCapture> {
+    pub(in crate::cli) fn open(mut from: R) -> Result<Self, BadCapture> {
         let mut magic = [0; 4];
         from.read_exact(&mut magic).map_err(|_| BadCapture::Unknown)?;
         if u32::from_be_bytes(magic) == SECTION {
@@ -94,7 +94,7 @@ impl<R: Read> Capture<R> {
     }
 
     /// The next packet; none: it is over.
-    pub(super) fn next(&mut self) -> Result<Option<Captured>, BadCapture> {
+    pub(in crate::cli) fn next(&mut self) -> Result<Option<Captured>, BadCapture> {
         let next = match self.kind {
             Kind::Pcap { link, tick } => self.next_of_pcap(link, tick),
             Kind::Ng { .. } => self.next_of_ng(),

@@ -3,7 +3,7 @@
 /// Asks the daemon, or the pinned tables.
 mod asked;
 /// Captured packets.
-mod capture;
+pub(super) mod capture;
 /// From bytes to who sent them where.
 mod frame;
 /// `limit list`

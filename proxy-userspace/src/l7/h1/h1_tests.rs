@@ -15,7 +15,7 @@ use tokio::task::LocalSet;
 use super::client::{Terms, exchange};
 use super::link::Link;
 use super::server::serve;
-use crate::config::{GuardConfig, SteerConfig, WebLimits, WebListenerConfig};
+use crate::config::{GuardConfig, WebLimits, WebListenerConfig};
 use crate::l7::{Body, Connection, Handler, Leave, Record, Request, Response};
 use crate::net::epoll::EpollStream;
 
@@ -52,7 +52,7 @@ fn connection(limits: WebLimits) -> Rc<Connection> {
             access_log: false,
             guard: GuardConfig::default(),
             tls: None,
-            steer: SteerConfig::default(),
+            steer: crate::config::SteerConfig::default(),
             redirect_https: None,
         }),
         client: "127.0.0.1:1".parse().unwrap(),

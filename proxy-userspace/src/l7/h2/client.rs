@@ -15,7 +15,7 @@ use super::hpack::decode::{Decoder, Fields};
 use super::hpack::entry::{Entry, Name};
 use super::server::serve;
 use super::wire::begin;
-use crate::config::{GuardConfig, SteerConfig, WebLimits, WebListenerConfig};
+use crate::config::{GuardConfig, WebLimits, WebListenerConfig};
 use crate::l7::handler::Handler;
 use crate::l7::{Connection, Leave, Record, Request, Response};
 use crate::net::stream::Stream;
@@ -209,7 +209,7 @@ where
             access_log: false,
             guard: GuardConfig::default(),
             tls: None,
-            steer: SteerConfig::default(),
+            steer: crate::config::SteerConfig::default(),
             redirect_https: None,
         };
         let connection = Rc::new(Connection {

@@ -13,7 +13,7 @@ use crate::config::{ProxyProtocolVersion, WebPoolConfig};
 use crate::l7::request::Connection;
 use crate::net::deadline::Deadline;
 use crate::net::epoll::EpollStream;
-use crate::net::proxy_protocol::{self, Addresses};
+use crate::net::proxy_protocol::{self, Addresses, Said};
 use crate::net::stream::{Driver, Stream};
 use crate::net::tls::{Fault, TlsStream};
 use crate::upstream::{Backend, BackendStream, Permit, Wire};
@@ -80,7 +80,8 @@ impl Origins {
     ) -> Result<BackendStream, Unconnected> {
         let mut stream = self.driver.connect(&backend.target).await?;
         if let Some(version) = web.send_proxy_protocol {
-            introduce(&mut stream, version, client).await?;
+            let addresses = Addresses { source: client.client, destination: client.local };
+            introduce(&mut stream, version, addresses, Said::default()).await?;
         }
         if backend.tls.is_none() {
             return Ok(BackendStream::Clear(stream));
@@ -118,7 +119,11 @@ pub(super) fn wire(stream: BackendStream) -> Wire {
 }
 
 /// TLS, until both sides can speak.
-async fn secure(stream: EpollStream, backend: &Backend, offer: Offer) -> Result<BackendStream, Fault> {
+pub(in crate::l7) async fn secure(
+    stream: EpollStream,
+    backend: &Backend,
+    offer: Offer,
+) -> Result<BackendStream, Fault> {
     let Some(tls) = &backend.tls else { return Ok(BackendStream::Clear(stream)) };
     let connection = match offer {
         Offer::All => tls.connect(),
@@ -130,16 +135,16 @@ async fn secure(stream: EpollStream, backend: &Backend, offer: Offer) -> Result<
 }
 
 /// Says who the connection is for.
-async fn introduce(
-    stream: &mut EpollStream,
+pub(in crate::l7) async fn introduce<S: Stream>(
+    stream: &mut S,
     version: ProxyProtocolVersion,
-    client: &Connection,
+    addresses: Addresses,
+    said: Said<'_>,
 ) -> io::Result<()> {
     let mut header = BytesMut::new();
-    let addresses = Some(Addresses { source: client.client, destination: client.local });
     match version {
-        ProxyProtocolVersion::V1 => proxy_protocol::write_v1(&mut header, addresses),
-        ProxyProtocolVersion::V2 => proxy_protocol::write_v2(&mut header, addresses),
+        ProxyProtocolVersion::V1 => proxy_protocol::write_v1(&mut header, Some(addresses)),
+        ProxyProtocolVersion::V2 => proxy_protocol::write_v2_saying(&mut header, Some(addresses), said),
     }
     let mut left = &header[..];
     while !left.is_empty() {

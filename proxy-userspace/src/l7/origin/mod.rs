@@ -25,7 +25,7 @@ mod unconnected;
 /// A request's body on its way into an HTTP/2 stream.
 mod upload;
 
-pub(super) use connect::{Offer, turned_away};
+pub(super) use connect::{Offer, introduce, secure, turned_away};
 pub use origins::Origins;
 pub(super) use unanswered::Unanswered;
 pub(super) use unconnected::Unconnected;

@@ -21,6 +21,7 @@ use crate::l7::limit::{HelloRules, TurnedAway};
 use crate::l7::refuse;
 use crate::net::stream::Stream;
 use crate::net::tls::TlsStream;
+use crate::route;
 use crate::telemetry::abuse::Deed;
 use crate::telemetry::handshakes::{Failure, Handshakes};
 use crate::tls::{Answer, Denied, Served, Wanted, canonical};
@@ -41,16 +42,20 @@ pub(in crate::l7) struct Terms<'a> {
     pub(in crate::l7) limits: Option<(&'a HelloRules, usize)>,
 }
 
-/// Shakes hands with a client that has said `read` so far. None: there is nothing to be served; the client has been told.
+/// Shakes hands with a client that has said `read` so far, of which the ClientHello may be known already. None: there is nothing to be served; the client has been told.
 pub(in crate::l7) async fn shake<S: Stream>(
     mut stream: S,
     mut read: BytesMut,
+    known: Option<Box<route::Hello>>,
     terms: Terms<'_>,
 ) -> Option<(TlsStream<S>, TlsInfo)> {
     let due = terms.since + terms.time;
-    let hello = Hello::read(&mut stream, &mut read, terms.listener.wants_ja4);
+    let hello = Hello::read(&mut stream, &mut read, known.is_none() && terms.listener.wants_ja4);
     let begun = match within(due, hello).await {
-        Ok(hello) => {
+        Ok(mut hello) => {
+            if let Some(known) = &known {
+                hello.ja4.clone_from(&known.ja4);
+            }
             look(&hello, terms);
             if let Err(how) = limit(&hello, terms) {
                 terms.counts.failed(Failure::Limited);
@@ -89,7 +94,7 @@ pub(in crate::l7) async fn shake<S: Stream>(
         refuse::say(stream, Vec::new());
         return None;
     };
-    let info = TlsInfo::of(stream.tls(), served, (ja4, None), Arc::clone(terms.listener));
+    let info = TlsInfo::of(stream.tls(), served, (ja4, known), Arc::clone(terms.listener));
     terms.counts.done(info.agreed);
     Some((stream, info))
 }

@@ -69,7 +69,7 @@ impl Front {
                 watched: watched.as_ref(),
                 limits: None,
             };
-            shake(EpollStream::Unix(server), BytesMut::new(), terms).await
+            shake(EpollStream::Unix(server), BytesMut::new(), None, terms).await
         });
         (client, task)
     }

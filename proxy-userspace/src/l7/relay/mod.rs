@@ -1,0 +1,18 @@
+//! Connections that are relayed: bytes both ways between a client and a backend, whatever they mean.
+
+/// Bytes both ways.
+mod both;
+/// A connection to a backend for a client's.
+mod connect;
+/// A client's first flight.
+mod flight;
+/// Where a connection may leave this process.
+pub mod hand_off;
+/// A connection from its backend to its end.
+pub(super) mod pass;
+/// How backends are asked for TLS that do not begin with it.
+pub(super) mod starttls;
+/// What becomes of a connection, by its ClientHello.
+pub(super) mod steer;
+/// Bytes one way.
+mod way;

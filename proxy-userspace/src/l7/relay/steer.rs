@@ -1,0 +1,257 @@
+//! What becomes of a connection, by its ClientHello: it is decrypted here, relayed as it is, or refused.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use tokio::time::timeout_at;
+
+use super::flight::{self, Flight, NoFlight};
+use super::pass::{self, About, Onward, Outcome, To};
+use super::starttls::{self, Asked};
+use crate::config::{Refuse, RouteAction, WebListenerConfig};
+use crate::l7::crowd::ListenerCrowd;
+use crate::l7::limit::ConnectionRules;
+use crate::l7::limit::deeds::Watched;
+use crate::l7::refuse::{self, Alert};
+use crate::l7::snapshot::Action;
+use crate::l7::tls::TlsListener;
+use crate::l7::worker::{Held, Worker};
+use crate::net::proxy_protocol::Addresses;
+use crate::net::stream::Stream;
+use crate::route::{Hello, Names, Steered};
+use crate::telemetry::abuse::Deed;
+use crate::telemetry::handshakes::Failure;
+use crate::telemetry::steering::Refused;
+
+/// No first flight may take longer, whatever `header_timeout` says.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// A client whose ClientHello is looked at.
+#[derive(Debug)]
+pub(in crate::l7) struct Comer<S> {
+    pub(in crate::l7) stream: S,
+    /// What it has said already.
+    pub(in crate::l7) read: BytesMut,
+    pub(in crate::l7) started: Instant,
+    /// Who it is, and what it has come to.
+    pub(in crate::l7) peer: SocketAddr,
+    pub(in crate::l7) local: SocketAddr,
+    pub(in crate::l7) listener: Arc<WebListenerConfig>,
+    pub(in crate::l7) tls: Arc<TlsListener>,
+    pub(in crate::l7) crowd: Arc<ListenerCrowd>,
+    pub(in crate::l7) limits: Option<Arc<ConnectionRules>>,
+}
+
+/// A connection that is decrypted here.
+#[derive(Debug)]
+pub(in crate::l7) struct Decrypt<S> {
+    pub(in crate::l7) stream: S,
+    /// Its first flight, as it came.
+    pub(in crate::l7) read: BytesMut,
+    /// What it says, if that could be read.
+    pub(in crate::l7) known: Option<Box<Hello>>,
+    /// Where it goes then, if it has no requests.
+    pub(in crate::l7) onward: Onward,
+}
+
+/// Decides what becomes of a connection. None: it is over.
+pub(in crate::l7) async fn steer<S: Stream>(mut comer: Comer<S>, worker: &Rc<Worker>) -> Option<Decrypt<S>> {
+    let held = worker.snapshot();
+    let Some(names) = held.steering.of(&comer.listener.name) else {
+        return Some(Decrypt { stream: comer.stream, read: comer.read, known: None, onward: None });
+    };
+    let mut about = about(&comer, worker);
+    let first = first_flight(&mut comer, names).await;
+    let flight = match first {
+        Ok(flight) => flight,
+        Err(NoFlight { why, alert }) => {
+            let raw = comer.listener.is_raw();
+            // Who decrypts has words for whoever does not speak TLS well.
+            if !raw && !matches!(why, Refused::Timeout | Refused::Closed) {
+                return Some(Decrypt { stream: comer.stream, read: comer.read, known: None, onward: None });
+            }
+            if !raw {
+                let failure = if why == Refused::Timeout { Failure::Timeout } else { Failure::Closed };
+                comer.crowd.handshakes.failed(failure);
+            }
+            refused(comer, &about, why, alert, &held);
+            return None;
+        }
+    };
+    about.sni.clone_from(&flight.sni);
+    about.ja4.clone_from(&flight.hello.ja4);
+    about.alpn = flight.hello.alpn.first().cloned();
+    go(comer, worker, &held, names, flight, about).await
+}
+
+/// Does what the routes say.
+async fn go<S: Stream>(
+    comer: Comer<S>,
+    worker: &Rc<Worker>,
+    held: &Rc<Held>,
+    names: &Names,
+    flight: Flight,
+    about: About,
+) -> Option<Decrypt<S>> {
+    let proof = flight.proof && comer.tls.rules.proves(&flight.sni);
+    let steered = names.find(&flight.sni, comer.peer.ip(), &flight.hello);
+    let route = match steered {
+        // The proof of a name is ours to show, wherever its connections go.
+        _ if proof => None,
+        Some(Steered::Terminate(route)) => Some(route),
+        Some(Steered::Pass(_) | Steered::Refuse(..)) => {
+            elsewhere(comer, worker, held, steered, about).await;
+            return None;
+        }
+        None if !comer.listener.is_raw() => None,
+        None => {
+            let (why, alert) = match (flight.sni.is_empty(), names.knows(&flight.sni)) {
+                (_, true) => (Refused::NoRoute, Alert::AccessDenied),
+                (true, false) => (Refused::NoSni, Alert::UnrecognizedName),
+                (false, false) => (Refused::UnknownSni, Alert::UnrecognizedName),
+            };
+            refused(comer, &about, why, Some(alert), held);
+            return None;
+        }
+    };
+    comer.crowd.steered.terminated.fetch_add(1, Ordering::Relaxed);
+    let onward = route.filter(|_| comer.listener.is_raw()).and_then(|route| to(held, route));
+    let onward = onward.map(|to| Box::new((about, to)));
+    Some(Decrypt { stream: comer.stream, read: comer.read, known: Some(Box::new(flight.hello)), onward })
+}
+
+/// What is not decrypted here.
+async fn elsewhere<S: Stream>(
+    mut comer: Comer<S>,
+    worker: &Rc<Worker>,
+    held: &Rc<Held>,
+    steered: Option<Steered>,
+    about: About,
+) {
+    let watched = Watched::of(&held.abuse, comer.peer.ip(), &comer.listener);
+    if let (Some(watched), Some(ja4)) = (&watched, &about.ja4)
+        && comer.tls.listed_ja4.contains(ja4)
+    {
+        watched.is_listed(ja4);
+    }
+    if let Some(rules) = comer.limits.as_deref().and_then(ConnectionRules::hellos) {
+        let sni = Some(&*about.sni).filter(|sni| !sni.is_empty());
+        if let Err(how) = rules.admit(comer.peer.ip(), (sni, about.ja4.as_deref()), worker.number) {
+            comer.crowd.steered.refused(Refused::Limited);
+            pass::write(&about, None, None, (0, 0), Outcome::Refused(Refused::Limited));
+            if let Some(watched) = watched {
+                watched.did(Deed::Limited);
+            }
+            return refuse::limited(comer.stream, how);
+        }
+    }
+    match steered {
+        Some(Steered::Refuse(route, how)) => {
+            let to = to(held, route);
+            comer.crowd.steered.refused(Refused::Rule);
+            pass::write(&about, to.as_ref(), None, (0, 0), Outcome::Refused(Refused::Rule));
+            match how {
+                Refuse::Alert => refuse::say(comer.stream, Alert::AccessDenied.record().to_vec()),
+                Refuse::Reset => comer.stream.reset_at_end(),
+                Refuse::Drop => {}
+            }
+        }
+        Some(Steered::Pass(route)) => {
+            let Some(to) = to(held, route) else { return };
+            Box::pin(pass::pass(comer.stream, comer.read, about, to, None)).await;
+        }
+        Some(Steered::Terminate(_)) | None => {}
+    }
+}
+
+/// The first flight, after StartTLS where the listener has it; in time.
+async fn first_flight<S: Stream>(comer: &mut Comer<S>, names: &Names) -> Result<Flight, NoFlight> {
+    let _reading = Reading::of(&comer.crowd);
+    let due = comer.started + comer.listener.limits.header_timeout.min(LONGEST);
+    let starttls = comer.listener.steer.starttls;
+    let wants_ja4 = comer.tls.wants_ja4 || names.wants_ja4();
+    let Comer { stream, read, .. } = comer;
+    let flight = async {
+        if let Some(how) = starttls {
+            match starttls::let_ask(stream, read, how).await {
+                Ok(Asked::Begins) => {}
+                Ok(Asked::Declines) | Err(_) => {
+                    return Err(NoFlight { why: Refused::StartTls, alert: None });
+                }
+            }
+        }
+        flight::read(stream, read, wants_ja4).await
+    };
+    let late = NoFlight { why: Refused::Timeout, alert: None };
+    timeout_at(due.into(), flight).await.unwrap_or(Err(late))
+}
+
+/// Ends a connection that comes to nothing, and says why to whoever wants to know.
+fn refused<S: Stream>(comer: Comer<S>, about: &About, why: Refused, alert: Option<Alert>, held: &Held) {
+    comer.crowd.steered.refused(why);
+    pass::write(about, None, None, (0, 0), Outcome::Refused(why));
+    tracing::debug!(client = %comer.peer, listener = %comer.listener.name, "connection refused: {}", why.word());
+    if let Some(watched) = Watched::of(&held.abuse, comer.peer.ip(), &comer.listener) {
+        match why {
+            Refused::NoSni | Refused::UnknownSni => watched.did(Deed::UnknownSni),
+            Refused::NotTls | Refused::Malformed | Refused::TooLong | Refused::Timeout => {
+                watched.did(Deed::Handshake);
+            }
+            _ => {}
+        }
+    }
+    match (why, alert) {
+        (_, Some(alert)) => refuse::say(comer.stream, alert.record().to_vec()),
+        // It was told in its own words: they must not be lost by a reset.
+        (Refused::StartTls, None) => refuse::say(comer.stream, Vec::new()),
+        (_, None) => {}
+    }
+}
+
+fn about<S>(comer: &Comer<S>, worker: &Rc<Worker>) -> About {
+    About {
+        worker: Rc::clone(worker),
+        listener: Arc::clone(&comer.listener),
+        crowd: Arc::clone(&comer.crowd),
+        started: comer.started,
+        addresses: Addresses { source: comer.peer, destination: comer.local },
+        sni: "".into(),
+        ja4: None,
+        alpn: None,
+    }
+}
+
+/// Where a route's connections go; none: it refuses them.
+fn to(held: &Held, route: u32) -> Option<To> {
+    let config = &held.config.routes[route as usize];
+    let (RouteAction::Pool(_), Action::Pool(pool)) = (&config.action, &held.routes[route as usize].action)
+    else {
+        return None;
+    };
+    Some(To {
+        route: config.name.clone(),
+        pool: Arc::clone(&held.pools[*pool as usize]),
+        hand_off: held.hand_off.clone(),
+    })
+}
+
+/// A first flight that is being read, counted until this is dropped.
+struct Reading(Arc<ListenerCrowd>);
+
+impl Reading {
+    fn of(crowd: &Arc<ListenerCrowd>) -> Self {
+        let reading: &AtomicU32 = &crowd.steered.reading;
+        reading.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(crowd))
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.steered.reading.fetch_sub(1, Ordering::Relaxed);
+    }
+}
