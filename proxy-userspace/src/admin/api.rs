@@ -216,6 +216,9 @@ pub struct Kernel {
     pub interfaces: Vec<Interface>,
     /// `v4` and `v6`.
     pub flow_tables: Vec<FlowTable>,
+    /// Listeners that can be guarded from floods of SYNs, by name.
+    #[serde(default)]
+    pub guards: Vec<Guard>,
     /// Packets dropped, by reason.
     pub drops: Vec<Counter>,
     /// What else was counted.
@@ -232,6 +235,19 @@ pub struct Interface {
     /// Why it is not attached, or not in the mode that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+/// How a listener stands that can be guarded from floods of SYNs.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Guard {
+    /// The listener's name.
+    pub listener: String,
+    /// Whether it is guarded: its SYNs are answered with cookies, or their senders are asked whether they are there.
+    pub on: bool,
+    /// Whether that is so whatever the rate.
+    pub always: bool,
+    /// SYNs that count towards its threshold, in the last second that had any.
+    pub syns: u32,
 }
 
 /// How full a flow table is.

@@ -39,6 +39,7 @@ fn print(output: &Output, status: &Answer) {
         http(&status.http),
         http_backends(&status.pools),
         pools(&status.pools),
+        guards(status.kernel.as_ref()),
         drops(status.kernel.as_ref()),
     ] {
         if !table.is_empty() {
@@ -177,6 +178,23 @@ fn why(backend: &Backend) -> String {
     let drained = backend.drained_by.as_ref().map(|by| format!("drained by {by}"));
     let parts: Vec<_> = drained.into_iter().chain(backend.health.why.clone()).collect();
     parts.join("; ")
+}
+
+fn guards(kernel: Option<&Kernel>) -> Table {
+    let mut table = Table::new([left("GUARDED LISTENER"), left("GUARD"), right("SYNS/S")]);
+    for guard in kernel.iter().flat_map(|kernel| &kernel.guards) {
+        let (word, style) = match (guard.on, guard.always) {
+            (true, true) => ("on, always", Style::Plain),
+            (true, false) => ("on: a flood of SYNs", Style::Warning),
+            (false, _) => ("off", Style::Plain),
+        };
+        table.styled_row([
+            (guard.listener.clone(), Style::Plain),
+            (word.to_owned(), style),
+            (guard.syns.to_string(), Style::Plain),
+        ]);
+    }
+    table
 }
 
 fn drops(kernel: Option<&Kernel>) -> Table {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::admin::api::{Counter, FlowTable, Interface, Traffic};
+use crate::admin::api::{Counter, FlowTable, Guard, Interface, Traffic};
 use crate::admin::limits::LimitedKey;
 use crate::config::{Amount, KernelConfig, LimitName, ListenerName, Measure};
 use crate::l4::{Desired, Hear};
@@ -108,6 +108,7 @@ impl std::ops::AddAssign for LimitCounts {
 pub(super) struct Observed {
     pub(super) interfaces: Vec<Interface>,
     pub(super) flow_tables: Vec<FlowTable>,
+    pub(super) guards: Vec<Guard>,
     pub(super) drops: Vec<Counter>,
     pub(super) notices: Vec<Counter>,
     /// Backends of each listener.

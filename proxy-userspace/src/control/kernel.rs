@@ -11,8 +11,8 @@ use crate::admin::api::{self, Status};
 use crate::admin::limits::LimitedKey;
 use crate::config::{Amount, KernelConfig, LimitName, Measure};
 use crate::l4::{
-    BackendState, BackendStatus, Count, Desired, Hear, InterfaceStatus, KeptLimit, Kernel, KernelStatus,
-    ListenerStatus, MapError, RefusedKey, View,
+    BackendState, BackendStatus, Count, Desired, GuardStatus, Hear, InterfaceStatus, KeptLimit, Kernel,
+    KernelStatus, ListenerStatus, MapError, RefusedKey, View,
 };
 
 use super::dataplane::{Dataplane, DataplaneError, Known, LimitCounts, LimitInForce, Observed, Place, Seen};
@@ -71,8 +71,8 @@ impl Dataplane for Kernel {
             })
         });
         let backends = backends.collect();
-        let api::Kernel { interfaces, flow_tables, drops, notices } = kernel(status);
-        Ok(Observed { interfaces, flow_tables, drops, notices, backends })
+        let api::Kernel { interfaces, flow_tables, guards, drops, notices } = kernel(status);
+        Ok(Observed { interfaces, flow_tables, guards, drops, notices, backends })
     }
 
     fn limit_table(&self) -> Option<(Table, Arc<Ids>)> {
@@ -206,9 +206,16 @@ fn kernel(status: KernelStatus) -> api::Kernel {
         used: table.used,
         size: table.size,
     };
+    let guard = |guard: GuardStatus| api::Guard {
+        listener: guard.listener,
+        on: guard.on,
+        always: guard.always,
+        syns: guard.syns,
+    };
     api::Kernel {
         interfaces: status.interfaces.into_iter().map(interface).collect(),
         flow_tables: status.flow_tables.into_iter().map(table).collect(),
+        guards: status.guards.into_iter().map(guard).collect(),
         drops: status.drops.into_iter().map(counter).collect(),
         notices: status.notices.into_iter().map(counter).collect(),
     }

@@ -149,6 +149,14 @@ fn kernel(text: &mut Text, status: &Status) {
     for table in &kernel.flow_tables {
         size.count(&[("family", &table.family)], table.size);
     }
+    let mut on = text.metric(
+        "proxy_now_guard_on",
+        Gauge,
+        "Whether a listener is guarded: it gets a flood of SYNs, or is to be guarded always.",
+    );
+    for guard in &kernel.guards {
+        on.count(&[("listener", &guard.listener)], u64::from(guard.on));
+    }
     let counters = |text: &mut Text, name, help, label: &str, counters: &[Counter]| {
         let mut metric = text.metric(name, Counts, help);
         for counter in counters {

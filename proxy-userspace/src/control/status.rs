@@ -131,6 +131,7 @@ fn kernel(observed: &Observed) -> api::Kernel {
     api::Kernel {
         interfaces: observed.interfaces.clone(),
         flow_tables: observed.flow_tables.clone(),
+        guards: observed.guards.clone(),
         drops: observed.drops.clone(),
         notices: observed.notices.clone(),
     }

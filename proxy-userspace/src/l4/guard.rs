@@ -169,10 +169,10 @@ pub(super) fn status(tables: &Tables, present: &Present, now: u32) -> Result<Vec
             continue;
         }
         let guard = tables.guards.get(&u32::from(*id))?.unwrap_or_default();
-        let on = Guard::standing(guard.state, now, second) == Standing::Guarded;
+        let always = rule.flags & GuardRule::ALWAYS != 0;
+        let on = always || Guard::standing(guard.state, now, second) == Standing::Guarded;
         let recent = now.wrapping_sub((guard.count >> 32) as u32) < 2 * second;
         let syns = if recent { guard.count as u32 } else { 0 };
-        let always = rule.flags & GuardRule::ALWAYS != 0;
         let listener = present.names.get(id).cloned().unwrap_or_default();
         all.push(GuardStatus { listener, on, always, syns });
     }

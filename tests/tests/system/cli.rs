@@ -127,6 +127,9 @@ fn doctor_finds_what_is_wrong_and_says_what_mends_it() -> Result<()> {
     for word in ["front", "back", "10.0.0.11", "fd00::13"] {
         ensure!(well.contains(word), "no {word} in:\n{well}");
     }
+    world.balancer.sysctl("ipv4/tcp_syncookies", "0")?;
+    let said = daemon.cli(&words)?;
+    ensure!(said.contains("sysctl -w net.ipv4.tcp_syncookies=1"), "nothing answers floods:\n{said}");
     world.balancer.sysctl("ipv4/ip_forward", "0")?;
     let output = daemon.command(&words)?;
     let ill = String::from_utf8_lossy(&output.stdout).into_owned();

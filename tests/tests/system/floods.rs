@@ -11,6 +11,7 @@ use proxy_tests::facts;
 use proxy_tests::flood::Flood;
 use proxy_tests::runner::{Fact, figure};
 use proxy_tests::wait::until;
+use proxy_tests::web;
 use proxy_tests::world::{Family, World};
 
 pub(crate) const ALONE: &[Fact] = facts![alone:
@@ -22,7 +23,8 @@ pub(crate) const ALONE: &[Fact] = facts![alone:
     without_a_guard_a_flood_of_an_http_listener_shuts_clients_out,
 ];
 
-pub(crate) const FACTS: &[Fact] = facts![a_connection_by_cookie_has_all_that_was_offered];
+pub(crate) const FACTS: &[Fact] =
+    facts![a_connection_by_cookie_has_all_that_was_offered, guards_are_shown_in_status_and_metrics];
 
 /// Connections of clients, in quiet and in the flood.
 const TRIES: usize = 1000;
@@ -316,4 +318,28 @@ fn connection_options(world: &World, to: SocketAddr) -> Result<String> {
         .collect();
     ensure!(!words.is_empty(), "ss says {text}");
     Ok(words.join(" "))
+}
+
+fn guards_are_shown_in_status_and_metrics() -> Result<()> {
+    let world = World::routed().build()?;
+    let daemon = Daemon::start(&world, &tcp_config(&world, Family::V4, "syn_cookies = \"always\""))?;
+    let shown = |on: bool, always: bool, word: &str| -> Result<()> {
+        let status = daemon.status()?;
+        let guard = &status.json()["kernel"]["guards"][0];
+        ensure!(guard["listener"] == "tcp4" && guard["on"] == on && guard["always"] == always, "{guard}");
+        let table = daemon.cli(&["status"])?;
+        let row = table.lines().skip_while(|line| !line.starts_with("GUARDED LISTENER")).nth(1);
+        ensure!(row.is_some_and(|row| row.starts_with("tcp4") && row.contains(word)), "{table}");
+        let socket = world.folder().join("admin.sock");
+        let socket = socket.to_str().context("a path in UTF-8")?;
+        let metrics =
+            web::curl(&world.balancer, &["--unix-socket", socket, "http://localhost/metrics"])?.text();
+        let line = format!("proxy_now_guard_on{{listener=\"tcp4\"}} {}", u8::from(on));
+        ensure!(metrics.contains(&line), "{metrics}");
+        Ok(())
+    };
+    shown(true, true, "on, always")?;
+    daemon.write_config(&tcp_config(&world, Family::V4, ""))?;
+    daemon.cli(&["reload"])?;
+    until("the guard is off", OFF, || shown(false, false, "off"))
 }

@@ -30,6 +30,8 @@ pub enum Check {
     Bpffs,
     /// The embedded programs.
     Object,
+    /// What guards listeners of sockets from floods of SYNs.
+    SynCookies,
     /// Whether packets may be forwarded.
     Forwarding,
     /// The reverse path filter.

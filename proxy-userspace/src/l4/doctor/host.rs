@@ -3,6 +3,7 @@
 use super::finding::{Check, Findings, Severity};
 use crate::config::KernelConfig;
 use crate::l4::capability::{self, Capability, Feature};
+use crate::l4::kfunc;
 use crate::l4::object;
 use crate::l4::pins::Pins;
 use crate::net::sysctl;
@@ -24,6 +25,8 @@ pub(super) fn look(kernel: Option<&KernelConfig>, findings: &mut Findings) {
     }
     if let Some(kernel) = kernel {
         bpffs(&Pins::under(&kernel.pin_dir), findings);
+        let allowed = sysctl::read("net/ipv4/tcp_syncookies").map_or(true, |value| value != "0");
+        syn_cookies(kfunc::patched().1, allowed, findings);
     }
     match object::abi_version() {
         _ if object::BYTES.is_empty() => findings.bad(
@@ -85,9 +88,47 @@ fn bpffs(pins: &Pins, findings: &mut Findings) {
     );
 }
 
+/// Whether listeners of sockets can be guarded by cookies of the kernel part.
+fn syn_cookies(made: bool, allowed: bool, findings: &mut Findings) {
+    let release = capability::kernel_release();
+    match (made, allowed) {
+        (_, false) => findings.bad(
+            Severity::Warning,
+            Check::SynCookies,
+            HOST,
+            "SYN cookies are off: a flood of SYNs shuts clients of http and https listeners out",
+            "sysctl -w net.ipv4.tcp_syncookies=1",
+        ),
+        (false, true) => findings.add(
+            Severity::Hint,
+            Check::SynCookies,
+            HOST,
+            format!(
+                "Linux {release} makes no sockets of our cookies (6.8 does): http and https listeners are guarded by \
+                 the host's own, at several times the cost; tcp listeners are guarded all the same"
+            ),
+        ),
+        (true, true) => {
+            findings.good(Check::SynCookies, HOST, "floods of SYNs are answered with cookies by the kernel part");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_answers_floods_of_syns_is_told() {
+        let told = |made, allowed| {
+            let mut findings = Findings::default();
+            syn_cookies(made, allowed, &mut findings);
+            (findings.0[0].severity, findings.0[0].fix.is_some())
+        };
+        assert_eq!(told(true, true), (Severity::Good, false));
+        assert_eq!(told(false, true), (Severity::Hint, false));
+        assert_eq!(told(true, false), (Severity::Warning, true));
+    }
 
     #[test]
     fn an_old_kernel_is_named_with_what_it_lacks() {
