@@ -175,6 +175,28 @@ pub fn find_tag<M: Memory + ?Sized>(memory: &M, tag: u64) -> Option<Place> {
     None
 }
 
+/// Charges `units` to the confirmed entry with this tag, in one step or not at all. Whether it did, and they pass; if not,
+/// [`charge`] says why.
+#[inline(always)]
+pub fn charges_at_once<M: Memory>(memory: &M, tag: u64, gcra: &Gcra, units: u32, now: u64) -> bool {
+    for home in homes(tag, memory.sets()) {
+        let Some(set) = memory.set(home) else { return false };
+        let Some(way) = way_of(set, tag) else { continue };
+        let state = &set.states[way];
+        let old = state.load();
+        let Ok(next) = gcra.step(old, now, units) else { return false };
+        // Another key's by now: that one has lost a unit.
+        return old & COUNT == 0 && state.replace_if(old, next) && set.tags[way].load_ordered() == tag;
+    }
+    false
+}
+
+/// The way of a set that has this tag.
+#[inline(always)]
+fn way_of(set: &SharedBucketSet, tag: u64) -> Option<usize> {
+    (0..WAYS).find(|way| set.tags[*way].load() == tag)
+}
+
 /// Charges `units` to a key at `now`, the clock in fractions.
 #[inline(always)]
 pub fn charge<M: Memory>(memory: &M, key: &Key, gcra: &Gcra, units: u32, now: u64, make: Make) -> Charge {
@@ -629,6 +651,40 @@ mod tests {
             };
             assert!(matches!(passed, Charge::Passed(_)), "peeked {peeked}: {passed:?}");
         }
+    }
+
+    #[test]
+    fn at_once_a_key_that_is_there_is_charged_as_ever_and_any_other_is_left_alone() {
+        // Full sets: keys lie in every way of both of their homes.
+        let (one, other) = (Plain::new(8), Plain::new(8));
+        let gcra = second(1000, 3);
+        let keys: Vec<Key> = (1..=48).map(key).collect();
+        for key in &keys {
+            for table in [&one, &other] {
+                charge(table, key, &gcra, 1, NOW, Make::Yes);
+            }
+        }
+        let states = |table: &Plain| -> Vec<u64> {
+            table.0.iter().flat_map(|set| set.states.iter().map(Cell64::load)).collect()
+        };
+        let (mut passed, mut kept) = (0, 0);
+        for step in 0..6 {
+            for key in &keys {
+                let now = NOW + step * (1 << 22);
+                let before = states(&one);
+                let done = charges_at_once(&one, key.tag, &gcra, 1, now);
+                let usual = charge(&other, key, &gcra, 1, now, Make::No);
+                assert_eq!(done, matches!(usual, Charge::Passed(_)));
+                if done {
+                    passed += 1;
+                } else {
+                    assert_eq!(states(&one), before);
+                    kept += 1;
+                }
+            }
+        }
+        assert_eq!(states(&one), states(&other));
+        assert!(passed > 48 && kept > 48, "{passed} {kept}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
     stage::{
         admit, ban, flow, forward, fragment,
         icmp::Quoted,
-        parse,
+        limit, parse,
         parse::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Payload},
         reply, too_big,
     },
@@ -160,7 +160,11 @@ fn balance<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) 
             work.fresh = false;
             work.rewrite.copy_from(&known.rewrite);
             let ends = known.rewrite.counted != 0 && work.transport.flags & (tcp::FIN | tcp::RST) != 0;
-            if ends || !forward::is_remembered(world, &known.hop, &mut work.exit) || work.exit.hop.plan != 0 {
+            if ends || !forward::is_remembered(world, &known.hop, &mut work.exit) {
+                return go_on::<A, _>(Program::Flow);
+            }
+            let plan = work.exit.hop.plan;
+            if plan != 0 && !limit::is_within(world, work, plan) {
                 return go_on::<A, _>(Program::Flow);
             }
         }

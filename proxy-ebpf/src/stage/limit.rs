@@ -8,7 +8,7 @@ use proxy_common::{
     bucket::{self, Asked, Charge, Key, Make, Who, Wish},
     drop_reason::{DropReason, Notice},
     flow::FlowKind,
-    gcra::fractions,
+    gcra::{Gcra, fractions},
     limit_event::kind,
     plan::{RULES, Rule, SharedPlan, SharedRule, action, measure, scope},
 };
@@ -37,7 +37,14 @@ fn who<A: Address>(address: &A) -> [u64; 2] {
 /// Becomes the key of what `source` sends to `backend`, under a rule.
 #[inline(always)]
 fn set_key<A: Address, U64>(key: &mut Key, rule: &Rule<U64>, seed: u64, source: &A, backend: u16, name: u64) {
-    let (kind, who) = match rule.scope {
+    let (kind, who) = whose(rule, source, backend, name);
+    key.set(seed, rule.limit, rule.measure, kind, who);
+}
+
+/// Whose traffic is counted together under a rule.
+#[inline(always)]
+fn whose<A: Address, U64>(rule: &Rule<U64>, source: &A, backend: u16, name: u64) -> (Who, [u64; 2]) {
+    match rule.scope {
         scope::ADDRESS if A::FAMILY == Ip4::FAMILY => (Who::V4, [who(source)[0] & rule.v4 as u64, 0]),
         scope::ADDRESS => {
             let [high, low] = who(source);
@@ -46,8 +53,28 @@ fn set_key<A: Address, U64>(key: &mut Key, rule: &Rule<U64>, seed: u64, source: 
         scope::BACKEND => (Who::Number, [backend as u64, 0]),
         scope::NAME => (Who::Text, [name, 0]),
         _ => (Who::of(rule.kind), [rule.number, 0]),
-    };
-    key.set(seed, rule.limit, rule.measure, kind, who);
+    }
+}
+
+/// The straight way of an established flow's packet, where its listener has one limit of packets or bytes at most. Whether
+/// that is all: if not, nothing is charged, and [`Step::Packet`] says what becomes of it.
+#[inline(always)]
+pub fn is_within<W: World, A: Address>(world: &W, work: &Work<A>, number: u8) -> bool {
+    let Some(plan) = world.plan(number) else { return true };
+    let rule = &plan.rules[0];
+    if plan.of_packets != 1 || rule.flags & Rule::<u64>::EXEMPTS_FIRST != 0 {
+        return plan.of_packets == 0;
+    }
+    let (kind, who) = whose(rule, &work.ip.key.source, work.rewrite.backend, work.limit.name);
+    let key = Key::new(plan.seed, rule.limit, rule.measure, kind, who);
+    let gcra = Gcra { interval: rule.interval.load(), tolerance: rule.tolerance.load() };
+    let units = if rule.measure == measure::BYTES { work.ip.end } else { 1 };
+    let (table, now) = (Buckets { world, sets: plan.sets }, fractions(world.ticks()));
+    if !bucket::charges_at_once(&table, key.tag, &gcra, units, now) {
+        return false;
+    }
+    world.count_limit(rule.limit, rule.measure, LimitOutcome::Passed);
+    true
 }
 
 /// Fills the question about a rule in: everything but what is asked.

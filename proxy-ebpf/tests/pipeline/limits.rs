@@ -62,6 +62,25 @@ fn packets_of_an_established_flow_obey_from_the_next_one_on() {
 }
 
 #[test]
+fn a_packet_is_charged_once_to_each_limit_however_many_there_are() {
+    everywhere(|scene| {
+        let connection = scene.open(scene.client(1), 7);
+        let data = connection.by_client(flag::ACK, 1, b"x");
+        let wide = Rule { limit: LIMIT + 1, ..rule(measure::PACKETS, 5) };
+        for rules in [&[rule(measure::PACKETS, 3), wide][..], &[wide]] {
+            limit(scene, rules);
+            for _ in 0..2 {
+                scene.sent(&data);
+            }
+        }
+        assert_eq!(scene.host.limits.counted(LIMIT, measure::PACKETS).passed, 2);
+        assert_eq!(scene.host.limits.counted(LIMIT + 1, measure::PACKETS).passed, 4);
+        scene.sent(&data);
+        scene.is_dropped(&data, DropReason::Limit);
+    });
+}
+
+#[test]
 fn bytes_are_those_of_whole_frames() {
     everywhere(|scene| {
         let connection = scene.open(scene.client(1), 7);
