@@ -28,6 +28,8 @@ impl Overload {
     pub(super) fn look(&mut self, server: &ServerConfig, memory: u64, requests: u32) -> u32 {
         let growing = memory > self.last;
         self.last = memory;
+        // What a start or a reload has needed is given back after a while.
+        self.base = self.base.min(memory);
         if memory.saturating_sub(self.base) <= server.max_buffer_bytes {
             if self.most.take().is_some() {
                 tracing::info!("memory suffices again");
@@ -98,6 +100,14 @@ mod tests {
         let last = (0..500).map(|_| overload.look(&server(), 300 * MIB, 0)).last();
         assert_eq!(last, Some(1000));
         assert_eq!(overload.look(&server(), 60 * MIB, 0), 1000);
+    }
+
+    #[test]
+    fn what_a_start_has_needed_is_no_room_for_requests() {
+        let mut overload = Overload::default();
+        overload.begin(150 * MIB);
+        assert_eq!(overload.look(&server(), 50 * MIB, 0), 1000);
+        assert_eq!(overload.look(&server(), 151 * MIB, 900), 450);
     }
 
     #[test]

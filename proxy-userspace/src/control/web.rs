@@ -152,11 +152,11 @@ impl Web {
                 Some(sockets) => enough(sockets, count).map_err(WebError::Workers)?,
                 None => {
                     let shared = there.iter().any(|other| is_near(other, target));
-                    let sockets = Listening::bind(target, count, shared)?;
-                    by_cpu(target, &sockets, cpus);
-                    sockets
+                    Listening::bind(target, count, shared)?
                 }
             };
+            // Inherited ones, too: the program of the daemon before knows that one's workers.
+            by_cpu(target, &sockets, cpus);
             let kept = sockets.iter().map(Listening::try_clone).collect::<io::Result<_>>();
             opened.push((target.clone(), sockets, kept.map_err(WebError::Workers)?));
             there.push(target.clone());

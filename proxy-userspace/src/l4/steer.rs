@@ -3,6 +3,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use aya::maps::{Array, MapError, ReusePortSockArray};
 use aya::programs::{ProgramError, SkReuseport};
@@ -12,6 +14,10 @@ use proxy_common::names;
 
 use super::object;
 use super::tables::shapes;
+
+/// A map that nobody needs any more lets its sockets go after a while of the kernel's.
+const SOON: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_millis(2);
 
 /// Why the kernel goes on choosing by hash.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +39,8 @@ pub enum SteerError {
     System(#[from] io::Error),
 }
 
-/// Gives connections to the socket of their CPU's worker. All sockets wait at one address.
+/// Gives connections to the socket of their CPU's worker. All sockets wait at one address; another program that chooses
+/// among them, of the daemon before this one, is replaced.
 ///
 /// # Errors
 /// It cannot be done: then the kernel chooses by hash, as before.
@@ -51,15 +58,28 @@ pub fn steer(sockets: &[(u32, BorrowedFd<'_>)]) -> Result<(), SteerError> {
     let absent = |name: &str| MapError::InvalidName { name: name.into() };
     let count = object.map_mut(names::STEER_COUNT).ok_or_else(|| absent(names::STEER_COUNT))?;
     Array::<_, u64>::try_from(count)?.set(STEER_CPUS + 1, sockets.len() as u64, 0)?;
-    let by_cpu = object.map_mut(names::STEER).ok_or_else(|| absent(names::STEER))?;
-    let mut by_cpu = ReusePortSockArray::try_from(by_cpu)?;
-    for (cpu, socket) in sockets.iter().filter(|(cpu, _)| *cpu < STEER_CPUS) {
-        by_cpu.set(*cpu, &socket.as_raw_fd(), 0)?;
-    }
     let name = object::PROGRAM_STEER;
     let unknown = || ProgramError::InvalidName { name: name.into() };
     let program: &mut SkReuseport = object.program_mut(name).ok_or_else(unknown)?.try_into()?;
     program.load()?;
+    // Before its map is filled: a socket is in one map only, and goes from the other with the program that is replaced.
+    // What is not in the map yet is chosen by hash.
     program.attach(first.as_fd())?;
+    let by_cpu = object.map_mut(names::STEER).ok_or_else(|| absent(names::STEER))?;
+    let mut by_cpu = ReusePortSockArray::try_from(by_cpu)?;
+    let end = Instant::now() + SOON;
+    for (cpu, socket) in sockets.iter().filter(|(cpu, _)| *cpu < STEER_CPUS) {
+        while let Err(error) = by_cpu.set(*cpu, &socket.as_raw_fd(), 0) {
+            if !is_taken(&error) || Instant::now() >= end {
+                return Err(error.into());
+            }
+            thread::sleep(AGAIN);
+        }
+    }
     Ok(())
+}
+
+/// The socket is in a map still (kernel/bpf/reuseport_array.c).
+fn is_taken(error: &MapError) -> bool {
+    matches!(error, MapError::SyscallError(error) if error.io_error.raw_os_error() == Some(libc::EBUSY))
 }

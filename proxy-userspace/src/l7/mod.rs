@@ -80,6 +80,10 @@ pub mod template;
 /// Requests for tests.
 #[cfg(test)]
 mod testing;
+/// Likewise, as far as fuzz targets need them.
+#[cfg(all(fuzzing, not(test)))]
+#[expect(dead_code, reason = "what only tests need")]
+mod testing;
 /// The time that an exchange may take as a whole.
 mod timeout;
 /// TLS with clients.
@@ -90,6 +94,10 @@ pub mod tunnel;
 pub mod worker;
 /// The workers' threads.
 pub mod workers;
+
+/// What is fuzzed.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 
 pub use body::Body;
 pub use cut::BodyError;

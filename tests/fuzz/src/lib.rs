@@ -2,6 +2,9 @@
 
 /// What must hold of a ClientHello.
 pub mod hello;
+/// What must hold of HTTP.
+#[cfg(fuzzing)]
+pub mod http;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

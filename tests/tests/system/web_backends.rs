@@ -25,6 +25,7 @@ pub(crate) const FACTS: &[Fact] = facts![
     an_https_check_goes_by_its_pools_trust,
     requests_follow_a_name_to_its_new_address,
     a_client_is_served_by_the_worker_of_its_packets_cpu,
+    clients_are_steered_to_the_workers_of_the_daemon_that_took_over,
 ];
 
 /// Where nginx waits, beside the daemon.
@@ -273,18 +274,45 @@ fn a_client_is_served_by_the_worker_of_its_packets_cpu() -> Result<()> {
     let world = World::routed().backends(1).build()?;
     let (bind, backend) = (world.service(Family::V4), world.backend(Family::V4, 0));
     let daemon = Daemon::start(&world, &web::simple(&world, bind, &[backend]))?;
-    let url = format!("http://{bind}/");
-    let workers = waits(daemon.pid()?)?.len();
+    are_steered(&world, daemon.pid()?)
+}
+
+fn clients_are_steered_to_the_workers_of_the_daemon_that_took_over() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    let (bind, backend) = (world.service(Family::V4), world.backend(Family::V4, 0));
+    let text = web::simple(&world, bind, &[backend]);
+    // One worker, and so nothing to choose; then more of them; then more that others have chosen among before.
+    let daemon = Daemon::start(&world, &format!("[server]\nworkers = 1\n{text}"))?;
+    daemon.write_config(&text)?;
+    let mut before = daemon.pid()?;
+    for _ in 0..2 {
+        daemon.cli(&["upgrade"])?;
+        before = until("the new daemon answers", SOON, || {
+            let status = daemon.json(&["status"])?;
+            let pid = status["daemon"]["pid"].as_u64().context("no pid in the status")? as u32;
+            ensure!(pid != before, "it is the old one");
+            Ok(pid)
+        })?;
+        // The one before takes clients until it has heard of that.
+        until("clients are steered", SOON * 3, || are_steered(&world, before))?;
+    }
+    Ok(())
+}
+
+/// Requests from each CPU reach the worker of that CPU.
+fn are_steered(world: &World, pid: u32) -> Result<()> {
+    let url = format!("http://{}/", world.service(Family::V4));
+    let workers = waits(pid)?.len();
     ensure!(workers > 1, "one worker has no choice");
     for cpu in 0..workers {
-        let before = waits(daemon.pid()?)?;
+        let before = waits(pid)?;
         for _ in 0..20 {
             // Over veth a packet comes in on the CPU of who sends it.
             let mut curl = program::command(&["taskset", "--cpu-list", &cpu.to_string(), "curl", "--silent"]);
             curl.args(["--fail", "--output", "/dev/null", &url]);
             program::succeed(world.client(), &mut curl)?;
         }
-        let more: Vec<u64> = waits(daemon.pid()?)?.iter().map(|(worker, now)| now - before[worker]).collect();
+        let more: Vec<u64> = waits(pid)?.iter().map(|(worker, now)| now - before[worker]).collect();
         let others = more.iter().enumerate().filter(|(worker, _)| *worker != cpu).map(|(_, more)| more);
         ensure!(more[cpu] >= 20 && others.max() < Some(&(more[cpu] / 4)), "on CPU {cpu}: {more:?}");
     }

@@ -46,6 +46,9 @@ mod wire;
 /// Heads as they are written.
 mod write;
 
+/// What must hold, whatever comes.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 /// Both codecs, over sockets.
 #[cfg(test)]
 mod h1_tests;

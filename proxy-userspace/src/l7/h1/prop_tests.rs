@@ -6,16 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::answer_head::AnswerHead;
-use super::fault::Fault;
-use super::reading::Reading;
-use super::request_head::{Length, RequestHead};
-use super::scan::{HeadLimits, Scan};
-use super::write::{self, Framing};
-use crate::l7::cut::BodyError;
-use crate::l7::request::Request;
-use crate::l7::testing;
-
-const LIMITS: HeadLimits = HeadLimits { bytes: 2000, fields: 20, target: 500 };
+use super::fuzz::{LIMITS, body, read, same_when_sent_on, told};
+use super::scan::Scan;
 
 /// Pieces that heads, and what is nearly one, are made of.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
@@ -64,61 +56,6 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(head, pieces, end)| [head.as_bytes(), &pieces.concat(), end.as_bytes()].concat())
 }
 
-/// Reads a head that comes in pieces of `step` bytes.
-fn read(text: &[u8], step: usize) -> Result<Option<RequestHead>, Fault> {
-    let (mut scan, mut buffer) = (Scan::default(), BytesMut::new());
-    for piece in text.chunks(step) {
-        buffer.extend_from_slice(piece);
-        if let Some(end) = scan.end(&buffer, LIMITS)? {
-            return RequestHead::parse(buffer.split_to(end), LIMITS.target).map(Some);
-        }
-    }
-    Ok(None)
-}
-
-fn told(head: &Result<Option<RequestHead>, Fault>) -> String {
-    format!("{head:?}")
-}
-
-/// A chunked body that comes in pieces of `step` bytes: its data, and how it ended.
-fn body(text: &[u8], step: usize) -> (Vec<u8>, Result<bool, BodyError>) {
-    let (mut reading, mut buffer) = (Reading::chunked(LIMITS), BytesMut::new());
-    let mut data = Vec::new();
-    for piece in text.chunks(step) {
-        buffer.extend_from_slice(piece);
-        loop {
-            match reading.next(&mut buffer) {
-                Err(error) => return (data, Err(error)),
-                Ok(None) => break,
-                Ok(Some(frame)) => data.extend(frame.into_data().unwrap_or_default()),
-            }
-        }
-    }
-    (data, Ok(reading.is_done()))
-}
-
-/// What is sent to a backend for this head.
-fn sent_on(head: RequestHead) -> (BytesMut, Framing) {
-    let framing = match head.length {
-        Length::Known(0) => Framing::None,
-        Length::Known(length) => Framing::Length(length),
-        Length::Chunked => Framing::Chunked,
-    };
-    let request = Request {
-        method: head.method,
-        authority: head.authority,
-        target: head.target,
-        headers: head.headers,
-        trailers: head.trailers,
-        upgrade: head.upgrade,
-        ..testing::request("/")
-    };
-    let mut out = BytesMut::new();
-    let host = request.authority.written.clone();
-    write::request(&mut out, &request, host.as_bytes(), framing, head.expects_continue);
-    (out, framing)
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -140,24 +77,7 @@ proptest! {
 
     #[test]
     fn what_is_sent_on_is_read_as_it_was_read_here(text in pieces()) {
-        if let Ok(Some(head)) = read(&text, 100_000) {
-            let version_has_host = !head.authority.host.is_empty();
-            let before = (
-                head.method.clone(), head.authority.clone(), head.target.clone(), head.headers.clone(),
-                head.length, head.upgrade.clone(), head.trailers && head.upgrade.is_none(), head.expects_continue,
-            );
-            let (out, _) = sent_on(head);
-            prop_assert_eq!(out.windows(4).filter(|four| four == b"\r\n\r\n").count(), 1);
-            let again = read(&out, 100_000);
-            if version_has_host {
-                let again = again.unwrap().unwrap();
-                let after = (
-                    again.method, again.authority, again.target, again.headers, again.length, again.upgrade,
-                    again.trailers, again.expects_continue,
-                );
-                prop_assert_eq!(before, after);
-            }
-        }
+        same_when_sent_on(&text);
     }
 
     #[test]

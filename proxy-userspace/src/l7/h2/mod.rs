@@ -51,6 +51,9 @@ mod client;
 /// What a client may cost.
 #[cfg(test)]
 mod cost_tests;
+/// What must hold, whatever comes.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 /// Whatever comes in.
 #[cfg(test)]
 mod random_tests;
@@ -61,5 +64,6 @@ mod rule_tests;
 #[cfg(test)]
 mod server_tests;
 /// Frames by hand.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, expect(dead_code, reason = "what only tests say"))]
 mod wire;

@@ -4,9 +4,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::frame::FrameHead;
-use super::send::OUT_BYTES;
-use super::wire::{Client, begin, field, frame, request};
-use crate::config::WebLimits;
+use super::fuzz::come;
+use super::wire::{begin, field, frame, request};
 
 /// A frame that may be one: its kind, flags and stream are of those that mean something more often than not.
 fn any_frame() -> impl Strategy<Value = Vec<u8>> {
@@ -23,22 +22,6 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
         prop_oneof![block, vec(any::<u8>(), 0..20), Just(vec![0, 0, 0, 8]), Just(vec![0, 4, 0, 0, 0, 9])];
     (0_u8..12, flags, streams, payload)
         .prop_map(|(kind, flags, stream, payload)| frame(kind, flags, stream & 0x7fff_ffff, &payload))
-}
-
-/// What was said and what has happened, when these bytes come in such pieces.
-fn come(bytes: &[u8], pieces: &[usize]) -> (Vec<String>, Vec<String>) {
-    let limits = WebLimits { h2_idle_frames: 30, h2_resets: 5, ..WebLimits::default() };
-    let mut client = Client::silent(&limits);
-    let mut rest = bytes;
-    let mut sizes = pieces.iter().cycle();
-    while !rest.is_empty() {
-        let (piece, left) = rest.split_at(sizes.next().map_or(rest.len(), |size| *size).clamp(1, rest.len()));
-        client.send(piece);
-        rest = left;
-    }
-    assert!(client.machine.open() <= limits.h2_streams as usize);
-    assert!(client.machine.out.len() < OUT_BYTES);
-    (client.said(), client.events)
 }
 
 proptest! {
