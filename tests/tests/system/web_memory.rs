@@ -10,10 +10,13 @@ use proxy_tests::daemon::Daemon;
 use proxy_tests::facts;
 use proxy_tests::runner::{Fact, figure};
 use proxy_tests::wait::{SOON, until};
-use proxy_tests::web;
+use proxy_tests::web::{self, curl};
 use proxy_tests::world::{Family, World};
 
-pub(crate) const FACTS: &[Fact] = facts![an_idle_daemon_and_idle_connections_take_little_memory];
+pub(crate) const FACTS: &[Fact] = facts![
+    an_idle_daemon_and_idle_connections_take_little_memory,
+    requests_that_take_more_memory_than_allowed_are_answered_503,
+];
 
 /// The kernel part's object takes 50 MiB while it is read.
 const MOST_IDLE_KIB: u64 = 24 << 10;
@@ -65,6 +68,56 @@ fn an_idle_daemon_and_idle_connections_take_little_memory() -> Result<()> {
     figure(&format!("idle {idle} KiB, a connection {each} bytes"));
     drop(held);
     Ok(())
+}
+
+/// Bodies that may have to be sent again are kept: sixty kilobytes each.
+fn requests_that_take_more_memory_than_allowed_are_answered_503() -> Result<()> {
+    const ALLOWED_KIB: u64 = 32 << 10;
+    // Memory is looked at ten times a second, and what is let in meanwhile comes on top; huge pages are two megabytes.
+    const SLACK_KIB: u64 = 32 << 10;
+    let world = World::routed().backends(1).build()?;
+    let (bind, backend) = (world.service(Family::V4), world.backend(Family::V4, 0));
+    let limits = "limits = { connections_per_client = 10000, body_timeout = \"600s\" }";
+    let text = web::simple(&world, bind, &[backend])
+        .replace("protocol = \"http\"\n", &format!("protocol = \"http\"\n{limits}\n"));
+    let daemon = Daemon::start(&world, &format!("[server]\nmax_buffer_bytes = \"32MiB\"\n{text}"))?;
+    let (pid, url) = (daemon.pid()?, format!("http://{bind}/"));
+    let ask = || curl(world.client(), &[&url]);
+    ensure!(ask()?.status == 200);
+    let idle = until("what the start has needed is given back", LONG, || {
+        let now = anonymous_kib(pid)?;
+        ensure!(now <= MOST_IDLE_KIB, "{now} KiB");
+        Ok(now)
+    })?;
+    let upload = || -> Result<TcpStream> {
+        let mut stream = world.client().enter(|| TcpStream::connect_timeout(&bind, SOON))??;
+        stream.write_all(b"PUT / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 62000\r\n\r\n")?;
+        // One that is refused may be closed by now.
+        drop(stream.write_all(&[b'x'; 60_000]));
+        Ok(stream)
+    };
+    let mut held = Vec::new();
+    let refused = loop {
+        ensure!(held.len() < 3000, "180 MB are kept, and nobody is refused");
+        for _ in 0..50 {
+            held.push(upload()?);
+        }
+        let answer = ask()?;
+        if answer.status == 503 {
+            break answer;
+        }
+        ensure!(answer.status == 200, "{answer:?}");
+    };
+    ensure!(refused.field("retry-after").is_some(), "{refused:?}");
+    let grown = anonymous_kib(pid)?.saturating_sub(idle);
+    figure(&format!("refused with {} uploads under way, {grown} KiB more than idle", held.len()));
+    ensure!(grown <= ALLOWED_KIB + SLACK_KIB, "{grown} KiB");
+    drop(held);
+    until("memory suffices again", LONG, || {
+        let answer = ask()?;
+        ensure!(answer.status == 200, "{answer:?}");
+        Ok(())
+    })
 }
 
 /// What a process has written to, and no file has.
