@@ -204,6 +204,26 @@ impl Program {
         bpf(PROG_TEST_RUN, &mut attribute).map(drop)
     }
 
+    /// Runs it so often on a frame that its verdict leaves as it is.
+    ///
+    /// # Errors
+    /// When the kernel does not take the frame.
+    pub fn run_often(&self, index: u32, frame: &[u8], times: u32) -> io::Result<Verdict> {
+        let context =
+            XdpContext { data_end: frame.len() as u32, ingress_ifindex: index, ..XdpContext::default() };
+        let mut attribute = RunAttribute {
+            program: self.0.as_raw_fd() as u32,
+            length_in: frame.len() as u32,
+            data_in: frame.as_ptr() as u64,
+            repeat: times,
+            context_length_in: size_of::<XdpContext>() as u32,
+            context_in: (&raw const context) as u64,
+            ..RunAttribute::default()
+        };
+        bpf(PROG_TEST_RUN, &mut attribute)?;
+        Ok(Verdict::of(attribute.verdict))
+    }
+
     /// Like [`Self::run`], and how many nanoseconds it took.
     ///
     /// # Errors

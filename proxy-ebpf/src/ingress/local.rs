@@ -9,7 +9,10 @@ use proxy_common::{
     settings::Settings,
 };
 
-use super::{charged::limited, hello};
+use super::{
+    charged::{limited, or_reset},
+    hello,
+};
 use crate::{
     parsed::{Piece, TCP, tcp},
     stage::{cookie, guard, guard::Syn, reply},
@@ -72,7 +75,7 @@ pub(super) fn resume<W: World + Tables<A>, A: Address>(
 ) -> Outcome<Verdict> {
     match asked(world, work) {
         Break(Verdict::Pass) => passed_to_socket(world, work),
-        other => other,
+        other => or_reset(other, work),
     }
 }
 

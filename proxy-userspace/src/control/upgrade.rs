@@ -49,6 +49,7 @@ impl Supervisor {
                 tracing::info!(pid = upgrade.pid, version = upgrade.version, "the new daemon serves");
                 signal::main_process(upgrade.pid);
                 self.admin.release();
+                self.bans.hand_over();
                 (self.handed_over, self.applied) = (true, None);
                 let _ = self.leave("upgrade");
                 Ok(upgrade)

@@ -1,6 +1,7 @@
 //! Limits of balanced listeners, kept by the kernel part: on real traffic.
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -24,6 +25,7 @@ pub(crate) const FACTS: &[Fact] = facts![
     who_is_exempt_is_not_limited,
     packets_to_an_http_listener_are_limited_before_it_sees_them,
     what_is_used_up_outlives_the_daemon,
+    a_syn_to_an_http_listener_is_refused_as_its_limit_says,
 ];
 
 fn text(world: &World, protocol: Protocol, family: Family, limit: &str) -> String {
@@ -186,5 +188,41 @@ fn what_is_used_up_outlives_the_daemon() -> Result<()> {
     let row = listed(&daemon, "connections")?;
     ensure!(row["amount"] == "1000/s burst 1000", "what was set is remembered: {row}");
     ensure!(served(&world, to, 10) == 10);
+    Ok(())
+}
+
+fn a_syn_to_an_http_listener_is_refused_as_its_limit_says() -> Result<()> {
+    for family in Family::BOTH {
+        let world = World::routed().build()?;
+        let mut text = config::text(&world, &[]);
+        let bits = if family == Family::V4 { "32" } else { "128 nodad" };
+        // The service's own address may be there already.
+        drop(world.balancer.ip(&format!("addr add {}/{bits} dev front", world.service(family).ip())));
+        let bind = |number: u16| SocketAddr::new(world.service(family).ip(), 8000 + number);
+        for (number, action) in (0..).zip(["reset", "drop", "close"]) {
+            text += &format!(
+                "\n[listener.w{number}]\nbind = [\"{}\"]\nprotocol = \"http\"\n[[route]]\nlistener = \"w{number}\"\n\
+                 respond = 204\n[limit.l{number}]\nlistener = \"w{number}\"\nconnections = \"1/h burst 1\"\n\
+                 action = {action:?}\n",
+                bind(number)
+            );
+        }
+        let daemon = Daemon::start(&world, &text)?;
+        let connect = |number| {
+            let patience = Duration::from_millis(700);
+            world.client().enter(|| TcpStream::connect_timeout(&bind(number), patience).map(drop))
+        };
+        for (number, kind) in
+            [(0, ErrorKind::ConnectionRefused), (1, ErrorKind::TimedOut), (2, ErrorKind::TimedOut)]
+        {
+            ensure!(Http::connect(world.client(), bind(number))?.get("/")?.status == 204);
+            let before = daemon.status()?.dropped("limit");
+            let refused = connect(number)?;
+            let seen = refused.as_ref().err().map(std::io::Error::kind);
+            ensure!(seen == Some(kind), "w{number}: {refused:?}, not {kind:?}");
+            let dropped = daemon.status()?.dropped("limit") > before;
+            ensure!(dropped || number == 0, "w{number}: {:?}", daemon.status()?.drops());
+        }
+    }
     Ok(())
 }

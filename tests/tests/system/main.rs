@@ -1,5 +1,7 @@
 //! Facts about the whole system: the real daemon, real traffic, in worlds of network namespaces.
 
+/// Limits, how exact they are and who is told; bans that last.
+mod abuse;
 /// Certificates that come by themselves.
 mod acme;
 /// What the daemon attaches to, and what it leaves behind.
@@ -34,8 +36,6 @@ mod harness;
 mod https;
 /// CAs and certificates, and openssl as a client.
 mod issuer;
-/// What is told of limits that are exceeded.
-mod limit_events;
 /// Limits as operators change them.
 mod limits_cli;
 /// Limits that the kernel part keeps.
@@ -102,13 +102,16 @@ fn main() -> std::process::ExitCode {
         passthrough::FACTS,
         passthrough::starttls::FACTS,
         certificates::FACTS,
-        limit_events::FACTS,
+        abuse::bans_kept::FACTS,
+        abuse::limits_exact::FACTS,
+        abuse::limit_events::FACTS,
         limits_web::FACTS,
         conformance::FACTS,
         acme::on_demand::ALONE,
         continuity::ALONE,
         capacity::ALONE,
         floods::ALONE,
+        abuse::limits_exact::ALONE,
         conformance::ALONE,
         web_continuity::ALONE,
         limits_web::ALONE,

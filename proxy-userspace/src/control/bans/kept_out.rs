@@ -17,8 +17,8 @@ use crate::upstream::Registry;
 #[derive(Debug)]
 pub(in crate::control) struct KeptOut {
     bans: Bans,
-    auto: AutoBan,
-    lists: BanLists,
+    /// None: another daemon has the tables.
+    writers: Option<(AutoBan, BanLists)>,
 }
 
 impl KeptOut {
@@ -29,7 +29,7 @@ impl KeptOut {
         let (told, heard) = abuse::channel();
         let auto = AutoBan::start(bans.clone(), heard)?;
         let lists = BanLists::start(bans.clone())?;
-        Ok((Self { bans, auto, lists }, told))
+        Ok((Self { bans, writers: Some((auto, lists)) }, told))
     }
 
     /// Makes all of it what a configuration wants.
@@ -38,10 +38,16 @@ impl KeptOut {
         config: &Config,
         registry: &Registry,
     ) -> Result<(), DataplaneError> {
-        self.auto.configure(&config.auto_bans);
+        let Some((auto, lists)) = &self.writers else { return Ok(()) };
+        auto.configure(&config.auto_bans);
         self.bans.configure(config, registry)?;
-        self.lists.configure(&config.ban.lists);
+        lists.configure(&config.ban.lists);
         Ok(())
+    }
+
+    /// Another daemon has the tables: this one writes no more.
+    pub(in crate::control) fn hand_over(&mut self) {
+        self.writers = None;
     }
 
     /// What workers ask.
