@@ -93,6 +93,8 @@ numbered! {
         IcmpLimit = "icmp_limit",
         /// A limit was exceeded.
         Limit = "limit",
+        /// Of a connection that is just being handed over: kept back, and sent on its way a moment later.
+        HandoffHeld = "handoff_held",
         /// A ClientHello that names a host whose route refuses it.
         Sni = "sni",
         /// The program that would have gone on with it is not there.
@@ -137,6 +139,8 @@ numbered! {
         LimitTableFull = "limit_table_full",
         /// An event for the daemon found no room in the ring buffer.
         EventsLost = "events_lost",
+        /// A frame of a connection that was being handed over found no room to wait: its sender sends it again.
+        HandoffLost = "handoff_lost",
         /// A ClientHello was read before a socket existed.
         PeekRead = "peek_read",
         /// A ClientHello that does not name its host in the first segment: read by the worker.

@@ -91,11 +91,14 @@ pub enum FlowKind {
     NatReturn = 2,
 }
 
+/// Beside the kind, in the same byte: the flow is of a spliced connection ([`crate::splice`]), and its segments are translated.
+pub const SPLICED: u8 = 1 << 7;
+
 impl FlowKind {
     /// From its number; an unknown one is taken for the harmless kind.
     #[inline(always)]
     pub const fn of(number: u8) -> Self {
-        match number {
+        match number & !SPLICED {
             1 => Self::NatForward,
             2 => Self::NatReturn,
             _ => Self::Dsr,
@@ -117,7 +120,7 @@ pub struct Rewrite<A> {
     pub new_destination_port: Be16,
     /// [`crate::backend::BackendId`].
     pub backend: u16,
-    /// [`FlowKind`].
+    /// [`FlowKind`], and [`SPLICED`].
     pub kind: u8,
     /// The number of the set of counts that the flow is in ([`crate::plan::CountedSet`]); 0: none.
     pub counted: u8,
@@ -128,6 +131,12 @@ pub struct Rewrite<A> {
 }
 
 impl<A: Address> Rewrite<A> {
+    /// Whether the flow is of a spliced connection.
+    #[inline(always)]
+    pub const fn is_spliced(&self) -> bool {
+        self.kind & SPLICED != 0
+    }
+
     /// Becomes another rewrite, field by field.
     #[inline(always)]
     pub fn copy_from(&mut self, other: &Self) {
@@ -153,7 +162,8 @@ impl<A: Address> Rewrite<A> {
 pub struct Flow<A, U64 = u64> {
     /// What is written into its packets.
     pub rewrite: Rewrite<A>,
-    /// When the flow was made, in jiffies (low 32 bits).
+    /// When the flow was made, in jiffies (low 32 bits). Of a spliced connection: its number, the index of its
+    /// [`crate::splice::Splice`].
     pub born: u32,
     /// Time of the last packet in jiffies (upper half), [`state`] bits that packets of this direction set (lower).
     pub activity: U64,

@@ -34,6 +34,10 @@ pub const FILTER_BITS: u32 = 1 << 16;
 pub const IPV6_EXTENSION_HEADERS: u32 = 8;
 /// Bytes of the events ring buffer. A power of two.
 pub const EVENTS_BYTES: u32 = 1 << 18;
+/// Connections that userspace handed over. A power of two.
+pub const SPLICES: u32 = 1 << 16;
+/// Bytes of the ring buffer of frames that are held while a connection is handed over. A power of two.
+pub const HELD_BYTES: u32 = 1 << 20;
 /// CPUs whose packets can be given to workers of their own.
 pub const STEER_CPUS: u32 = 1024;
 /// Limits, by number: as many records, each with its counters.

@@ -54,6 +54,8 @@ pub struct Listener {
 impl Listener {
     /// Its clients begin with a ClientHello, of [`Forward::Local`].
     pub const TLS: u8 = 1;
+    /// Of [`Forward::Local`]: the flow table is asked for its packets, whose connections may have been handed over.
+    pub const HANDOFF: u8 = 1 << 1;
 }
 
 /// A listener's name in UTF-8, cut at 64 bytes, padded with NUL.

@@ -83,6 +83,10 @@ pub const LIMIT_COUNTS: &str = "LIMIT_COUNTS";
 pub const LIMIT_RECORDS: &str = "LIMIT_RECORDS";
 /// `RingBuf<Event>`
 pub const EVENTS: &str = "EVENTS";
+/// `Array<Splice>`: connections that userspace handed over. The daemon maps it into its memory.
+pub const SPLICES: &str = "SPLICES";
+/// `RingBuf<HeldFrame>`: frames of connections that are just being handed over.
+pub const HELD: &str = "HELD";
 /// `PerCpuArray<Traffic>`, indexed by `BackendId`.
 pub const TRAFFIC: &str = "TRAFFIC";
 /// `PerCpuArray<u64>`, indexed by `DropReason`.

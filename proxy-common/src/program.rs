@@ -22,12 +22,22 @@ pub enum Program {
     Reset,
     /// A ClientHello to a socket of this host.
     Peek,
+    /// A packet of a connection that userspace handed over.
+    Splice,
 }
 
 impl Program {
     /// All of them, in the order of their numbers.
-    pub const ALL: &'static [Self] =
-        &[Self::Begin, Self::Flow, Self::Local, Self::Icmp, Self::TooBig, Self::Reset, Self::Peek];
+    pub const ALL: &'static [Self] = &[
+        Self::Begin,
+        Self::Flow,
+        Self::Local,
+        Self::Icmp,
+        Self::TooBig,
+        Self::Reset,
+        Self::Peek,
+        Self::Splice,
+    ];
     /// Entries of the array of programs.
     pub const SLOTS: u32 = Self::ALL.len() as u32 * 2;
 
@@ -55,6 +65,7 @@ impl Program {
             Self::TooBig => ["proxy_too_big4", "proxy_too_big6"],
             Self::Reset => ["proxy_reset4", "proxy_reset6"],
             Self::Peek => ["proxy_peek4", "proxy_peek6"],
+            Self::Splice => ["proxy_splice4", "proxy_splice6"],
         }
     }
 

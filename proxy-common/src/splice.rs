@@ -144,6 +144,27 @@ pub const fn scaled(field: u16, shift: i8) -> u16 {
     if moved > 0xffff { 0xffff } else { moved as u16 }
 }
 
+/// Bytes of a frame that can be held. What is longer is lost, and sent again by whoever sent it.
+pub const HELD_FRAME: usize = 2048 - 16;
+
+/// A frame that was held, as the daemon gets it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
+pub struct HeldFrame {
+    /// The number of the connection.
+    pub splice: u32,
+    /// The interface that it came in by.
+    pub ingress: u32,
+    /// How long it is.
+    pub length: u32,
+    /// Zero.
+    pub pad: u32,
+    /// The frame, from its link-layer header on.
+    pub bytes: [u8; HELD_FRAME],
+}
+
+const _: () = assert!(size_of::<HeldFrame>() == 2048);
+
 /// The word of a held state that ends at a moment.
 #[inline(always)]
 pub const fn held_until(moment: u32) -> u64 {

@@ -24,6 +24,7 @@ use proxy_common::{
     program::Program,
     settings::Settings,
     sni::{Counted, NameEntry, NameKey, Note, NoteKey, PeekRule, Told, Trace},
+    splice::SharedSplice,
 };
 
 use crate::{
@@ -31,9 +32,9 @@ use crate::{
     ingress::{ingress, resume},
     keys::{self, Ask, Buckets, Keys},
     parsed::Internet,
-    stage::limit,
+    stage::{self, limit},
     verdict::Verdict,
-    work::{Exit, Offer, Step, Work},
+    work::{Exit, Offer, Options, Step, Work},
     world::{Bans, Insert, LimitOutcome, Packet, Route, RouteQuery, Socket, Tables, World},
 };
 use family::{Addresses, FamilyTables};
@@ -48,11 +49,14 @@ mod guarded;
 mod hellos;
 /// Limits.
 mod limits;
+/// Spliced connections.
+mod spliced;
 
 pub use given::{Answer, NAT_PORTS, Service, Sizes, Way};
 pub use guarded::Guarded;
 pub use hellos::Hellos;
 pub use limits::{Limits, MORE_HZ, masks};
+pub use spliced::Spliced;
 
 /// Programs that a packet's way has, one after the other.
 const PROGRAMS: usize = 4;
@@ -76,6 +80,8 @@ pub struct Host {
     deferred: Vec<(u32, IpAddr)>,
     bans: [Vec<ban::Line>; ban::TABLES as usize],
     pub(crate) guarded: Guarded,
+    /// Spliced connections.
+    pub spliced: Spliced,
     /// Limits, and what has become of them.
     pub limits: Limits,
     /// Names, and what has become of those who named them.
@@ -136,6 +142,7 @@ impl Host {
             guarded: Guarded::default(),
             limits: Limits::default(),
             hellos: Hellos::default(),
+            spliced: Spliced::default(),
             settings: Settings {
                 abi_version: proxy_common::ABI_VERSION,
                 hop_epoch: 1,
@@ -294,6 +301,12 @@ impl Host {
             IpAddr::V6(ip) => self.v6.listen_locally(id, ip.into(), bind.port(), &mut self.filter),
         }
         id
+    }
+
+    /// Connections of a listener of sockets may be handed over.
+    pub fn hands_off(&mut self, listener: u16) {
+        let (v4, v6) = (self.v4.listeners.values_mut(), self.v6.listeners.values_mut());
+        v4.chain(v6).filter(|own| own.id == listener).for_each(|own| own.flags |= Listener::HANDOFF);
     }
 
     /// The clients of a listener of sockets begin with a ClientHello.
@@ -561,6 +574,18 @@ impl World for Host {
     }
     fn count_limit(&self, limit: u16, measure: u8, outcome: LimitOutcome) {
         self.limits.count(limit, measure, outcome);
+    }
+    fn splice(&self, number: u32) -> Option<&SharedSplice> {
+        self.spliced.entries.get(number as usize)
+    }
+    fn option_step(&self, _family: u8, number: u32, options: &mut Options) {
+        self.splice(number).into_iter().for_each(|splice| stage::splice::step(splice, options));
+    }
+    fn hold(&self, number: u32) -> bool {
+        if !self.spliced.no_room {
+            self.spliced.held.borrow_mut().push((number, self.frame.clone()));
+        }
+        !self.spliced.no_room
     }
     fn tell(&self, event: &Event) {
         self.limits.events.borrow_mut().push(*event);

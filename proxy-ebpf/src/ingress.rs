@@ -43,6 +43,8 @@ mod leave;
 mod local;
 /// Answers to young flows.
 mod returning;
+/// Connections that userspace handed over.
+mod splice;
 
 /// The way of a packet that came in, to its verdict or to the program that goes on with it. `v4` and `v6` are memory of this
 /// CPU's own.
@@ -68,6 +70,7 @@ pub fn resume<W: World + Tables<A>, A: Quoted>(
         Program::Icmp => icmp::resume(world, work),
         Program::TooBig => too_big::answer(world, work),
         Program::Peek => hello::resume(world, work),
+        Program::Splice => splice::resume(world, work),
         Program::Reset => reply::reset(world, work, DropReason::Limit),
     };
     match outcome {
@@ -138,7 +141,9 @@ fn internet<W: World + Tables<A>, A: Quoted>(world: &mut W, work: &mut Work<A>) 
     if let Piece::First(identification) = work.ip.piece {
         fragment::remember(world, &work.ip, identification);
     }
-    if let Some(listener) = local::listener(world, work) {
+    if let Some(listener) = local::listener(world, work)
+        && !splice::was_handed_over(world, work, listener)
+    {
         return local::packet(world, work, listener);
     }
     balance(world, work)
@@ -160,6 +165,9 @@ fn balance<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) 
             work.fresh = false;
             work.rewrite.copy_from(&known.rewrite);
             let ends = known.rewrite.counted != 0 && work.transport.flags & (tcp::FIN | tcp::RST) != 0;
+            if known.rewrite.is_spliced() {
+                return go_on::<A, _>(Program::Splice);
+            }
             if ends || !forward::is_remembered(world, &known.hop, &mut work.exit) {
                 return go_on::<A, _>(Program::Flow);
             }
@@ -168,6 +176,7 @@ fn balance<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) 
                 return go_on::<A, _>(Program::Flow);
             }
         }
+        Some(known) if known.rewrite.is_spliced() => return go_on::<A, _>(Program::Splice),
         _ => return go_on::<A, _>(Program::Begin),
     }
     leave::leave(world, work)

@@ -31,9 +31,8 @@ mod entry {
     /// Every packet of an interface: balanced, dropped with a reason, or passed to the host.
     #[xdp(frags)]
     pub fn proxy_xdp(ctx: XdpContext) -> u32 {
-        let mut frame = Frame { ctx: ctx.ctx };
         let Some((v4, v6)) = work() else { return xdp_action::XDP_PASS };
-        let verdict = ingress(&mut frame, v4, v6);
+        let verdict = ingress(&mut Frame { ctx: ctx.ctx }, v4, v6);
         end(&ctx, verdict)
     }
 
@@ -65,6 +64,7 @@ mod entry {
         TooBig: proxy_too_big4, proxy_too_big6;
         Reset: proxy_reset4, proxy_reset6;
         Peek: proxy_peek4, proxy_peek6;
+        Splice: proxy_splice4, proxy_splice6;
     }
 
     /// What a verdict is to the kernel.

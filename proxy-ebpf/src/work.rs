@@ -116,6 +116,66 @@ impl<A> Limited<A> {
     }
 }
 
+/// Bytes of the memory that a TCP header's options are read into: a power of two, so that an index can be shown to be in it.
+pub const OPTION_BYTES: usize = 64;
+
+/// What a segment of a spliced connection becomes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Translated {
+    /// The TCP header from the sequence number on, as it lies in memory.
+    pub head: [u32; 4],
+    /// Where the options start.
+    pub at: u32,
+    /// Words of options.
+    pub words: u32,
+    /// What the options change the checksum by.
+    pub delta: u16,
+    /// They are timestamps alone, in their usual place: `stamps`. Else `options`.
+    pub aligned: bool,
+    /// The two timestamps, as they lie in memory.
+    pub stamps: [u32; 2],
+    /// The options.
+    pub options: Options,
+}
+
+/// What a walk over a TCP header's options is in the middle of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u8)]
+pub enum Within {
+    /// No option.
+    #[default]
+    Nothing = 0,
+    /// An option that the receiver must not see.
+    Wiped = 1,
+    /// Edges of selective acknowledgments.
+    Edges = 2,
+    /// Timestamps.
+    Clocks = 3,
+}
+
+/// A walk over a TCP header's options.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// The options.
+    pub bytes: [u8; OPTION_BYTES],
+    /// Where they end.
+    pub end: u32,
+    /// How far the walk is.
+    pub at: u32,
+    /// Bytes that are left of the option that it is in.
+    pub left: u32,
+    /// [`Within`].
+    pub within: u8,
+    /// [`proxy_common::splice::Side`] that sent them.
+    pub side: u8,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { bytes: [0; OPTION_BYTES], end: 0, at: 0, left: 0, within: 0, side: 0 }
+    }
+}
+
 /// One packet's memory. Zeroes are a valid value of it; stages fill it in their order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Work<A> {
@@ -141,6 +201,8 @@ pub struct Work<A> {
     pub asked: FlowKey<A>,
     /// What an ICMP error quotes.
     pub quote: Quote<A>,
+    /// What the sequence number in it grows by.
+    pub quote_sequence: u32,
     /// What an ICMP error's own header becomes.
     pub outer: Outer<A>,
     /// The 5-tuple on the backend's side.
@@ -155,6 +217,10 @@ pub struct Work<A> {
     pub listener: Listener,
     /// What limits have to remember.
     pub limit: Limited<A>,
+    /// The number of its spliced connection.
+    pub splice: u32,
+    /// What a segment of a spliced connection becomes.
+    pub translated: Translated,
     /// What a packet is answered with.
     pub answer: Segment,
     /// The ClientHello in it.

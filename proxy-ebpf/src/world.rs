@@ -13,13 +13,14 @@ use proxy_common::{
     listener::{DestinationFilter, Listener, ListenerKey},
     plan::{CountedSet, SharedPlan},
     settings::Settings,
+    splice::SharedSplice,
 };
 
 use crate::{
     hello::Names,
     keys::{Ask, Keys},
     parsed::Internet,
-    work::{Exit, Offer, Step, Work},
+    work::{Exit, Offer, Options, Step, Work},
 };
 
 /// The furthest byte that stages look at, from the start of the frame. What has its headers further is dropped.
@@ -197,6 +198,13 @@ pub trait World: Packet + Keys + Names + Tables<Ip4> + Tables<Ip6> + Bans<Ip4> +
     fn answer(&self, family: u8, ask: &Ask) -> u64;
     /// Counts what a measure of a limit said.
     fn count_limit(&self, limit: u16, measure: u8, outcome: LimitOutcome);
+    /// A spliced connection, by its number.
+    fn splice(&self, number: u32) -> Option<&SharedSplice>;
+    /// Does a step of the walk over the options that the `Work` of this family has, of a segment of this spliced connection.
+    /// In the kernel that is a function that the verifier checks once; it finds `options` by itself.
+    fn option_step(&self, family: u8, number: u32, options: &mut Options);
+    /// Copies the frame in hand, which is of this spliced connection, for the daemon. `false`: there is no room.
+    fn hold(&self, number: u32) -> bool;
     /// Tells the daemon, if there is room.
     fn tell(&self, event: &Event);
     /// Counts a drop: of what goes on all the same, as something else.

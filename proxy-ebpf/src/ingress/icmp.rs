@@ -9,7 +9,7 @@ use proxy_common::{
     settings::Settings,
 };
 
-use super::returning::returning;
+use super::{returning::returning, splice};
 use crate::{
     stage::{admit, amplify, forward, icmp, icmp::Quoted, rewrite, select, young},
     translation,
@@ -48,6 +48,7 @@ fn error<W: World + Tables<A>, A: Quoted>(world: &mut W, work: &mut Work<A>) -> 
 #[inline(never)]
 fn find<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Outcome {
     let Some(settings) = world.settings() else { return passed() };
+    work.quote_sequence = 0;
     work.asked.answer_to(&work.quote.key);
     if !whose(world, work, settings) {
         return passed();
@@ -60,6 +61,7 @@ fn find<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Outc
 fn whose<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, settings: &Settings) -> bool {
     if let Some(known) = world.flow(&work.asked) {
         work.rewrite.copy_from(&known.rewrite);
+        work.quote_sequence = splice::quoted(world, known);
         return true;
     }
     let Some(listener) = Tables::<A>::listener(world, &translation::place(&work.asked)) else {

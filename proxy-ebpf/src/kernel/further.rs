@@ -40,6 +40,6 @@ macro_rules! places {
 /// Goes on with the program in a place of the array. Returns only if it is not there.
 #[inline(always)]
 pub(crate) fn jump_to(ctx: *mut xdp_md, slot: u32) {
-    const { assert!(Program::SLOTS == 14, "a place for each") };
-    places!(slot, ctx: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13);
+    const { assert!(Program::SLOTS == 16, "a place for each") };
+    places!(slot, ctx: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 }

@@ -23,6 +23,7 @@ use proxy_common::{
     program::Program,
     settings::Settings,
     sni::{self, NameCount, NameEntry, NameKey, Note, NoteKey, PeekRule, Told, Trace},
+    splice::{HeldFrame, Splice},
 };
 use proxy_ebpf::work::Work;
 
@@ -162,6 +163,10 @@ pub(crate) static SNI_EVENTS: RingBuf<Told, { sni::TOLD_BYTES as usize }> = Ring
 /// Memory of a packet's way; never pinned, its layout is this program's own.
 #[btf_map]
 pub(crate) static WORK: PerCpuArray<(Work<Ip4>, Work<Ip6>), 1> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static SPLICES: Array<Splice, { limits::SPLICES as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static HELD: RingBuf<HeldFrame, { limits::HELD_BYTES as usize }> = RingBuf::new();
 #[btf_map]
 pub(crate) static TRAFFIC: PerCpuArray<Traffic, BACKENDS> = PerCpuArray::new();
 #[btf_map]

@@ -10,6 +10,8 @@ mod bans;
 pub(crate) mod further;
 /// ClientHellos.
 mod hellos;
+/// Frames that are kept back.
+mod hold;
 /// What limits ask of their tables.
 mod keys;
 /// The maps.
@@ -22,6 +24,8 @@ pub(crate) mod packet;
 mod route;
 /// Sockets of this host.
 pub(crate) mod socket;
+/// Spliced connections.
+mod splice;
 /// Which worker takes a new connection.
 pub(crate) mod steer;
 /// The tables, over the maps.

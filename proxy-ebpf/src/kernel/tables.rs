@@ -21,11 +21,12 @@ use proxy_common::{
     maglev::RING_SLOTS,
     plan::{CountedSet, SharedPlan, count_index},
     settings::Settings,
+    splice::SharedSplice,
 };
 use proxy_ebpf::{
     keys::{Ask, Keys, makes},
     parsed::Internet,
-    work::{Exit, Offer, Step, Work},
+    work::{Exit, Offer, Options, Step, Work},
     world::{Insert, LimitOutcome, Route, RouteQuery, Socket, Tables, World},
 };
 
@@ -336,6 +337,20 @@ impl World for Frame {
             LimitOutcome::Observed => count.observed += 1,
             LimitOutcome::Exempt => count.exempt += 1,
         }
+    }
+    #[inline(always)]
+    fn splice(&self, number: u32) -> Option<&SharedSplice> {
+        super::splice::entry(number)
+    }
+    #[inline(always)]
+    fn option_step(&self, family: u8, number: u32, options: &mut Options) {
+        keys::shared(options);
+        super::splice::proxy_option(family as u32, number);
+        keys::shared(options);
+    }
+    #[inline(always)]
+    fn hold(&self, number: u32) -> bool {
+        super::hold::copy(self.ctx, number)
     }
     #[inline(always)]
     fn tell(&self, event: &Event) {

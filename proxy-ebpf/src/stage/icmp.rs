@@ -129,6 +129,12 @@ fn rewrite_quote<P: Packet, A: Address>(packet: &mut P, work: &Work<A>) -> Optio
         packet.set_half(at, new)?;
         icmp_delta = combine(icmp_delta, delta(old as u64, new as u64));
     }
+    if work.quote_sequence != 0 && quote.key.protocol == TCP {
+        let [old] = packet.words::<1>(quote.l4 + 4)?;
+        let new = u32::from_be(old).wrapping_add(work.quote_sequence).to_be();
+        packet.set_words(quote.l4 + 4, [new])?;
+        icmp_delta = combine(icmp_delta, delta(old as u64, new as u64));
+    }
     packet.set_words(quote.l4, [ports])?;
     match (source.words().as_ref(), destination.words().as_ref()) {
         (&[source], &[destination]) => {

@@ -10,14 +10,13 @@ use proxy_common::{
 
 use crate::{
     parsed::{Internet, Transport, tcp},
-    world::Packet,
+    work::{OPTION_BYTES, Options, Translated, Within},
+    world::{Packet, World},
 };
 
 /// Bytes of options that a TCP header has at most (RFC 9293 §3.1).
 pub const OPTIONS: usize = 40;
 const WORDS: u32 = OPTIONS as u32 / 4;
-/// Bytes of the memory that options are read into: a power of two, for the sake of the verifier.
-pub const MEMORY: usize = 64;
 
 /// End of the list.
 const END: u8 = 0;
@@ -32,20 +31,25 @@ const TIMESTAMPS: u8 = 8;
 /// Timestamps alone, as every common stack writes them.
 const ALIGNED: u32 = u32::from_be_bytes([NOP, NOP, TIMESTAMPS, 10]);
 
-/// Translates a segment that `side` sent. `None`: it could not be, nothing was written. `memory` is scratch.
+/// Works out what a segment of the connection with this number becomes, which `side` sent. `None`: its header is not all
+/// there.
 #[inline(always)]
-pub fn translate<P: Packet, A: Address>(
-    packet: &mut P,
+pub fn translate<W: World, A: Address>(
+    world: &W,
     ip: &Internet<A>,
     transport: &Transport,
-    splice: &SharedSplice,
-    side: Side,
-    memory: &mut [u8; MEMORY],
+    (number, side): (u32, Side),
+    to: &mut Translated,
 ) -> Option<()> {
+    let splice = world.splice(number)?;
     let shift = &splice.shifts[side as usize];
-    let [sequence, acknowledgment, control, tail] = packet.words::<4>(ip.l4 + 4)?;
-    let words = (u32::from_be(control) >> 28).checked_sub(5)?;
-    let options = options(packet, ip.l4 + 20, words, splice, side, memory)?;
+    let [sequence, acknowledgment, control, tail] = world.words::<4>(ip.l4 + 4)?;
+    to.words = (u32::from_be(control) >> 28).checked_sub(5)?;
+    to.at = ip.l4 + 20;
+    if !stamps_alone(world, splice, side, to)? {
+        to.options.side = side as u8;
+        any(world, A::FAMILY, number, to)?;
+    }
 
     let new_sequence = u32::from_be(sequence).wrapping_add(shift.sequence).to_be();
     let new_acknowledgment = if transport.flags & tcp::ACK != 0 {
@@ -63,148 +67,147 @@ pub fn translate<P: Packet, A: Address>(
     let old = sequence as u64 + acknowledgment as u64 + control as u64;
     let new = new_sequence as u64 + new_acknowledgment as u64 + new_control as u64;
     let [c0, c1, u0, u1] = tail.to_ne_bytes();
-    let sum = checksum::update(u16::from_ne_bytes([c0, c1]), checksum::combine(delta(old, new), options));
+    let sum = checksum::update(u16::from_ne_bytes([c0, c1]), checksum::combine(delta(old, new), to.delta));
     let [c0, c1] = sum.to_ne_bytes();
-    let tail = u32::from_ne_bytes([c0, c1, u0, u1]);
-    packet.set_words(ip.l4 + 4, [new_sequence, new_acknowledgment, new_control, tail])
+    to.head = [new_sequence, new_acknowledgment, new_control, u32::from_ne_bytes([c0, c1, u0, u1])];
+    Some(())
 }
 
-/// Translates the options, of so many words, and returns what that changes the checksum by.
+/// Writes it. `None`: it could not be; that it can be read says that it can be written.
 #[inline(always)]
-fn options<P: Packet>(
-    packet: &mut P,
-    at: u32,
-    words: u32,
-    splice: &SharedSplice,
-    side: Side,
-    memory: &mut [u8; MEMORY],
-) -> Option<u16> {
-    if words == 0 {
-        return Some(0);
+pub fn write<P: Packet>(packet: &mut P, from: &Translated) -> Option<()> {
+    packet.set_words(from.at - 16, from.head)?;
+    if from.words == 0 {
+        return Some(());
     }
-    if words == 3 {
-        let [head, value, echo] = packet.words::<3>(at)?;
-        if head == ALIGNED.to_be() {
-            let new = [
-                new_value(splice, side, u32::from_be(value)).to_be(),
-                new_echo(splice, side, u32::from_be(echo)).to_be(),
-            ];
-            packet.set_words(at + 4, new)?;
-            return Some(delta(value as u64 + echo as u64, new[0] as u64 + new[1] as u64));
+    if from.aligned {
+        return packet.set_words(from.at + 4, from.stamps);
+    }
+    for i in 0..WORDS {
+        if i >= from.words {
+            break;
         }
+        packet.set_words(from.at + 4 * i, [u32::from_ne_bytes(get(&from.options.bytes, 4 * i))])?;
     }
-    any(packet, at, words, splice, side, memory)
+    Some(())
 }
 
-/// Options in whatever order.
-#[inline(never)]
-fn any<P: Packet>(
-    packet: &mut P,
-    at: u32,
-    words: u32,
+/// Translates the options if there are none, or timestamps alone in their usual place. `false`: there are others.
+#[inline(always)]
+fn stamps_alone<P: Packet>(
+    packet: &P,
     splice: &SharedSplice,
     side: Side,
-    memory: &mut [u8; MEMORY],
-) -> Option<u16> {
+    to: &mut Translated,
+) -> Option<bool> {
+    to.aligned = false;
+    to.delta = 0;
+    if to.words != 3 {
+        return Some(to.words == 0);
+    }
+    let [head, value, echo] = packet.words::<3>(to.at)?;
+    if head != ALIGNED.to_be() {
+        return Some(false);
+    }
+    to.aligned = true;
+    to.stamps = [
+        new_value(splice, side, u32::from_be(value)).to_be(),
+        new_echo(splice, side, u32::from_be(echo)).to_be(),
+    ];
+    to.delta = delta(value as u64 + echo as u64, to.stamps[0] as u64 + to.stamps[1] as u64);
+    Some(true)
+}
+
+/// Options in whatever order: they are read, walked over, and summed up.
+#[inline(never)]
+fn any<W: World>(world: &W, family: u8, number: u32, to: &mut Translated) -> Option<()> {
+    let (at, words) = (to.at, to.words);
     let mut old = 0u64;
     for i in 0..WORDS {
         if i >= words {
             break;
         }
-        let [word] = packet.words::<1>(at + 4 * i)?;
+        let [word] = world.words::<1>(at + 4 * i)?;
         old += word as u64;
-        put(memory, 4 * i, word.to_ne_bytes());
+        put(&mut to.options.bytes, 4 * i, word.to_ne_bytes());
     }
-    walk(memory, words * 4, splice, side);
+    let walk = &mut to.options;
+    (walk.end, walk.at, walk.left, walk.within) = (words * 4, 0, 0, Within::Nothing as u8);
+    // Each step is a byte further at least.
+    for _ in 0..OPTIONS {
+        if to.options.at >= to.options.end {
+            break;
+        }
+        world.option_step(family, number, &mut to.options);
+    }
     let mut new = 0u64;
     for i in 0..WORDS {
         if i >= words {
             break;
         }
-        let word = u32::from_ne_bytes(get(memory, 4 * i));
-        new += word as u64;
-        packet.set_words(at + 4 * i, [word])?;
+        new += u32::from_ne_bytes(get(&to.options.bytes, 4 * i)) as u64;
     }
-    Some(delta(old, new))
+    to.delta = delta(old, new);
+    Some(())
 }
 
-/// What the walk is in the middle of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Within {
-    /// An option that the receiver must not see.
-    Wiped,
-    /// Edges of selective acknowledgments.
-    Edges,
-    /// Timestamps.
-    Clocks,
+/// A step of the walk over options: an option begins, or a few bytes of one are done with. What we know nothing of was
+/// agreed on with us, and so with nobody: it becomes padding. (All that it remembers is in memory: so the verifier takes
+/// every step for the same.)
+#[inline(always)]
+pub fn step(splice: &SharedSplice, walk: &mut Options) {
+    if walk.left == 0 {
+        return begin(splice, walk);
+    }
+    let side = if walk.side == Side::Client as u8 { Side::Client } else { Side::Backend };
+    let (at, mut took) = (walk.at, 4);
+    let old = u32::from_be_bytes(get(&walk.bytes, at));
+    if walk.within == Within::Edges as u8 {
+        let edge = old.wrapping_add(splice.shifts[side as usize].acknowledgment);
+        put(&mut walk.bytes, at, edge.to_be_bytes());
+    } else if walk.within == Within::Clocks as u8 {
+        let new = if walk.left == 8 { new_value(splice, side, old) } else { new_echo(splice, side, old) };
+        put(&mut walk.bytes, at, new.to_be_bytes());
+    } else {
+        set(&mut walk.bytes, at, NOP);
+        took = 1;
+    }
+    walk.at = at + took;
+    walk.left -= took;
 }
 
-/// Walks over `end` bytes of options, a few bytes a step. What we know nothing of was agreed on with us, and so with
-/// nobody: it becomes padding.
-#[inline(never)]
-fn walk(memory: &mut [u8; MEMORY], end: u32, splice: &SharedSplice, side: Side) {
-    let shift = &splice.shifts[side as usize];
-    let (mut at, mut left, mut within) = (0u32, 0u32, Within::Wiped);
-    // Each step is a byte further at least.
-    for _ in 0..OPTIONS {
-        if at >= end {
-            break;
-        }
-        if left != 0 {
-            let took = match within {
-                Within::Wiped => {
-                    set(memory, at, NOP);
-                    1
-                }
-                Within::Edges => {
-                    let edge = u32::from_be_bytes(get(memory, at)).wrapping_add(shift.acknowledgment);
-                    put(memory, at, edge.to_be_bytes());
-                    4
-                }
-                Within::Clocks => {
-                    let old = u32::from_be_bytes(get(memory, at));
-                    let new =
-                        if left == 8 { new_value(splice, side, old) } else { new_echo(splice, side, old) };
-                    put(memory, at, new.to_be_bytes());
-                    4
-                }
-            };
-            at += took;
-            left -= took;
-            continue;
-        }
-        let kind = byte(memory, at);
-        if kind == END {
-            break;
-        }
-        if kind == NOP {
-            at += 1;
-            continue;
-        }
-        let length = byte(memory, at + 1) as u32;
+/// What begins where the walk is.
+#[inline(always)]
+fn begin(splice: &SharedSplice, walk: &mut Options) {
+    let (at, end) = (walk.at, walk.end);
+    let kind = byte(&walk.bytes, at);
+    if kind == NOP {
+        walk.at = at + 1;
+        return;
+    }
+    let length = byte(&walk.bytes, at + 1) as u32;
+    if kind == END || length < 2 || at + length > end {
         // A receiver goes no further, either.
-        if length < 2 || at + length > end {
-            break;
-        }
-        within = match kind {
-            SIZE => {
-                at += length;
-                continue;
-            }
-            SACK if length > 2 && (length - 2).is_multiple_of(8) && shift.flags & Shift::SACK != 0 => {
-                Within::Edges
-            }
-            TIMESTAMPS if length == 10 => Within::Clocks,
-            _ => {
-                set(memory, at, NOP);
-                set(memory, at + 1, NOP);
-                Within::Wiped
-            }
-        };
-        at += 2;
-        left = length - 2;
+        walk.at = end;
+        return;
     }
+    if kind == SIZE {
+        walk.at = at + length;
+        return;
+    }
+    let takes_edges = splice.shifts[walk.side as usize & 1].flags & Shift::SACK != 0;
+    let within = if kind == SACK && length > 2 && (length - 2) & 7 == 0 && takes_edges {
+        Within::Edges
+    } else if kind == TIMESTAMPS && length == 10 {
+        Within::Clocks
+    } else {
+        set(&mut walk.bytes, at, NOP);
+        set(&mut walk.bytes, at + 1, NOP);
+        Within::Wiped
+    };
+    walk.within = within as u8;
+    walk.at = at + 2;
+    walk.left = length - 2;
 }
 
 /// A timestamp of this side, as the receiver is to see it.
@@ -224,22 +227,22 @@ fn new_echo(splice: &SharedSplice, side: Side, echo: u32) -> u32 {
 }
 
 #[inline(always)]
-fn byte(memory: &[u8; MEMORY], at: u32) -> u8 {
-    memory[at as usize & (MEMORY - 1)]
+fn byte(memory: &[u8; OPTION_BYTES], at: u32) -> u8 {
+    memory[at as usize & (OPTION_BYTES - 1)]
 }
 
 #[inline(always)]
-fn set(memory: &mut [u8; MEMORY], at: u32, value: u8) {
-    memory[at as usize & (MEMORY - 1)] = value;
+fn set(memory: &mut [u8; OPTION_BYTES], at: u32, value: u8) {
+    memory[at as usize & (OPTION_BYTES - 1)] = value;
 }
 
 #[inline(always)]
-fn get(memory: &[u8; MEMORY], at: u32) -> [u8; 4] {
+fn get(memory: &[u8; OPTION_BYTES], at: u32) -> [u8; 4] {
     [byte(memory, at), byte(memory, at + 1), byte(memory, at + 2), byte(memory, at + 3)]
 }
 
 #[inline(always)]
-fn put(memory: &mut [u8; MEMORY], at: u32, value: [u8; 4]) {
+fn put(memory: &mut [u8; OPTION_BYTES], at: u32, value: [u8; 4]) {
     for (i, value) in value.into_iter().enumerate() {
         set(memory, at + i as u32, value);
     }

@@ -110,7 +110,9 @@ fn surroundings(scene: &mut Scene, reason: DropReason) -> bool {
 #[test]
 fn every_reason_to_drop_has_its_packet_and_its_counter() {
     let elsewhere = |reason: &&DropReason| {
-        crate::guards::REASONS.contains(reason) || crate::names::REASONS.contains(reason)
+        crate::guards::REASONS.contains(reason)
+            || crate::names::REASONS.contains(reason)
+            || crate::handoffs::REASONS.contains(reason)
     };
     for reason in DropReason::ALL.iter().filter(|reason| !elsewhere(reason)) {
         let shown = std::cell::Cell::new(0);

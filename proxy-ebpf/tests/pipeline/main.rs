@@ -15,6 +15,8 @@ mod flows;
 mod fragments;
 /// Floods, and what guards do.
 mod guards;
+/// Connections that userspace handed over.
+mod handoffs;
 /// Options and extension headers.
 mod headers;
 /// Hops: remembered, renewed, pending, by VLAN devices.

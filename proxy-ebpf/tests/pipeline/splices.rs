@@ -7,13 +7,13 @@ use std::ops::ControlFlow::{Break, Continue};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proxy_common::addr::{Address, Ip4, Ip6};
-use proxy_common::cell::Cell64;
 use proxy_common::drop_reason::DropReason;
-use proxy_common::splice::{SharedSplice, Shift, Side, Splice, clock, scaled, state};
+use proxy_common::splice::{Shift, Side, Splice, clock, scaled, state};
 use proxy_ebpf::host::{Host, Sizes};
 use proxy_ebpf::parsed::{Internet, Link};
 use proxy_ebpf::stage::{parse, splice};
 use proxy_ebpf::verdict::{Outcome, Verdict};
+use proxy_ebpf::work::Translated;
 use proxy_tests::packet::{Packet, flag};
 use proxy_tests::parsed::Parsed;
 
@@ -29,9 +29,9 @@ thread_local! {
     static HOST: RefCell<Host> = RefCell::new(Host::sized(&[], HashMap::new(), Sizes { flows: 1, young: 1 }));
 }
 
-fn shared(plain: Splice) -> SharedSplice {
-    let Splice { state, shifts, clocks, born, pad } = plain;
-    SharedSplice { state: Cell64::new(state), shifts, clocks: clocks.map(Cell64::new), born, pad }
+/// A connection's number.
+fn spliced(plain: Splice) -> u32 {
+    HOST.with_borrow_mut(|host| host.spliced.add(plain))
 }
 
 /// Both directions of a connection: what the client's sequence numbers grow by, and the backend's.
@@ -81,28 +81,29 @@ fn through<A: Address>(
     host: &mut Host,
     link: Link,
     internet: fn(&Host, Link, &mut Internet<A>) -> Outcome,
-    splice: &SharedSplice,
+    number: u32,
     side: Side,
 ) -> Outcome<Verdict> {
     let mut ip = Internet::<A>::default();
     internet(host, link, &mut ip)?;
     parse::ports(host, &mut ip)?;
     let transport = parse::tcp(host, &ip)?;
-    let mut memory = [0; splice::MEMORY];
-    let done = splice::translate(host, &ip, &transport, splice, side, &mut memory);
+    let mut to = Translated::default();
+    let done = splice::translate(host, &ip, &transport, (number, side), &mut to)
+        .and_then(|()| splice::write(host, &to));
     Continue(if done.is_some() { Verdict::Transmit } else { Verdict::Drop(DropReason::Rewrite) })
 }
 
 /// The segment as it is when it was translated; `None`: it could not be.
-fn translated(splice: &SharedSplice, side: Side, frame: &[u8]) -> Option<Vec<u8>> {
+fn translated(number: u32, side: Side, frame: &[u8]) -> Option<Vec<u8>> {
     let v6 = frame[12] == 0x86;
     HOST.with_borrow_mut(|host| {
         let (verdict, after) = host.run_by(FRONT, frame, |host| {
             let Continue((link, _)) = parse::link(host) else { panic!("no frame") };
             let outcome = if v6 {
-                through::<Ip6>(host, link, parse::ipv6, splice, side)
+                through::<Ip6>(host, link, parse::ipv6, number, side)
             } else {
-                through::<Ip4>(host, link, parse::ipv4, splice, side)
+                through::<Ip4>(host, link, parse::ipv4, number, side)
             };
             match outcome {
                 Continue(verdict) | Break(verdict) => verdict,
@@ -169,11 +170,11 @@ fn numbers_window_and_options_are_translated() {
         ("one that nobody agreed on", vec![253, 6, 1, 2, 3, 4, 1, 1], vec![1; 8]),
         ("a length beyond the end", vec![8, 11, 1, 2], vec![8, 11, 1, 2]),
     ];
-    let splice = shared(plain(100, 1000, 2));
+    let splice = spliced(plain(100, 1000, 2));
     for (name, before, after) in table {
         for v6 in [0, 1] {
             let sent = segment(v6, flag::ACK | flag::PSH, &before, b"some bytes");
-            let got = translated(&splice, Side::Client, &sent.bytes()).unwrap();
+            let got = translated(splice, Side::Client, &sent.bytes()).unwrap();
             let parsed = Parsed::of(&got).unwrap();
             assert!(parsed.checksums_hold, "{name}: {parsed:?}");
             assert_eq!(parsed.sequence, SEQUENCE.wrapping_add(100), "{name}");
@@ -191,7 +192,7 @@ fn without_selective_acknowledgments_the_receiver_sees_padding() {
     let mut plain = plain(100, 1000, 0);
     plain.shifts[0].flags = 0;
     let sent = segment(0, flag::ACK, &joined(&[&[1, 1], &edges(&[1, 2])]), b"");
-    let got = translated(&shared(plain), Side::Client, &sent.bytes()).unwrap();
+    let got = translated(spliced(plain), Side::Client, &sent.bytes()).unwrap();
     assert_eq!(options(&got).0, [1; 12]);
     assert!(Parsed::of(&got).unwrap().checksums_hold);
 }
@@ -200,10 +201,10 @@ fn without_selective_acknowledgments_the_receiver_sees_padding() {
 fn an_echo_of_what_the_other_side_never_wrote_says_nothing() {
     let mut plain = plain(0, 0, 0);
     plain.clocks = [clock::WAITS | 7_000_000, clock::WAITS | 9_000_000];
-    let splice = shared(plain);
+    let splice = spliced(plain);
     let side = |side, value, echo| {
         let sent = segment(0, flag::ACK, &joined(&[&[1, 1], &clocks(value, echo)]), b"");
-        options(&translated(&splice, side, &sent.bytes()).unwrap()).0[2..].to_vec()
+        options(&translated(splice, side, &sent.bytes()).unwrap()).0[2..].to_vec()
     };
     assert_eq!(side(Side::Client, 50, 8_999_000), clocks(7_000_000, 0));
     assert_eq!(side(Side::Backend, 333, 7_000_000), clocks(9_000_000, 50), "the client's was seen by then");
@@ -212,11 +213,11 @@ fn an_echo_of_what_the_other_side_never_wrote_says_nothing() {
 
 #[test]
 fn a_reset_without_acknowledgment_and_a_syn_keep_what_is_not_scaled() {
-    let splice = shared(plain(100, 1000, 2));
-    let got = translated(&splice, Side::Client, &segment(0, flag::RST, &[], b"").bytes()).unwrap();
+    let splice = spliced(plain(100, 1000, 2));
+    let got = translated(splice, Side::Client, &segment(0, flag::RST, &[], b"").bytes()).unwrap();
     assert_eq!(Parsed::of(&got).unwrap().ack, ACKNOWLEDGMENT);
     let got =
-        translated(&splice, Side::Client, &segment(0, flag::SYN, &[2, 4, 5, 0xb4], b"").bytes()).unwrap();
+        translated(splice, Side::Client, &segment(0, flag::SYN, &[2, 4, 5, 0xb4], b"").bytes()).unwrap();
     assert_eq!(options(&got), (vec![2, 4, 5, 0xb4], 0x2000));
 }
 
@@ -261,11 +262,11 @@ proptest! {
     fn there_and_back_is_where_it_was(plain in any_splice(), before in any_options(), v6 in 0..2usize, flags in 0..32u8) {
         prop_assume!(!tells_nothing(&plain, &before));
         let sent = segment(v6, flags, &before, b"payload").bytes();
-        let there = translated(&shared(plain), Side::Client, &sent).unwrap();
+        let there = translated(spliced(plain), Side::Client, &sent).unwrap();
         let held = Parsed::of(&there).unwrap();
         prop_assert!(held.checksums_hold);
         prop_assert_eq!(held.sequence, SEQUENCE.wrapping_add(plain.shifts[0].sequence));
-        let mut back = translated(&shared(inverse(&plain)), Side::Client, &there).unwrap();
+        let mut back = translated(spliced(inverse(&plain)), Side::Client, &there).unwrap();
         let (_, window) = options(&sent);
         if flags & flag::SYN == 0 {
             let shift = plain.shifts[0].window;
@@ -290,14 +291,14 @@ proptest! {
         packet.body[16..18].copy_from_slice(&sum.wrapping_add(wrong).to_be_bytes());
         let sent = packet.bytes();
         prop_assume!(!Parsed::of(&sent).unwrap().checksums_hold);
-        let got = translated(&shared(plain), Side::Client, &sent).unwrap();
+        let got = translated(spliced(plain), Side::Client, &sent).unwrap();
         prop_assert!(!Parsed::of(&got).unwrap().checksums_hold);
     }
 
     #[test]
     fn whatever_the_options_are_it_ends_and_sums_up(bytes in vec(any::<u8>(), 0..=40), plain in any_splice()) {
         let sent = segment(0, flag::ACK, &bytes, b"x").bytes();
-        let got = translated(&shared(plain), Side::Client, &sent).unwrap();
+        let got = translated(spliced(plain), Side::Client, &sent).unwrap();
         prop_assert!(Parsed::of(&got).unwrap().checksums_hold);
         prop_assert_eq!(got.len(), sent.len());
     }

@@ -8,6 +8,7 @@ use crate::admin::api::{Counter, FlowTable, Guard, Interface, Traffic};
 use crate::admin::limits::LimitedKey;
 use crate::config::{Amount, KernelConfig, LimitName, ListenerName, Measure};
 use crate::l4::{Desired, Hear};
+use crate::l7::relay::hand_off::HandOff;
 use crate::limit::{Ids, Table};
 
 /// An error of the kernel part. Only ever shown.
@@ -58,6 +59,10 @@ pub(super) trait Dataplane {
     /// What an address, masked, has used up of a limit is forgotten. How many keys those were.
     fn reset_limit_key(&mut self, _limit: &LimitName, _address: IpAddr) -> Result<usize, DataplaneError> {
         Ok(0)
+    }
+    /// Takes connections over that are relayed; none: it cannot.
+    fn hand_off(&self) -> Option<Arc<dyn HandOff>> {
+        None
     }
     /// What its programs tell is heard from now on, as it happens.
     fn hear(&mut self, _hear: Hear) -> Result<(), DataplaneError> {

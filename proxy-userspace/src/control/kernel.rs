@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,11 +13,13 @@ use crate::admin::limits::LimitedKey;
 use crate::config::{Amount, KernelConfig, LimitName, Measure};
 use crate::l4::{
     BackendState, BackendStatus, Count, Desired, GuardStatus, Hear, InterfaceStatus, KeptLimit, Kernel,
-    KernelStatus, ListenerStatus, MapError, RefusedKey, View,
+    KernelStatus, ListenerStatus, MapError, RefusedKey, Taker, View,
 };
+use crate::l7::relay::hand_off::{HandOff, Kept, Moment, Passed, Reserved};
 
 use super::dataplane::{Dataplane, DataplaneError, Known, LimitCounts, LimitInForce, Observed, Place, Seen};
 use crate::limit::{Ids, Table};
+use crate::net::handoff;
 
 /// Loads the kernel part, or adopts it if it is loaded.
 pub(super) fn open(config: &KernelConfig) -> Result<Box<dyn Dataplane>, DataplaneError> {
@@ -73,6 +76,10 @@ impl Dataplane for Kernel {
         let backends = backends.collect();
         let api::Kernel { interfaces, flow_tables, guards, drops, notices } = kernel(status);
         Ok(Observed { interfaces, flow_tables, guards, drops, notices, backends })
+    }
+
+    fn hand_off(&self) -> Option<Arc<dyn HandOff>> {
+        Some(Arc::new(ToKernel(self.taker())))
     }
 
     fn limit_table(&self) -> Option<(Table, Arc<Ids>)> {
@@ -136,6 +143,42 @@ impl Dataplane for Kernel {
 
     fn explain(&self, tuple: &str) -> Result<serde_json::Value, DataplaneError> {
         Ok(serde_json::to_value(Kernel::explain(self, &tuple.parse()?)?)?)
+    }
+}
+
+/// The kernel part, as the relay sees it.
+#[derive(Debug)]
+struct ToKernel(Arc<Taker>);
+
+fn kept(kept: handoff::Kept) -> Kept {
+    Kept { reason: kept.label(), again: !kept.is_final() }
+}
+
+fn about(about: &Passed) -> handoff::Passed<'_> {
+    handoff::Passed { listener: about.listener.as_str(), backend: about.backend }
+}
+
+impl HandOff for ToKernel {
+    fn reserve(
+        &self,
+        backend: BorrowedFd<'_>,
+        client: BorrowedFd<'_>,
+        of: &Passed,
+    ) -> Result<Reserved, Kept> {
+        self.0.prepare(client, backend, &about(of)).map_err(kept)?;
+        // The port is the socket's as long as that lives, and the flow table's afterwards.
+        Ok(Box::new(()))
+    }
+
+    fn try_hand_off(
+        &self,
+        client: BorrowedFd<'_>,
+        backend: BorrowedFd<'_>,
+        _reserved: &mut Option<Reserved>,
+        of: &Passed,
+        _moment: Moment,
+    ) -> Result<(), Kept> {
+        self.0.hand_off(client, backend, &about(of)).map_err(kept)
     }
 }
 

@@ -68,6 +68,7 @@ impl Supervisor {
         )
         .map_err(|error| failed("the routes", &error))?;
         snapshot.bans = self.bans.view().clone();
+        snapshot.hand_off = self.kernel.as_ref().and_then(|kernel| kernel.hand_off());
         serve::tell_pools(&snapshot, &findings, &drained);
         let web = self.web.prepare(Arc::new(snapshot)).map_err(|error| failed("a listener", &error))?;
         if let Some(desired) = compile(&config, &findings, &drained) {

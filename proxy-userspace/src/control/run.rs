@@ -174,6 +174,7 @@ pub(super) fn start(
     let mut snapshot = serve::compile(config, *generation, web.registry(), certs, web.limits(), web.abuse())
         .map_err(WebError::from)?;
     snapshot.bans = bans.view().clone();
+    snapshot.hand_off = supervisor.kernel.as_ref().and_then(|kernel| kernel.hand_off());
     serve::tell_pools(&snapshot, &supervisor.findings, &supervisor.drained);
     let prepared = supervisor.web.prepare(Arc::new(snapshot))?;
     if let Some(desired) = compile(&supervisor.config, &supervisor.findings, &supervisor.drained) {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proxy_common::addr::{Address, Ip4, Ip6};
@@ -10,6 +11,7 @@ use proxy_common::flow::{Flow, FlowKey, FlowKind, state};
 use proxy_common::pod::Pod;
 
 use super::clock::Clock;
+use super::handoff::Splices;
 use super::known::KnownFlows;
 use super::limits::Limits;
 use super::maps::{Action, MapError, Table, Walk};
@@ -84,6 +86,8 @@ pub(super) struct Collector {
     pass: Option<Pass>,
     pub(super) rest_until: Option<Instant>,
     pub(super) last: Option<Seen>,
+    /// Connections that were handed over.
+    splices: Option<Arc<Splices>>,
     /// Source addresses that no backend uses, and since when.
     unused: BTreeMap<SourceIndex, Instant>,
 }
@@ -100,6 +104,11 @@ struct Pass {
 pub(super) type Leaving = BTreeMap<u16, Instant>;
 
 impl Collector {
+    /// One that takes note of connections that were handed over.
+    pub(super) fn beside(splices: Arc<Splices>) -> Self {
+        Self { splices: Some(splices), ..Self::default() }
+    }
+
     /// Does a slice of the collecting; between two walks it rests, and does nothing.
     pub(super) fn collect(
         &mut self,
@@ -118,11 +127,14 @@ impl Collector {
             clock.now().map_err(|cause| MapError { map: "proxy_clock", action: Action::Read, cause })?;
         let lifetimes = Lifetimes::of(config, clock);
         let judge = Judge { limits: lifetimes, now, leaving: leaving.keys().copied().collect() };
-        let mut pass = self.pass.take().unwrap_or_else(|| Pass::begin(tables, began));
-        let forgotten = pass.slice(tables, &judge, limits, began)?;
+        let splices = self.splices.clone();
+        let beside = Beside { known: &tables.known, counted: limits, splices: splices.as_deref() };
+        let mut pass = self.pass.take().unwrap_or_else(|| Pass::begin(tables, &beside, began));
+        let forgotten = pass.slice(tables, &judge, &beside, began)?;
         let finished = pass.v4.is_none() && pass.v6.is_none();
         if finished {
             tables.known.finish();
+            splices.iter().for_each(|splices| splices.finish());
             let started = pass.started;
             limits.forget_unused(&present.plans(), &pass.seen.counted)?;
             self.last = Some(pass.seen);
@@ -174,8 +186,9 @@ impl Collector {
 }
 
 impl Pass {
-    fn begin(tables: &Tables, now: Instant) -> Self {
-        tables.known.begin();
+    fn begin(tables: &Tables, beside: &Beside<'_>, now: Instant) -> Self {
+        beside.known.begin();
+        beside.splices.iter().for_each(|splices| splices.begin());
         Self {
             started: now,
             v4: Some(tables.v4.flows.walk()),
@@ -188,31 +201,17 @@ impl Pass {
         &mut self,
         tables: &Tables,
         judge: &Judge,
-        counted: &Limits,
+        beside: &Beside<'_>,
         began: Instant,
     ) -> Result<u64, MapError> {
         let mut forgotten = 0;
         while began.elapsed() < SLICE {
             if let Some(walk) = &mut self.v4 {
-                if !judge.batch(
-                    &tables.v4.flows,
-                    (&tables.known, counted),
-                    walk,
-                    0,
-                    &mut self.seen,
-                    &mut forgotten,
-                )? {
+                if !judge.batch(&tables.v4.flows, beside, walk, 0, &mut self.seen, &mut forgotten)? {
                     self.v4 = None;
                 }
             } else if let Some(walk) = &mut self.v6 {
-                if !judge.batch(
-                    &tables.v6.flows,
-                    (&tables.known, counted),
-                    walk,
-                    1,
-                    &mut self.seen,
-                    &mut forgotten,
-                )? {
+                if !judge.batch(&tables.v6.flows, beside, walk, 1, &mut self.seen, &mut forgotten)? {
                     self.v6 = None;
                 }
             } else {
@@ -220,6 +219,21 @@ impl Pass {
             }
         }
         Ok(forgotten)
+    }
+}
+
+/// What knows of flows beside the tables.
+struct Beside<'a> {
+    known: &'a KnownFlows,
+    counted: &'a Limits,
+    splices: Option<&'a Splices>,
+}
+
+impl Beside<'_> {
+    /// Whether a flow is of a connection that was being handed over, and never was.
+    fn is_nobodys<A: Address>(&self, flow: &Flow<A>) -> bool {
+        let alive = |splices: &Splices| splices.is_alive(flow.born);
+        flow.rewrite.is_spliced() && !self.splices.is_none_or(alive)
     }
 }
 
@@ -235,7 +249,7 @@ impl Judge {
     fn batch<A: Address>(
         &self,
         table: &Table<FlowKey<A>, Flow<A>>,
-        (known, counted): (&KnownFlows, &Limits),
+        beside: &Beside<'_>,
         walk: &mut Walk<FlowKey<A>, Flow<A>>,
         family: usize,
         seen: &mut Seen,
@@ -248,29 +262,33 @@ impl Judge {
         let mut suspects = Vec::new();
         let more = walk.step(table, |key, flow| {
             seen.entries[family] += 1;
-            known.enter(&key);
-            if flow.rewrite.kind != FlowKind::NatReturn as u8 {
+            beside.known.enter(&key);
+            if flow.rewrite.is_spliced() {
+                beside.splices.iter().for_each(|splices| splices.see(flow.born));
+            }
+            let kind = FlowKind::of(flow.rewrite.kind);
+            if kind != FlowKind::NatReturn {
                 *seen.flows.entry(flow.rewrite.backend).or_default() += 1;
                 if flow.rewrite.counted != 0 {
                     seen.counted.insert(flow.rewrite.counted);
                 }
-                if flow.rewrite.kind == FlowKind::NatForward as u8 {
+                if kind == FlowKind::NatForward {
                     seen.sources.insert(flow.rewrite.new_source.into());
                 }
             }
-            if self.may_be_over(key.protocol, &flow) {
+            if self.may_be_over(key.protocol, &flow) || beside.is_nobodys(&flow) {
                 suspects.push((key, flow));
             }
         })?;
         for (key, flow) in suspects {
             let other_key = other_direction(&flow, key.protocol);
-            let paired = flow.rewrite.kind != FlowKind::Dsr as u8;
+            let paired = FlowKind::of(flow.rewrite.kind) != FlowKind::Dsr;
             let other = if paired { table.get(&other_key)? } else { None };
-            if !self.is_over(key.protocol, &flow, other.as_ref()) {
+            if !self.is_over(key.protocol, &flow, other.as_ref()) && !beside.is_nobodys(&flow) {
                 continue;
             }
             // The way back last: while its entry is there, no new flow gets its port.
-            let back_first = flow.rewrite.kind == FlowKind::NatReturn as u8;
+            let back_first = FlowKind::of(flow.rewrite.kind) == FlowKind::NatReturn;
             let keys = if back_first { [other_key, key] } else { [key, other_key] };
             let mut removed = false;
             let clients = if back_first { other.as_ref() } else { Some(&flow) };
@@ -282,7 +300,7 @@ impl Judge {
                 let gone = table.remove(key)?;
                 removed |= gone;
                 if let Some(flow) = last.filter(|flow| gone && flow.state() & state::LEFT == 0) {
-                    counted.leave(flow.rewrite.counted, key.source.into(), flow.rewrite.backend)?;
+                    beside.counted.leave(flow.rewrite.counted, key.source.into(), flow.rewrite.backend)?;
                 }
             }
             // Its other direction, in the same batch, may have taken it along.
@@ -303,7 +321,7 @@ impl Judge {
         if self.leaving.contains(&flow.rewrite.backend) {
             return true;
         }
-        let dsr = flow.rewrite.kind == FlowKind::Dsr as u8;
+        let dsr = FlowKind::of(flow.rewrite.kind) == FlowKind::Dsr;
         let bits = |flow: &Flow<A>| flow.state();
         let both = other.map_or(if dsr { bits(flow) } else { 0 }, bits);
         let reset = (bits(flow) | both) & state::RST != 0;

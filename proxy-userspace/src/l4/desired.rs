@@ -36,6 +36,10 @@ pub struct LocalListener {
     pub tls: bool,
     /// Hosts that a ClientHello may name. The most specific one counts; whatever none is for goes on to the socket.
     pub names: Vec<NameRule>,
+    /// Its connections may be handed over to the kernel part once they are relayed.
+    pub handoff: bool,
+    /// The backends that they are relayed to, each address once.
+    pub backends: Vec<DesiredBackend>,
 }
 
 /// What is done with who names a host.

@@ -381,7 +381,7 @@ impl Explainer<'_> {
         said.verdict = Verdict::Forward;
         said.backend = self.chosen(rewrite.backend);
         said.flow = Some(FlowStatus {
-            kind: "established",
+            kind: if rewrite.is_spliced() { "handed over" } else { "established" },
             direction: if kind == FlowKind::NatReturn { "return" } else { "forward" },
             idle_seconds: idle,
             closing: flow.state() & (state::FIN | state::RST) != 0,
@@ -394,6 +394,12 @@ impl Explainer<'_> {
         said.why.push(format!(
             "the flow table has it: an established flow, {direction} {backend}, last packet {idle:.1} s ago"
         ));
+        if rewrite.is_spliced() {
+            said.why.push(
+                "it was relayed first, and handed over: its segments are translated by the kernel part"
+                    .into(),
+            );
+        }
         if let Some(elsewhere) =
             said.slot_backend.filter(|slot| Some(*slot) != said.backend.as_ref().map(|b| b.address))
         {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use proxy_common::backend::Backend;
 use proxy_common::listener::Forward;
+use proxy_common::names;
 use proxy_common::plan::LimitRecord;
 
 use super::attach::{self, AttachError, Attacher, Attachment, Done};
@@ -24,6 +25,7 @@ use super::events::{Ears, Hear};
 use super::follow::{FollowError, Followed, Follower};
 use super::further;
 use super::guard::{Around, Watch};
+use super::handoff::{self, Taker, interfaces};
 use super::limits::{KeptLimit, Limits, RefusedKey};
 use super::load::{self, OpenError, OpenNote, Programs};
 use super::maps::{Action, MapError};
@@ -48,6 +50,7 @@ pub struct Kernel {
     pub(super) programs: Programs,
     pub(super) tables: Tables,
     pub(super) clock: Clock,
+    taker: Arc<Taker>,
     pub(super) state: Mutex<State>,
     notes: Vec<OpenNote>,
     adopted: bool,
@@ -164,9 +167,10 @@ impl Kernel {
             let mut limits = Limits::open(&pins, seed, clock.hz())?;
             let names = Names::open(&pins)?;
             limits.hold(names.plans().clone());
-            Ok((clock, Follower::new().map_err(OpenError::Netlink)?, limits, names))
+            let taken = handoff::open(&pins, &loaded.programs, clock.hz())?;
+            Ok((clock, Follower::new().map_err(OpenError::Netlink)?, limits, names, taken))
         };
-        let (clock, follower, limits, names) = match senses() {
+        let (clock, follower, limits, names, (taker, splices)) = match senses() {
             Ok(both) => both,
             Err(error) => {
                 start.undo(&pins);
@@ -178,12 +182,13 @@ impl Kernel {
             programs: loaded.programs,
             tables: loaded.tables,
             clock,
+            taker: Arc::new(taker),
             state: Mutex::new(State {
                 present: Present::default(),
                 config: config.clone(),
                 desired: None,
                 sources: Sources::default(),
-                collector: Collector::default(),
+                collector: Collector::beside(splices),
                 follower,
                 attachments: BTreeMap::new(),
                 leaving: BTreeMap::new(),
@@ -289,6 +294,7 @@ impl Kernel {
         }
         self.look_at_guards(state)?;
         state.ears.name(&state.present.names);
+        self.taker.learn(handoff::known(&goal));
         state.weights = goal.rings.values().flatten().map(|share| (share.id, share.weight)).collect();
         let now = Instant::now();
         state.leaving.retain(|id, _| !goal.backends.contains_key(id));
@@ -325,6 +331,7 @@ impl Kernel {
         }
         state.follower.wanted = (interfaces.to_vec(), mode);
         state.attachments = attached.iter().map(|a| (a.interface.clone(), a.clone())).collect();
+        self.see_by(state);
         Ok(attached)
     }
 
@@ -344,9 +351,21 @@ impl Kernel {
     /// rests, and does nothing.
     pub fn collect(&self) -> Result<Collected, MapError> {
         let State { collector, config, present, leaving, limits, .. } = &mut *self.lock();
+        self.taker.tidy().map_err(|cause| MapError { map: names::HELD, action: Action::Read, cause })?;
         let failed = |cause| MapError { map: "proxy_clock", action: Action::Read, cause };
         limits.set_clock(self.clock.now64().map_err(failed)?);
         collector.collect(&self.tables, &self.clock, config, present, leaving, limits)
+    }
+
+    /// Takes connections over that are relayed.
+    pub fn taker(&self) -> Arc<Taker> {
+        Arc::clone(&self.taker)
+    }
+
+    /// Packets of these interfaces, and of VLAN devices on them, are seen by the programs.
+    fn see_by(&self, state: &State) {
+        let attached = state.attachments.keys();
+        self.taker.see_by(interfaces(state.follower.links(), attached));
     }
 
     /// What it keeps of limits.
@@ -400,6 +419,7 @@ impl Kernel {
         state.follower.listen()?;
         let mut notes =
             state.follower.devices(&self.tables, &self.pins, &self.programs, &mut state.attachments)?;
+        self.see_by(state);
         if state.follower.epoch_is_over() {
             self.raise(state)?;
             state.follower.epoch_begins();

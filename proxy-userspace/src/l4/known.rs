@@ -31,6 +31,14 @@ impl KnownFlows {
         self.0.words()[(self.aside() + word) as usize].fetch_or(bit, Relaxed);
     }
 
+    /// Enters a flow that this process has just put into a table: into both copies, as the kernel does.
+    pub(super) fn note<A: Address>(&self, key: &FlowKey<A>) {
+        let (word, bit) = known::place(known::hash(key));
+        for copy in [0, known::WORDS] {
+            self.0.words()[(copy + word) as usize].fetch_or(bit, SeqCst);
+        }
+    }
+
     /// Has the copy asked that a whole walk was entered into.
     pub(super) fn finish(&self) {
         self.0.words()[known::ASKED as usize].fetch_xor(1, SeqCst);

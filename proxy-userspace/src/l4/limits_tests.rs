@@ -101,6 +101,8 @@ fn limits_are_as_they_were_when_a_change_fails() {
                 guard: GuardConfig::default(),
                 tls: false,
                 names: Vec::new(),
+                handoff: false,
+                backends: Vec::new(),
             })
             .collect();
         let error = kernel.apply(&too_many).unwrap_err();
@@ -125,6 +127,8 @@ fn numbers_of_plans_are_given_again_when_nothing_refers_to_them() {
                 guard: GuardConfig::default(),
                 tls: false,
                 names: Vec::new(),
+                handoff: false,
+                backends: Vec::new(),
             };
             (from..from + 200).map(one).collect()
         };

@@ -31,6 +31,10 @@ mod further;
 mod further_tests;
 /// What the daemon does for the guards.
 mod guard;
+/// Connections that a relay hands over.
+mod handoff;
+#[cfg(test)]
+mod handoff_tests;
 /// The kernel part, opened.
 mod kernel;
 /// What it says of ClientHellos.
@@ -83,6 +87,7 @@ pub use events::{Exceeded, Hear};
 pub use explain::{Chosen, Explanation, FlowStatus, Tuple, TupleError, Verdict, WayOut};
 pub use follow::{FollowError, Followed};
 pub use guard::GuardStatus;
+pub use handoff::{HandOffCount, Taker};
 pub use kernel::{Applied, Kernel, KnownBackend};
 pub use limit_maps::LimitMaps;
 pub use limits::{KeptLimit, RefusedKey, RememberedLimit, RememberedMeasure};

@@ -33,6 +33,8 @@ fn desired(place: &Place, names: Vec<NameRule>) -> Desired {
         guard: GuardConfig::default(),
         tls: true,
         names,
+        handoff: false,
+        backends: Vec::new(),
     };
     Desired { local: vec![local], ..place.desired(&[]) }
 }

@@ -1,6 +1,6 @@
 //! What the kernel part does, as its tables say: with the daemon, or from the pins alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use proxy_common::backend::Backend;
@@ -61,7 +61,7 @@ pub struct ListenerStatus {
     pub name: String,
     /// `tcp` or `udp`.
     pub protocol: &'static str,
-    /// `nat` or `dsr`.
+    /// `nat`, `dsr`, or `handoff`: connections are relayed first.
     pub forward: &'static str,
     /// Where clients connect to.
     pub addresses: Vec<SocketAddr>,
@@ -182,7 +182,7 @@ impl View {
         let mut seen = Seen::default();
         let mut count = |family: usize, kind: u8, backend: u16| {
             seen.entries[family] += 1;
-            if kind != FlowKind::NatReturn as u8 {
+            if FlowKind::of(kind) != FlowKind::NatReturn {
                 *seen.flows.entry(backend).or_default() += 1;
             }
         };
@@ -247,12 +247,19 @@ impl Report<'_> {
 
     fn listeners(&self) -> Result<Vec<ListenerStatus>, MapError> {
         let mut by_id: BTreeMap<u16, ListenerStatus> = BTreeMap::new();
-        let balanced = |listener: &Listener| listener.forward != Forward::Local as u8;
-        for ((address, protocol), listener) in self.present.listeners.iter().filter(|(_, l)| balanced(l)) {
+        // A listener of sockets has backends here if its connections are handed over to them.
+        let with: BTreeSet<u16> = self.present.backends.values().map(|entry| entry.listener).collect();
+        let shown =
+            |listener: &Listener| listener.forward != Forward::Local as u8 || with.contains(&listener.id);
+        for ((address, protocol), listener) in self.present.listeners.iter().filter(|(_, l)| shown(l)) {
             let status = by_id.entry(listener.id).or_insert_with(|| ListenerStatus {
                 name: self.present.names.get(&listener.id).cloned().unwrap_or_default(),
                 protocol: if *protocol == 6 { "tcp" } else { "udp" },
-                forward: if listener.forward == 0 { "nat" } else { "dsr" },
+                forward: match listener.forward {
+                    0 => "nat",
+                    1 => "dsr",
+                    _ => "handoff",
+                },
                 addresses: Vec::new(),
                 backends: Vec::new(),
             });

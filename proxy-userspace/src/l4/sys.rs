@@ -263,6 +263,61 @@ pub(super) fn test_run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<(u32
 
 /// Bytes of a cursor of a walk: the longest key's.
 pub(super) const CURSOR: usize = 72;
+/// Sends a frame through a program as if it had come in by an interface: what the program says of it is done
+/// (`BPF_F_TEST_XDP_LIVE_FRAMES`, Linux 5.18).
+pub(super) fn inject(program: BorrowedFd<'_>, frame: &[u8], ingress: u32) -> io::Result<()> {
+    const LIVE_FRAMES: u32 = 1 << 1;
+    /// `struct xdp_md` of linux/bpf.h.
+    #[repr(C)]
+    struct Context {
+        data: u32,
+        data_end: u32,
+        data_meta: u32,
+        ingress: u32,
+        queue: u32,
+        egress: u32,
+    }
+    #[repr(C)]
+    struct Attr {
+        program: u32,
+        verdict: u32,
+        size_in: u32,
+        size_out: u32,
+        data_in: u64,
+        data_out: u64,
+        repeat: u32,
+        duration: u32,
+        context_size_in: u32,
+        context_size_out: u32,
+        context_in: u64,
+        context_out: u64,
+        flags: u32,
+        cpu: u32,
+        batch: u32,
+        pad: u32,
+    }
+    let context =
+        [Context { data: 0, data_end: frame.len() as u32, data_meta: 0, ingress, queue: 0, egress: 0 }];
+    let mut attr = Attr {
+        program: program.as_raw_fd() as u32,
+        verdict: 0,
+        size_in: frame.len() as u32,
+        size_out: 0,
+        data_in: address(frame),
+        data_out: 0,
+        repeat: 1,
+        duration: 0,
+        context_size_in: size_of::<Context>() as u32,
+        context_size_out: 0,
+        context_in: address(&context),
+        context_out: 0,
+        flags: LIVE_FRAMES,
+        cpu: 0,
+        batch: 1,
+        pad: 0,
+    };
+    bpf(command::PROG_TEST_RUN, &mut attr).map(drop)
+}
 
 /// A map and its sizes, which the kernel trusts our buffers to have.
 #[derive(Debug)]

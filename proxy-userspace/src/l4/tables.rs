@@ -20,6 +20,7 @@ use proxy_common::plan::{self, CountedSet, ExemptKey, LimitCount, LimitRecord, P
 use proxy_common::pod::Pod;
 use proxy_common::settings::Settings;
 use proxy_common::sni::{self, NameCount, NameEntry, NameKey, Note, NoteKey, PeekRule, Trace};
+use proxy_common::splice::Splice;
 
 use super::known::KnownFlows;
 use super::maps::{Action, MapError, PerCpu, Rings, SharedWords, Table};
@@ -131,6 +132,8 @@ pub(super) fn shapes(flows: u32, keys: u32) -> Vec<Shape> {
         Shape::lru::<NoteKey, Note>(names::SNI_NOTES, sni::NOTES),
         Shape::array::<Trace>(names::SNI_TRACE, 1),
         Shape::ring_buffer(names::SNI_EVENTS, sni::TOLD_BYTES),
+        Shape::array::<Splice>(names::SPLICES, limits::SPLICES),
+        Shape::ring_buffer(names::HELD, limits::HELD_BYTES),
         Shape::per_cpu::<Traffic>(names::TRAFFIC, BACKENDS),
         Shape::per_cpu::<u64>(names::DROPS, DropReason::COUNT),
         Shape::per_cpu::<u64>(names::NOTICES, Notice::COUNT),

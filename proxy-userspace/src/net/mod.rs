@@ -10,6 +10,8 @@ pub mod deadline;
 pub mod epoll;
 /// Driver settings (ethtool).
 pub mod ethtool;
+/// Connections that are relayed, and may be handed over.
+pub mod handoff;
 /// Network devices.
 pub mod link;
 /// Sockets that wait for clients, for several workers.
@@ -24,6 +26,8 @@ pub mod pass;
 pub mod pipe;
 /// Who a connection is from, as proxies say it.
 pub mod proxy_protocol;
+/// Sockets whose connections somebody else goes on with.
+pub mod repair;
 /// The way to an address.
 pub mod route;
 /// Sockets of this host that wait for clients.

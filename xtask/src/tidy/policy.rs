@@ -63,6 +63,7 @@ pub(super) const UNSAFE: &[(&str, &str)] = &[
     ("proxy-userspace/src/allocator.rs", "an allocator's functions are"),
     ("proxy-userspace/src/l4/sys.rs", "bpf(2), as far as aya does not offer it"),
     ("proxy-userspace/src/net/ethtool.rs", "ioctl(2), for what a driver can do"),
+    ("proxy-userspace/src/net/repair.rs", "the state of TCP sockets"),
     ("bench/src/harness.rs", "bpf(2), for a program made by hand"),
     ("tests/src/bpf.rs", "bpf(2), for programs that are run on one packet"),
     ("tests/src/ethtool.rs", "ioctl(2), for offloads"),

@@ -21,6 +21,8 @@ pub(super) struct Bound<'a> {
     pub(super) binds: Vec<Bind>,
     /// Its clients begin with a ClientHello, which is read before a socket exists.
     pub(super) tls: bool,
+    /// Connections may be handed over.
+    pub(super) handoff: bool,
 }
 
 impl Bound<'_> {
@@ -41,6 +43,7 @@ pub(super) fn bound<'a>(desired: &'a Desired, around: &dyn Surroundings) -> io::
             guard: rule(&listener.guard),
             binds: binds(&listener.addresses, listener.protocol),
             tls: false,
+            handoff: false,
         })
         .collect();
     let unspecified = |address: &SocketAddr| address.ip().is_unspecified();
@@ -68,6 +71,7 @@ pub(super) fn bound<'a>(desired: &'a Desired, around: &dyn Surroundings) -> io::
             guard: rule(&listener.guard),
             binds,
             tls: listener.tls,
+            handoff: listener.handoff,
         });
     }
     Ok(all)

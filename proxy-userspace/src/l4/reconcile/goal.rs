@@ -16,6 +16,7 @@ use proxy_common::settings::Settings;
 use super::bound::{Bound, bound};
 use super::present::{BackendEntry, Bind, Present, Share, SourceEntry, SourceIndex};
 use crate::l4::desired::{Desired, DesiredBackend, Surroundings};
+use crate::l4::handoff::split;
 
 /// What the clock and the program decide, not the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,6 +41,8 @@ pub(crate) struct Goal {
     pub(crate) guards: BTreeMap<u16, GuardRule>,
     pub(crate) rings: BTreeMap<u16, Vec<Share>>,
     pub(crate) listeners: BTreeMap<Bind, Listener>,
+    /// Ports that connections leave from that may be handed over.
+    pub(crate) handoff_ports: Option<RangeInclusive<u16>>,
     /// Backends that no connection can leave to now.
     pub(crate) unroutable: Vec<Unroutable>,
 }
@@ -106,6 +109,12 @@ pub(crate) fn plan(
         None => free_ports(&around.host_ports().map_err(PlanError::HostPorts)?).ok_or(PlanError::NoPorts)?,
     };
     let mut goal = Goal { settings: settings(desired, present, constants, &ports), ..Goal::default() };
+    let any = desired.local.iter().any(|listener| listener.handoff);
+    let (ports, handoff_ports) = match split(&ports).filter(|_| any) {
+        Some((nat, handoff)) => (nat, Some(handoff)),
+        None => (ports, None),
+    };
+    goal.handoff_ports = handoff_ports;
     let bound = bound(desired, around).map_err(PlanError::HostAddresses)?;
     let ids = listener_ids(&bound, present)?;
     let mut numbers = Numbers { desired, present, ports, around, by_host: HashMap::new(), next_backend: 0 };
@@ -113,12 +122,24 @@ pub(crate) fn plan(
         present.backends.iter().map(|(id, b)| ((b.listener, b.address), *id)).collect();
     for (listener, id) in bound.iter().zip(&ids) {
         goal.names.insert(*id, listener.name.to_owned());
-        let flags = if listener.tls { Listener::TLS } else { 0 };
+        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+        let flags = flag(listener.tls, Listener::TLS) | flag(listener.handoff, Listener::HANDOFF);
         let entry = Listener { id: *id, forward: listener.forward as u8, flags, ..Listener::default() };
         goal.listeners.extend(listener.binds.iter().map(|bind| (*bind, entry)));
         goal.guards.extend(listener.guard.map(|rule| (*id, rule)));
     }
-    for (listener, id) in desired.listeners.iter().zip(ids) {
+    let (balanced, local) = ids.split_at(desired.listeners.len());
+    for (listener, id) in desired.local.iter().zip(local.iter().copied()) {
+        for backend in listener.backends.iter().filter(|_| listener.handoff) {
+            let number = match known.get(&(id, backend.address)) {
+                Some(number) => *number,
+                None => numbers.fresh_backend(&goal)?,
+            };
+            let source = numbers.source(&mut goal, backend, present.backends.get(&number))?;
+            goal.backends.insert(number, entry(backend, id, source));
+        }
+    }
+    for (listener, id) in desired.listeners.iter().zip(balanced.iter().copied()) {
         let mut shares = Vec::new();
         for backend in &listener.backends {
             let number = match known.get(&(id, backend.address)) {

@@ -320,6 +320,8 @@ fn listeners_of_sockets_are_known_by_every_address_they_wait_at() {
         guard,
         tls: false,
         names: Vec::new(),
+        handoff: false,
+        backends: Vec::new(),
     };
     let mut wanted = desired(vec![listener("tcp", &["192.0.2.1:80"], &["10.0.0.1:80"])]);
     wanted.local = vec![local("all", &["0.0.0.0:80", "[::]:80"]), local("one", &["192.0.2.2:80"])];

@@ -84,9 +84,7 @@ async fn open(
     prepare: &mut impl FnMut(BorrowedFd<'_>, SocketAddr),
 ) -> io::Result<BackendStream> {
     let mut stream: EpollStream = match &backend.target {
-        Target::Tcp(address) => {
-            worker.driver.connect_prepared(*address, |socket| prepare(socket, *address)).await?
-        }
+        Target::Tcp(address) => from_a_place(worker, &backend.target, *address, prepare).await?,
         target => worker.driver.connect(target).await?,
     };
     if let Some(version) = wanted.pool.web().send_proxy_protocol {
@@ -99,6 +97,26 @@ async fn open(
         return Ok(BackendStream::Clear(stream));
     }
     secure(stream, backend, Offer::Http1).await.map_err(io::Error::other)
+}
+
+/// Sockets that are tried before one connects from wherever the host says.
+const PLACES: usize = 3;
+
+/// Connects from the place that `prepare` gave the socket. Somebody may have it: a connection that is just over keeps its
+/// place for a minute.
+async fn from_a_place(
+    worker: &Worker,
+    target: &Target,
+    address: SocketAddr,
+    prepare: &mut impl FnMut(BorrowedFd<'_>, SocketAddr),
+) -> io::Result<EpollStream> {
+    for _ in 0..PLACES {
+        match worker.driver.connect_prepared(address, |socket| prepare(socket, address)).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
+            done => return done,
+        }
+    }
+    worker.driver.connect(target).await
 }
 
 /// What a pool that is balanced by a key takes of a connection: there is nothing but its client.
