@@ -10,6 +10,7 @@ use proxy_tests::client::{self, Http};
 use proxy_tests::config::{self, Listener, Protocol};
 use proxy_tests::daemon::Daemon;
 use proxy_tests::facts;
+use proxy_tests::program::Program;
 use proxy_tests::runner::{Fact, figure};
 use proxy_tests::wait::{SOON, until};
 use proxy_tests::web;
@@ -24,6 +25,7 @@ pub(crate) const FACTS: &[Fact] = facts![
     who_is_being_refused_is_shown_and_can_be_forgiven,
     what_is_set_outlives_the_daemon_for_workers_too,
     limits_are_shown_and_changed_without_a_daemon,
+    a_limit_is_tried_on_what_tcpdump_has_captured,
 ];
 
 /// A configuration with a limit that nobody meets.
@@ -367,5 +369,48 @@ fn limits_are_shown_and_changed_without_a_daemon() -> Result<()> {
     ensure!(lines.len() == 5 && lines.iter().all(|line| line["by"] == "offline"), "{lines:?}");
     let uid = rustix::process::getuid().as_raw();
     ensure!(lines[0]["uid"] == uid && lines[0]["from"] == "1000/s burst 1000", "{}", lines[0]);
+    Ok(())
+}
+
+fn a_limit_is_tried_on_what_tcpdump_has_captured() -> Result<()> {
+    let world = World::routed().build()?;
+    let listener = Listener::of(&world, Protocol::Tcp, Family::V4);
+    let limit = "[limit.per-client]\nconnections = \"1000/s burst 1000\"\n";
+    let daemon = Daemon::start(
+        &world,
+        &format!("{}\n{limit}", config::text(&world, std::slice::from_ref(&listener))),
+    )?;
+    let capture = world.folder().join("capture.pcap");
+    let mut tcpdump = std::process::Command::new("tcpdump");
+    tcpdump.args(["-i", "eth0", "-U", "-w"]).arg(&capture).args(["tcp", "port", "80"]);
+    let dumping = Program::start(world.client(), &world.folder(), "tcpdump", tcpdump)?;
+    let said = world.folder().join("tcpdump.log");
+    until("tcpdump listens", SOON, || {
+        ensure!(std::fs::read_to_string(&said)?.contains("listening on"));
+        Ok(())
+    })?;
+    let to = world.service(Family::V4);
+    for _ in 0..20 {
+        Http::connect(world.client(), to)?.who()?;
+    }
+    let file = daemon.config_path().display().to_string();
+    let path = capture.display().to_string();
+    let tried = |amounts: &[&str]| -> Result<Value> {
+        let words =
+            [&["limit", "try", "per-client", "--from", &path, "--config", &file][..], amounts].concat();
+        daemon.json(&words)
+    };
+    let refused = |tried: &Value| tried["measures"][0]["refused"].as_u64();
+    let all = until("all connections are in the capture", SOON, || {
+        let all = tried(&[])?;
+        ensure!(all["measures"][0]["passed"] == 20, "{all}");
+        Ok(all)
+    })?;
+    ensure!(refused(&all) == Some(0), "{all}");
+    let few = tried(&["connections=5/h", "burst=5"])?;
+    ensure!(refused(&few) == Some(15), "{few}");
+    ensure!(few.to_string().contains(&world.client_address(Family::V4, 0).to_string()), "{few}");
+    ensure!(listed(&daemon, "connections")?["file"].is_null(), "nothing was changed by that");
+    drop(dumping);
     Ok(())
 }
