@@ -312,6 +312,31 @@ pub struct HttpListener {
     pub received: u64,
     /// Bytes of the answers' bodies.
     pub sent: u64,
+    /// `http`, `https` or `tls`.
+    #[serde(default)]
+    pub protocol: String,
+    /// Connections by what their ClientHello has led to; none: nobody looks at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steered: Option<Steered>,
+}
+
+/// Connections by what their ClientHello has led to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Steered {
+    /// Open ones whose first flight is being read.
+    pub peeked: u32,
+    /// Open ones that are relayed by this process.
+    pub relayed: u32,
+    /// Open ones that were decrypted, and have requests.
+    pub terminated: u32,
+    /// Those that the kernel part took over, since the daemon started.
+    pub handed_off: u64,
+    /// Those that came to nothing, since the daemon started.
+    pub refused: u64,
+    /// Bytes that were relayed from clients.
+    pub received: u64,
+    /// Bytes that were relayed to clients.
+    pub sent: u64,
 }
 
 /// What a backend has to do for HTTP.

@@ -37,6 +37,7 @@ fn print(output: &Output, status: &Answer) {
     for table in [
         listeners(&status.listeners),
         http(&status.http),
+        steered(&status.http),
         http_backends(&status.pools),
         pools(&status.pools),
         guards(status.kernel.as_ref()),
@@ -123,6 +124,25 @@ fn http(listeners: &[HttpListener]) -> Table {
         let numbers =
             [u64::from(*connections), *requests, *failed, *refused].map(|number| number.to_string());
         table.row([name.clone()].into_iter().chain(numbers).chain([bind.join(" ")]));
+    }
+    table
+}
+
+/// Connections by what their ClientHello has led to.
+fn steered(listeners: &[HttpListener]) -> Table {
+    let mut table = Table::new([
+        left("STEERED LISTENER"),
+        right("PEEKED"),
+        right("RELAYED"),
+        right("TERMINATED"),
+        right("HANDED OFF"),
+        right("REFUSED"),
+    ]);
+    for listener in listeners {
+        let Some(it) = listener.steered else { continue };
+        let open = [it.peeked, it.relayed, it.terminated].map(u64::from);
+        let numbers = open.into_iter().chain([it.handed_off, it.refused]).map(|number| number.to_string());
+        table.row([listener.name.clone()].into_iter().chain(numbers));
     }
     table
 }

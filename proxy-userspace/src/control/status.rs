@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use crate::admin::api::{self, Rate, State, Status, Traffic, Use};
 use crate::config::{BackendConfig, Config, Forward, PoolConfig, WebListenerConfig};
+use crate::l7::crowd::ListenerCrowd;
+use crate::telemetry::steering::{Refused, Relayed};
 use crate::upstream::health::{CheckKey, Health};
 
 use super::dataplane::{Observed, Place, Seen};
@@ -104,9 +106,32 @@ fn http_listeners(known: Known<'_>) -> Vec<api::HttpListener> {
             failed: total.failed,
             received: total.received,
             sent: total.sent,
+            protocol: listener.protocol().to_owned(),
+            steered: steered(known, listener, &crowd),
         }
     };
     known.config.web_listeners.iter().map(one).collect()
+}
+
+/// What ClientHellos of a listener have led to; none: nobody looks at them.
+fn steered(known: Known<'_>, listener: &WebListenerConfig, crowd: &ListenerCrowd) -> Option<api::Steered> {
+    known.web.snapshot()?.steering.of(&listener.name)?;
+    let counts = &crowd.steered;
+    let routes = counts.routes();
+    let sum = |count: fn(&Relayed) -> &AtomicU64| {
+        routes.iter().map(|(_, it)| count(it).load(Ordering::Relaxed)).sum()
+    };
+    let peeked = counts.reading.load(Ordering::Relaxed);
+    let relayed = routes.iter().map(|(_, it)| it.open.load(Ordering::Relaxed)).sum();
+    Some(api::Steered {
+        peeked,
+        relayed,
+        terminated: crowd.open.load(Ordering::Relaxed).saturating_sub(peeked + relayed),
+        handed_off: sum(|it| &it.handed_off),
+        refused: Refused::ALL.into_iter().map(|why| counts.count(why)).sum(),
+        received: sum(|it| &it.received),
+        sent: sum(|it| &it.sent),
+    })
 }
 
 /// What a backend has to do for those who serve HTTP: all its addresses together; none: they do not know it.

@@ -109,6 +109,13 @@ impl Stream for BackendStream {
         }
     }
 
+    fn reset_at_end(&mut self) {
+        match self {
+            Self::Clear(stream) => stream.reset_at_end(),
+            Self::Tls(stream) => stream.reset_at_end(),
+        }
+    }
+
     fn poll_fill(&mut self, context: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
         match self {
             Self::Clear(stream) => stream.poll_fill(context, pipe),

@@ -16,3 +16,7 @@ pub(super) mod starttls;
 pub(super) mod steer;
 /// Bytes one way.
 mod way;
+
+/// Bytes both ways, over real sockets.
+#[cfg(test)]
+mod relay_tests;

@@ -22,7 +22,7 @@ pub(in crate::l7) const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x
 const GSS_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30];
 /// `ErrorResponse`: a client that does not ask for TLS is told why it is not served.
 const NO_SSL: &[u8] =
-    b"E\0\0\0\x4eSFATAL\0VFATAL\0C28000\0Mconnections here are by TLS: use sslmode=require\0\0";
+    b"E\0\0\0\x4cSFATAL\0VFATAL\0C28000\0Mconnections here are by TLS: use sslmode=require\0\0";
 /// Who we say that we are before TLS: names are a matter of the backend.
 const GREETING: &[u8] = b"220 proxy-now ESMTP\r\n";
 const EHLO: &[u8] = b"250-proxy-now\r\n250 STARTTLS\r\n";

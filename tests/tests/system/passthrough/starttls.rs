@@ -47,7 +47,7 @@ fn postgres_and_smtp_clients_are_steered_by_the_hello_that_follows() -> Result<(
     plain.write_all(&[0, 0, 0, 8, 0, 3, 0, 0])?;
     let mut said = Vec::new();
     plain.read_to_end(&mut said)?;
-    ensure!(said.starts_with(b"E\0\0\0\x4eSFATAL\0") && said.len() == 0x4f, "{said:?}");
+    ensure!(said.starts_with(b"E\0\0\0\x4cSFATAL\0") && said.len() == 0x4d, "{said:?}");
     // Decrypted here, and relayed as it is.
     let root = ca.path("ca.pem");
     let echo = thread::spawn(move || -> Result<TcpListener> {
