@@ -26,11 +26,14 @@ fn main() -> anyhow::Result<ExitCode> {
         "http" => http::run(&http::HTTP, rest),
         "tls" => http::run(&http::TLS, rest),
         "reload" => http::reload::run(),
+        "steering" => http::steering::run(),
         "route" => route::run(),
         "certs" => certs::run(),
         // Peers: started by `http` and `tls`.
         "bare-hyper-tls" => http::bare::run_tls(rest).map(|()| ExitCode::SUCCESS),
         "bare-hyper" => http::bare::run(rest).map(|()| ExitCode::SUCCESS),
-        other => anyhow::bail!("no bench is called {other:?}; there are: kernel http tls reload route certs"),
+        other => anyhow::bail!(
+            "no bench is called {other:?}; there are: kernel http tls reload steering route certs"
+        ),
     }
 }

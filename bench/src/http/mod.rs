@@ -27,6 +27,8 @@ mod process;
 mod promise;
 /// How soon a change of the configuration serves.
 pub(crate) mod reload;
+/// What connections cost that are passed through.
+pub(crate) mod steering;
 /// What belongs together.
 mod suite;
 /// Suites: data.

@@ -54,6 +54,8 @@ struct Known {
     generation: u64,
     config: Arc<WebListenerConfig>,
     tls: Option<Arc<TlsListener>>,
+    /// Some route looks at ClientHellos: most listeners decrypt all that comes.
+    steered: bool,
     limits: Option<Arc<ConnectionRules>>,
     bans: Arc<View>,
     crowd: Arc<ListenerCrowd>,
@@ -160,12 +162,20 @@ impl Inside {
             inside,
         };
         let (worker, leave) = (Rc::clone(&self.worker), Rc::clone(&self.leave));
-        worker.shared.connections.fetch_add(1, Ordering::Relaxed);
-        spawn_local(async move {
-            let shared = Arc::clone(&worker.shared);
-            arrival.serve(worker, leave).await;
-            shared.connections.fetch_sub(1, Ordering::Relaxed);
-        });
+        let shared = Arc::clone(&worker.shared);
+        shared.connections.fetch_add(1, Ordering::Relaxed);
+        // Two kinds of tasks, since those that look at ClientHellos first are smaller.
+        if known.steered {
+            spawn_local(async move {
+                arrival.serve_steered(worker, leave).await;
+                shared.connections.fetch_sub(1, Ordering::Relaxed);
+            });
+        } else {
+            spawn_local(async move {
+                arrival.serve(worker, leave).await;
+                shared.connections.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
     }
 
     /// Where the client wanted to go: asked of the system only where the listener waits on all addresses.
@@ -189,6 +199,7 @@ impl Inside {
                 generation: snapshot.generation,
                 config: Arc::clone(config),
                 tls: snapshot.tls_of(&config.name).cloned(),
+                steered: snapshot.steering.of(&config.name).is_some(),
                 bans: Arc::clone(&snapshot.bans),
                 limits: snapshot.limits.listeners.get(&config.name).cloned(),
                 crowd: self.worker.shared.crowd.listener(&config.name),

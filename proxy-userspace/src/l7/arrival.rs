@@ -65,6 +65,17 @@ enum Gone {
     NoHeader,
 }
 
+/// How a client goes for which there is no place.
+#[derive(Clone, Copy)]
+enum Away {
+    /// It has gone, or nobody knows who it is.
+    Silently,
+    /// It may come again.
+    Busy,
+    /// It is more than a limit lets in.
+    Limited(TurnedAway),
+}
+
 impl From<io::Error> for Gone {
     fn from(_: io::Error) -> Self {
         Self::Closed
@@ -74,43 +85,77 @@ impl From<io::Error> for Gone {
 impl<S: Stream> Arrival<S> {
     /// Serves it until it goes.
     pub(super) async fn serve(mut self, worker: Rc<Worker>, leave: Rc<Leave>) {
-        // First who it is: a handshake is worth something.
-        if self.listener.proxy_protocol && !self.is_known().await {
-            return;
-        }
-        // A client behind a proxy is counted once it is known.
-        if self.listener.proxy_protocol && self.place.of(self.peer.ip(), &self.listener.limits).is_err() {
-            // Who wants to speak TLS understands nothing else.
-            if self.tls.is_none() {
-                refuse::busy(self.stream);
-            }
-            return;
-        }
-        if self.listener.proxy_protocol
-            && let Some(limits) = &self.limits
-        {
-            match limits.connect(self.peer.ip(), worker.number) {
-                Ok(place) => self.inside = Some(Box::new(place)),
-                Err(how) => {
-                    deeds::turned_away(&worker.snapshot().abuse, self.peer.ip(), &self.listener);
-                    return refuse::limited(self.stream, how);
-                }
-            }
+        if let Err(how) = self.enter(&worker).await {
+            return self.turn_away(how);
         }
         match self.tls.take() {
-            Some(tls) => {
-                if let Some(how) = self.refuses_handshake(&worker) {
-                    return refuse::limited(self.stream, how);
-                }
-                // Most listeners decrypt all that comes.
-                let steered = worker.snapshot().steering.of(&self.listener.name).is_some();
-                // Has a place of its own, so that connections in the clear, which are smaller, need none for it.
-                match steered {
-                    false => Box::pin(self.serve_tls(&tls, (None, None), worker, &leave)).await,
-                    true => Box::pin(self.serve_steered(tls, worker, &leave)).await,
+            // Has a place of its own, so that connections in the clear, which are smaller, need none for it.
+            Some(tls) => Box::pin(self.serve_tls(&tls, (None, None), worker, &leave)).await,
+            None => self.serve_plain(worker, &leave).await,
+        }
+    }
+
+    /// Serves a client whose ClientHello is looked at until it goes: a task of its own, since many of these say little.
+    pub(super) async fn serve_steered(mut self, worker: Rc<Worker>, leave: Rc<Leave>) {
+        if let Err(how) = self.enter(&worker).await {
+            return self.turn_away(how);
+        }
+        let Some(tls) = self.tls.take() else { return };
+        let Self { stream, read, started, peer, local, listener, limits, crowd, place, inside, .. } = self;
+        let comer = Comer {
+            stream,
+            read,
+            started,
+            peer,
+            local,
+            listener: Arc::clone(&listener),
+            tls: Arc::clone(&tls),
+            crowd: Arc::clone(&crowd),
+            limits: limits.clone(),
+        };
+        let Some(Decrypt { stream, read, known, onward }) = steer(comer, &worker).await else { return };
+        let decrypted =
+            Self { stream, read, started, peer, local, listener, tls: None, crowd, limits, place, inside };
+        Box::pin(decrypted.serve_tls(&tls, (known, onward), worker, &leave)).await;
+    }
+
+    /// Whether there is a place for it, once it is known who it is: a handshake is worth something.
+    async fn enter(&mut self, worker: &Worker) -> Result<(), Away> {
+        if self.listener.proxy_protocol {
+            if !self.is_known().await {
+                return Err(Away::Silently);
+            }
+            // A client behind a proxy is counted once it is known.
+            if self.place.of(self.peer.ip(), &self.listener.limits).is_err() {
+                return Err(Away::Busy);
+            }
+            if let Some(limits) = &self.limits {
+                match limits.connect(self.peer.ip(), worker.number) {
+                    Ok(place) => self.inside = Some(Box::new(place)),
+                    Err(how) => {
+                        deeds::turned_away(&worker.snapshot().abuse, self.peer.ip(), &self.listener);
+                        return Err(Away::Limited(how));
+                    }
                 }
             }
-            None => self.serve_plain(worker, &leave).await,
+        }
+        if self.tls.is_some()
+            && let Some(Err(how)) =
+                self.limits.as_deref().map(|it| it.handshake(self.peer.ip(), worker.number))
+        {
+            self.crowd.handshakes.failed(Failure::Limited);
+            deeds::turned_away(&worker.snapshot().abuse, self.peer.ip(), &self.listener);
+            return Err(Away::Limited(how));
+        }
+        Ok(())
+    }
+
+    fn turn_away(self, how: Away) {
+        match how {
+            // Who wants to speak TLS understands nothing else.
+            Away::Busy if self.tls.is_none() => refuse::busy(self.stream),
+            Away::Limited(how) => refuse::limited(self.stream, how),
+            Away::Busy | Away::Silently => {}
         }
     }
 
@@ -127,35 +172,6 @@ impl<S: Stream> Arrival<S> {
             h1::server::serve(stream, read, started, connection, worker, leave).await;
         }
         drop((place, inside));
-    }
-
-    /// Whether its handshake is more than a limit lets in.
-    fn refuses_handshake(&self, worker: &Worker) -> Option<TurnedAway> {
-        let how = self.limits.as_deref()?.handshake(self.peer.ip(), worker.number).err()?;
-        self.crowd.handshakes.failed(Failure::Limited);
-        deeds::turned_away(&worker.snapshot().abuse, self.peer.ip(), &self.listener);
-        Some(how)
-    }
-
-    async fn serve_steered(self, tls: Arc<TlsListener>, worker: Rc<Worker>, leave: &Rc<Leave>) {
-        let Self { stream, read, started, peer, local, listener, limits, crowd, place, inside, .. } = self;
-        let comer = Comer {
-            stream,
-            read,
-            started,
-            peer,
-            local,
-            listener: Arc::clone(&listener),
-            tls: Arc::clone(&tls),
-            crowd: Arc::clone(&crowd),
-            limits: limits.clone(),
-        };
-        let Some(Decrypt { stream, read, known, onward }) = Box::pin(steer(comer, &worker)).await else {
-            return;
-        };
-        let decrypted =
-            Self { stream, read, started, peer, local, listener, tls: None, crowd, limits, place, inside };
-        Box::pin(decrypted.serve_tls(&tls, (known, onward), worker, leave)).await;
     }
 
     async fn serve_tls(
@@ -283,4 +299,21 @@ fn connection(
 
 fn is_trusted(listener: &WebListenerConfig, client: SocketAddr) -> bool {
     listener.trusted_proxies.iter().any(|proxies| proxies.contains(&client.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::epoll::EpollStream;
+
+    /// Bytes of what such a function gives.
+    fn size<F>(_: impl FnOnce(Arrival<EpollStream>, Rc<Worker>, Rc<Leave>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_client_whose_hello_is_looked_at_takes_little_memory() {
+        let steered = size(|arrival, worker, leave| arrival.serve_steered(worker, leave));
+        assert!(steered <= 4096, "{steered}");
+    }
 }

@@ -224,6 +224,8 @@ impl Maker<'_> {
         };
         let mut config = self.config(&auth, Arc::clone(self.resolver) as _)?;
         config.alpn_protocols = match self.listener.http2 {
+            // What is spoken is the backend's matter.
+            _ if self.listener.is_raw() => Vec::new(),
             true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
             false => vec![b"http/1.1".to_vec()],
         };

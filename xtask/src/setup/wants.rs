@@ -76,6 +76,14 @@ pub(super) const ALL: &[Want] = &[
     },
     Want {
         need: Need::Test,
+        what: "psql",
+        why: "a client of the tests that asks for TLS in its own words",
+        present: || process::on_path("psql"),
+        packages: &["postgresql-client"],
+        elsewhere: "the package postgresql-client (or postgresql)",
+    },
+    Want {
+        need: Need::Test,
         what: "h2load",
         why: "a client of the tests that speaks HTTP/2",
         present: || process::on_path("h2load"),

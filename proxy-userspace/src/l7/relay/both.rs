@@ -225,7 +225,7 @@ impl<A: Stream, B: Stream> Relay<A, B> {
                 self.look.set(Instant::now() + LOOK);
             }
         }
-        let total = self.until.filter(|until| self.due.due().is_none_or(|due| *until < due));
+        let total = self.until.filter(|until| self.due.due().is_none_or(|due| *until <= due));
         if let Some(until) = total {
             self.due.set(until);
         }

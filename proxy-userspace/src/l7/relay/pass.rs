@@ -47,6 +47,13 @@ pub(in crate::l7) struct To {
     pub(in crate::l7) hand_off: Option<Arc<dyn HandOff>>,
 }
 
+impl To {
+    /// Of its route and pool.
+    fn names(&self) -> (&str, &str) {
+        (&self.route, self.pool.name().as_str())
+    }
+}
+
 /// Where a connection goes that has no requests, once it is decrypted; none: requests are read of it.
 pub(in crate::l7) type Onward = Option<Box<(About, To)>>;
 
@@ -87,7 +94,7 @@ pub(in crate::l7) async fn pass<S: Stream>(
         Err(why) => {
             tracing::debug!(client = %about.addresses.source, route = %to.route, "no connection to relay to: {why}");
             about.crowd.steered.refused(Refused::NoBackend);
-            write(&about, Some(&to), None, (0, 0), Outcome::Refused(Refused::NoBackend));
+            write(&about, to.names(), None, (0, 0), Outcome::Refused(Refused::NoBackend));
             let words = if decrypted.is_none() { Alert::InternalError.record().to_vec() } else { Vec::new() };
             return refuse::say(client, words);
         }
@@ -115,7 +122,7 @@ pub(in crate::l7) async fn pass<S: Stream>(
     };
     relay.end(end);
     let outcome = if decrypted.is_some() { Outcome::Decrypted(end) } else { Outcome::Passed(end) };
-    write(&about, Some(&to), Some(permit.backend()), counted, outcome);
+    write(&about, to.names(), Some(permit.backend()), counted, outcome);
 }
 
 fn wanted<'a>(about: &'a About, to: &'a To, decrypted: Option<Decrypted>) -> Wanted<'a> {
@@ -244,10 +251,10 @@ impl Outcome {
     }
 }
 
-/// Writes a connection that is over to the access log.
+/// Writes a connection that is over to the access log: its route and pool, if it has any.
 pub(super) fn write(
     about: &About,
-    to: Option<&To>,
+    (route, pool): (&str, &str),
     backend: Option<&Arc<Backend>>,
     (received, sent): (u64, u64),
     outcome: Outcome,
@@ -263,8 +270,8 @@ pub(super) fn write(
         took_us: about.started.elapsed().as_micros() as u64,
         client: about.addresses.source.ip(),
         listener: about.listener.name.as_str(),
-        route: to.map_or("", |to| &to.route),
-        pool: to.map_or("", |to| to.pool.name().as_str()),
+        route,
+        pool,
         backend: backend.map(|backend| &backend.target),
         sni: &about.sni,
         ja4: about.ja4.as_deref(),

@@ -58,21 +58,38 @@ pub(in crate::l7) struct Decrypt<S> {
     pub(in crate::l7) onward: Onward,
 }
 
-/// Decides what becomes of a connection. None: it is over.
-pub(in crate::l7) async fn steer<S: Stream>(mut comer: Comer<S>, worker: &Rc<Worker>) -> Option<Decrypt<S>> {
+/// Where a connection goes.
+enum Next<S> {
+    Decrypt(Decrypt<S>),
+    Pass(Box<(S, BytesMut, About, To)>),
+}
+
+/// Decides what becomes of a connection, and relays it if it goes on as it is. None: it is over.
+pub(in crate::l7) async fn steer<S: Stream>(comer: Comer<S>, worker: &Rc<Worker>) -> Option<Decrypt<S>> {
+    // What it was decided by is let go of first: it may be replaced many times before the connection ends.
+    match Box::pin(decide(comer, worker)).await? {
+        Next::Decrypt(decrypt) => Some(decrypt),
+        Next::Pass(passing) => {
+            let (stream, read, about, to) = *passing;
+            Box::pin(pass::pass(stream, read, about, to, None)).await;
+            None
+        }
+    }
+}
+
+async fn decide<S: Stream>(mut comer: Comer<S>, worker: &Rc<Worker>) -> Option<Next<S>> {
     let held = worker.snapshot();
     let Some(names) = held.steering.of(&comer.listener.name) else {
-        return Some(Decrypt { stream: comer.stream, read: comer.read, known: None, onward: None });
+        return Some(Next::Decrypt(decrypt(comer)));
     };
     let mut about = about(&comer, worker);
-    let first = first_flight(&mut comer, names).await;
-    let flight = match first {
+    let flight = match first_flight(&mut comer, names).await {
         Ok(flight) => flight,
         Err(NoFlight { why, alert }) => {
             let raw = comer.listener.is_raw();
             // Who decrypts has words for whoever does not speak TLS well.
             if !raw && !matches!(why, Refused::Timeout | Refused::Closed) {
-                return Some(Decrypt { stream: comer.stream, read: comer.read, known: None, onward: None });
+                return Some(Next::Decrypt(decrypt(comer)));
             }
             if !raw {
                 let failure = if why == Refused::Timeout { Failure::Timeout } else { Failure::Closed };
@@ -85,29 +102,39 @@ pub(in crate::l7) async fn steer<S: Stream>(mut comer: Comer<S>, worker: &Rc<Wor
     about.sni.clone_from(&flight.sni);
     about.ja4.clone_from(&flight.hello.ja4);
     about.alpn = flight.hello.alpn.first().cloned();
-    go(comer, worker, &held, names, flight, about).await
+    go(comer, worker, &held, names, flight, about)
+}
+
+/// A connection of which nothing is known.
+fn decrypt<S>(comer: Comer<S>) -> Decrypt<S> {
+    Decrypt { stream: comer.stream, read: comer.read, known: None, onward: None }
 }
 
 /// Does what the routes say.
-async fn go<S: Stream>(
+fn go<S: Stream>(
     comer: Comer<S>,
-    worker: &Rc<Worker>,
-    held: &Rc<Held>,
+    worker: &Worker,
+    held: &Held,
     names: &Names,
     flight: Flight,
     about: About,
-) -> Option<Decrypt<S>> {
+) -> Option<Next<S>> {
+    // The proof of a name is ours to show, wherever its connections go.
     let proof = flight.proof && comer.tls.rules.proves(&flight.sni);
-    let steered = names.find(&flight.sni, comer.peer.ip(), &flight.hello);
+    let steered = names.find(&flight.sni, comer.peer.ip(), &flight.hello).filter(|_| !proof);
     let route = match steered {
-        // The proof of a name is ours to show, wherever its connections go.
-        _ if proof => None,
         Some(Steered::Terminate(route)) => Some(route),
-        Some(Steered::Pass(_) | Steered::Refuse(..)) => {
-            elsewhere(comer, worker, held, steered, about).await;
+        Some(Steered::Pass(route)) => {
+            let comer = admitted(comer, worker, held, &about)?;
+            let to = to(held, route)?;
+            return Some(Next::Pass(Box::new((comer.stream, comer.read, about, to))));
+        }
+        Some(Steered::Refuse(route, how)) => {
+            let comer = admitted(comer, worker, held, &about)?;
+            refuse_by(comer, &held.config.routes[route as usize].name, how, &about);
             return None;
         }
-        None if !comer.listener.is_raw() => None,
+        None if proof || !comer.listener.is_raw() => None,
         None => {
             let (why, alert) = match (flight.sni.is_empty(), names.knows(&flight.sni)) {
                 (_, true) => (Refused::NoRoute, Alert::AccessDenied),
@@ -121,50 +148,40 @@ async fn go<S: Stream>(
     comer.crowd.steered.terminated.fetch_add(1, Ordering::Relaxed);
     let onward = route.filter(|_| comer.listener.is_raw()).and_then(|route| to(held, route));
     let onward = onward.map(|to| Box::new((about, to)));
-    Some(Decrypt { stream: comer.stream, read: comer.read, known: Some(Box::new(flight.hello)), onward })
+    let known = Some(Box::new(flight.hello));
+    Some(Next::Decrypt(Decrypt { stream: comer.stream, read: comer.read, known, onward }))
 }
 
-/// What is not decrypted here.
-async fn elsewhere<S: Stream>(
-    mut comer: Comer<S>,
-    worker: &Rc<Worker>,
-    held: &Rc<Held>,
-    steered: Option<Steered>,
-    about: About,
-) {
+/// A client that is not decrypted here, if limits let it in. Of one that is, the handshake asks them.
+fn admitted<S: Stream>(comer: Comer<S>, worker: &Worker, held: &Held, about: &About) -> Option<Comer<S>> {
     let watched = Watched::of(&held.abuse, comer.peer.ip(), &comer.listener);
     if let (Some(watched), Some(ja4)) = (&watched, &about.ja4)
         && comer.tls.listed_ja4.contains(ja4)
     {
         watched.is_listed(ja4);
     }
-    if let Some(rules) = comer.limits.as_deref().and_then(ConnectionRules::hellos) {
-        let sni = Some(&*about.sni).filter(|sni| !sni.is_empty());
-        if let Err(how) = rules.admit(comer.peer.ip(), (sni, about.ja4.as_deref()), worker.number) {
-            comer.crowd.steered.refused(Refused::Limited);
-            pass::write(&about, None, None, (0, 0), Outcome::Refused(Refused::Limited));
-            if let Some(watched) = watched {
-                watched.did(Deed::Limited);
-            }
-            return refuse::limited(comer.stream, how);
-        }
+    let Some(rules) = comer.limits.as_deref().and_then(ConnectionRules::hellos) else { return Some(comer) };
+    let sni = Some(&*about.sni).filter(|sni| !sni.is_empty());
+    let Err(how) = rules.admit(comer.peer.ip(), (sni, about.ja4.as_deref()), worker.number) else {
+        return Some(comer);
+    };
+    comer.crowd.steered.refused(Refused::Limited);
+    pass::write(about, ("", ""), None, (0, 0), Outcome::Refused(Refused::Limited));
+    if let Some(watched) = watched {
+        watched.did(Deed::Limited);
     }
-    match steered {
-        Some(Steered::Refuse(route, how)) => {
-            let to = to(held, route);
-            comer.crowd.steered.refused(Refused::Rule);
-            pass::write(&about, to.as_ref(), None, (0, 0), Outcome::Refused(Refused::Rule));
-            match how {
-                Refuse::Alert => refuse::say(comer.stream, Alert::AccessDenied.record().to_vec()),
-                Refuse::Reset => comer.stream.reset_at_end(),
-                Refuse::Drop => {}
-            }
-        }
-        Some(Steered::Pass(route)) => {
-            let Some(to) = to(held, route) else { return };
-            Box::pin(pass::pass(comer.stream, comer.read, about, to, None)).await;
-        }
-        Some(Steered::Terminate(_)) | None => {}
+    refuse::limited(comer.stream, how);
+    None
+}
+
+/// Refuses a connection because a route says so.
+fn refuse_by<S: Stream>(mut comer: Comer<S>, route: &str, how: Refuse, about: &About) {
+    comer.crowd.steered.refused(Refused::Rule);
+    pass::write(about, (route, ""), None, (0, 0), Outcome::Refused(Refused::Rule));
+    match how {
+        Refuse::Alert => refuse::say(comer.stream, Alert::AccessDenied.record().to_vec()),
+        Refuse::Reset => comer.stream.reset_at_end(),
+        Refuse::Drop => {}
     }
 }
 
@@ -193,7 +210,7 @@ async fn first_flight<S: Stream>(comer: &mut Comer<S>, names: &Names) -> Result<
 /// Ends a connection that comes to nothing, and says why to whoever wants to know.
 fn refused<S: Stream>(comer: Comer<S>, about: &About, why: Refused, alert: Option<Alert>, held: &Held) {
     comer.crowd.steered.refused(why);
-    pass::write(about, None, None, (0, 0), Outcome::Refused(why));
+    pass::write(about, ("", ""), None, (0, 0), Outcome::Refused(why));
     tracing::debug!(client = %comer.peer, listener = %comer.listener.name, "connection refused: {}", why.word());
     if let Some(watched) = Watched::of(&held.abuse, comer.peer.ip(), &comer.listener) {
         match why {
@@ -253,5 +270,23 @@ impl Reading {
 impl Drop for Reading {
     fn drop(&mut self) {
         self.0.steered.reading.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::epoll::EpollStream;
+
+    /// Bytes of what such a function gives.
+    fn size<A, B, F>(_: impl FnOnce(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_client_that_says_nothing_takes_little_memory() {
+        let steer = size(|comer: Comer<EpollStream>, worker: &'static Rc<Worker>| steer(comer, worker));
+        let decide = size(|comer: Comer<EpollStream>, worker: &'static Rc<Worker>| decide(comer, worker));
+        assert!(steer <= 1024 && decide <= 3072, "{steer} + {decide}");
     }
 }
