@@ -2,6 +2,8 @@
 
 /// A listener, and what stands before and behind it.
 mod front;
+/// Connections leave the daemon for the kernel part.
+mod handoff;
 /// Clients that ask for TLS in the words of their protocol.
 pub(crate) mod starttls;
 
@@ -20,6 +22,7 @@ use proxy_tests::web::curl;
 use proxy_tests::world::{Family, World};
 
 use self::front::{Front, PATIENCE, accept, exactly, hello, listen, metrics, passing, text};
+use self::handoff::connections_leave_at_their_first_pause_and_outlive_the_daemon;
 use crate::issuer::{Ca, s_client};
 
 pub(crate) const FACTS: &[Fact] = facts![
@@ -33,6 +36,7 @@ pub(crate) const FACTS: &[Fact] = facts![
     backends_learn_the_name_by_the_proxy_protocol,
     routes_look_at_version_protocol_and_fingerprint,
     relayed_connections_outlive_a_reload_and_are_written_down,
+    connections_leave_at_their_first_pause_and_outlive_the_daemon,
 ];
 
 fn clients_see_the_certificate_of_their_backend_and_others_ours() -> Result<()> {
