@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -33,6 +34,9 @@ pub fn binary() -> Result<PathBuf> {
         .map(|(_, path)| path)
         .context("the daemon is not built: cargo build --release -p proxy-userspace")
 }
+
+/// How long a start may take: the kernel's verifier alone takes a second, and other tests start daemons at the same time.
+const START: Duration = Duration::from_secs(60);
 
 /// A running daemon. Killed when dropped; what it pinned goes with its world.
 #[derive(Debug)]
@@ -163,7 +167,7 @@ impl<'w> Daemon<'w> {
     pub fn wait_ready(&mut self) -> Result<()> {
         let log = self.log_path();
         let child = self.child.as_mut().context("the daemon does not run")?;
-        let ended = until("the daemon is ready", SOON, || {
+        let ended = until("the daemon is ready", START, || {
             if fs::read_to_string(&log)?.contains("ready") {
                 return Ok(None);
             }
