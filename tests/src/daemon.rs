@@ -262,13 +262,28 @@ impl<'w> Daemon<'w> {
     /// # Errors
     /// When the binary cannot be run.
     pub fn command(&self, words: &[&str]) -> Result<Output> {
+        let mut command = self.of_command_line(words);
+        self.world.balancer.enter(|| command.output())?.context("the command line cannot be run")
+    }
+
+    /// Begins a command, whose output is kept.
+    ///
+    /// # Errors
+    /// When the binary cannot be run.
+    pub fn spawn(&self, words: &[&str]) -> Result<Child> {
+        let mut command = self.of_command_line(words);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.world.balancer.enter(|| command.spawn())?.context("the command line cannot be run")
+    }
+
+    fn of_command_line(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command
             .args(words)
             .env("PROXY_NOW_SOCKET", self.world.folder().join("admin.sock"))
             .env("NO_COLOR", "1")
             .stdin(Stdio::null());
-        self.world.balancer.enter(|| command.output())?.context("the command line cannot be run")
+        command
     }
 
     /// A command that must succeed: what it printed.

@@ -3,6 +3,7 @@
 
 use proxy_common::{
     addr::Address,
+    client_hello::outline::alpn,
     drop_reason::{DropReason, Notice},
     hash::{text_begin, text_word},
     listener::Listener,
@@ -66,7 +67,8 @@ pub(super) fn resume<W: World + Tables<A>, A: Address>(
     };
     work.peek.told.note.entry = entry.number;
     let plan = rule.plan;
-    if entry.action != action::PASS {
+    // A proof of a name to a CA is answered by the worker, whatever becomes of the name's connections.
+    if entry.action != action::PASS && work.peek.outline.alpn & alpn::ACME == 0 {
         return refused(world, work, entry);
     }
     if plan != 0

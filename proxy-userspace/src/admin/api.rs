@@ -9,6 +9,7 @@ use crate::route::{HelloQuestion, Question};
 use super::bans::{BansAnswer, BansRequest};
 use super::certificates::{CertsAnswer, CertsRequest};
 use super::limits::{LimitsAnswer, LimitsRequest};
+use super::trace::{TraceRequest, Traced};
 
 /// What can be asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,6 +38,8 @@ pub enum Request {
     Certs(CertsRequest),
     /// About limits.
     Limits(LimitsRequest),
+    /// `POST /trace`
+    Trace(TraceRequest),
     /// About bans.
     Bans(BansRequest),
 }
@@ -73,6 +76,8 @@ pub enum Answer {
     Certs(CertsAnswer),
     /// To [`Request::Limits`].
     Limits(LimitsAnswer),
+    /// To [`Request::Trace`].
+    Trace(Traced),
     /// To [`Request::Bans`].
     Bans(BansAnswer),
 }
@@ -223,6 +228,28 @@ pub struct Kernel {
     pub drops: Vec<Counter>,
     /// What else was counted.
     pub notices: Vec<Counter>,
+    /// Hosts that ClientHellos name, as far as the kernel programs see.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<NamedHost>,
+}
+
+/// A host that ClientHellos name.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct NamedHost {
+    /// The listener.
+    pub listener: String,
+    /// The host, or the hosts: `*` is whatever no other row is for, and who names none.
+    pub host: String,
+    /// The route that decides; empty: the worker finds out.
+    pub route: String,
+    /// `pass`, `drop` or `reset`.
+    pub action: String,
+    /// ClientHellos.
+    pub seen: u64,
+    /// Those of them that were refused.
+    pub refused: u64,
+    /// Those that a limit refused.
+    pub limited: u64,
 }
 
 /// An interface.

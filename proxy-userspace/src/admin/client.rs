@@ -19,6 +19,7 @@ use super::bans::{BansAnswer, BansRequest};
 use super::certificates::{Certificates, Exported, Named, Renewed, Revoke, Root};
 use super::limits::{Changed, Limits, ResetLimit, SetLimit, Top};
 use super::route::percent_encode;
+use super::trace::{TraceRequest, Traced};
 
 /// Longer than the daemon itself allows for an answer.
 const WITHIN: Duration = Duration::from_secs(35);
@@ -164,6 +165,11 @@ impl Client {
     /// What operators have set of a limit, or what an address has used up, is forgotten.
     pub async fn reset_limit(&self, wanted: &ResetLimit) -> Result<Changed, ClientError> {
         self.ask(Method::POST, "/limits/reset", serde_json::to_vec(wanted)?.into()).await
+    }
+
+    /// What has been decided about ClientHellos since the last call.
+    pub async fn trace(&self, wanted: &TraceRequest) -> Result<Traced, ClientError> {
+        self.ask(Method::POST, "/trace", serde_json::to_vec(wanted)?.into()).await
     }
 
     /// About bans.

@@ -17,6 +17,8 @@ mod route;
 pub mod server;
 /// The socket: made with its mode, a stale one removed.
 mod socket;
+/// What is asked and answered about ClientHellos as they come.
+pub mod trace;
 
 pub use client::{Client, ClientError};
 pub use server::{Call, Server};

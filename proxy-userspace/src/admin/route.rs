@@ -32,6 +32,7 @@ pub(super) fn route(method: &Method, uri: &Uri, body: &[u8]) -> Result<Request, 
         (&Method::GET, "/limits/top") => Ok(Request::Limits(LimitsRequest::Top)),
         (&Method::POST, "/limits/set") => parsed(body).map(LimitsRequest::Set).map(Request::Limits),
         (&Method::POST, "/limits/reset") => parsed(body).map(LimitsRequest::Reset).map(Request::Limits),
+        (&Method::POST, "/trace") => parsed(body).map(Request::Trace),
         (&Method::GET, "/bans") => {
             Ok(Request::Bans(BansRequest::List { all: uri.query() == Some("all=true") }))
         }
@@ -40,7 +41,7 @@ pub(super) fn route(method: &Method, uri: &Uri, body: &[u8]) -> Result<Request, 
         (method, path) => Err(Refusal::new(
             RefusalKind::NotFound,
             format!(
-                "no {method} {path}: there are GET /status, /metrics, /health, /explain, /certs, /certs/root, /limits, /limits/top, /bans and POST /reload, /upgrade, /drain, /undrain, /explain, /certs/renew, /certs/revoke, /certs/export, /limits/set, /limits/reset, /bans/add, /bans/remove"
+                "no {method} {path}: there are GET /status, /metrics, /health, /explain, /certs, /certs/root, /limits, /limits/top, /bans and POST /reload, /upgrade, /drain, /undrain, /explain, /certs/renew, /certs/revoke, /certs/export, /limits/set, /limits/reset, /trace, /bans/add, /bans/remove"
             ),
         )),
     }

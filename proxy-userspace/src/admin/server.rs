@@ -235,6 +235,7 @@ fn answered(answer: &Answer) -> Response<Full<Bytes>> {
         Answer::Limits(LimitsAnswer::List(limits)) => json(StatusCode::OK, limits),
         Answer::Limits(LimitsAnswer::Top(top)) => json(StatusCode::OK, top),
         Answer::Limits(LimitsAnswer::Changed(changed)) => json(StatusCode::OK, changed),
+        Answer::Trace(traced) => json(StatusCode::OK, traced),
         Answer::Bans(BansAnswer::List(list)) => json(StatusCode::OK, list),
         Answer::Bans(BansAnswer::Changed(changed)) => json(StatusCode::OK, changed),
         Answer::Metrics(text) => {

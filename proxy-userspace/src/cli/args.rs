@@ -6,7 +6,7 @@ use super::context::{Context, Global};
 use super::outcome::Outcome;
 use super::{
     ban, certs, check, completions, detach, doctor, drain, explain, limit, reload, run, schema, status,
-    upgrade,
+    trace, upgrade,
 };
 
 /// An eBPF-accelerated load balancer for Linux
@@ -41,6 +41,8 @@ pub(super) enum Command {
     Limit(limit::Limit),
     /// Tell what becomes of a packet or a request, and why
     Explain(explain::Explain),
+    /// Show connections by their ClientHello, as the kernel part and the workers decide about them
+    Trace(trace::Trace),
     /// Look for what keeps packets from flowing, and say what mends it
     Doctor(doctor::Doctor),
     /// Take everything out of the kernel: programs, tables, pins
@@ -67,6 +69,7 @@ impl Command {
             Self::Certs(certs) => certs.run(context),
             Self::Limit(limit) => limit.run(context),
             Self::Explain(explain) => explain.run(context),
+            Self::Trace(trace) => trace.run(context),
             Self::Doctor(doctor) => doctor.run(context),
             Self::Detach(detach) => detach.run(context),
             Self::Check(check) => check.run(context),

@@ -47,6 +47,8 @@ mod run;
 mod schema;
 /// `proxy-now status`
 mod status;
+/// `proxy-now trace`
+mod trace;
 /// `proxy-now upgrade`
 mod upgrade;
 

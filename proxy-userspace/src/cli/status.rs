@@ -41,6 +41,7 @@ fn print(output: &Output, status: &Answer) {
         http_backends(&status.pools),
         pools(&status.pools),
         guards(status.kernel.as_ref()),
+        names(status.kernel.as_ref()),
         drops(status.kernel.as_ref()),
     ] {
         if !table.is_empty() {
@@ -48,6 +49,32 @@ fn print(output: &Output, status: &Answer) {
             output.table(&table);
         }
     }
+}
+
+/// Hosts that ClientHellos name: those that anybody asked for, and those that are kept out.
+fn names(kernel: Option<&Kernel>) -> Table {
+    let mut table = Table::new([
+        left("HOST"),
+        left("LISTENER"),
+        left("ROUTE"),
+        left("KERNEL"),
+        right("HELLOS"),
+        right("REFUSED"),
+        right("LIMITED"),
+    ]);
+    let names = kernel.map_or(&[][..], |kernel| &kernel.names);
+    for name in names.iter().filter(|name| name.seen > 0 || name.action != "pass") {
+        table.row([
+            name.host.clone(),
+            name.listener.clone(),
+            name.route.clone(),
+            name.action.clone(),
+            name.seen.to_string(),
+            name.refused.to_string(),
+            name.limited.to_string(),
+        ]);
+    }
+    table
 }
 
 fn daemon(output: &Output, daemon: Option<&Daemon>) {

@@ -437,6 +437,7 @@ fn every_metric_is_in_the_documents() {
         &supervisor.limit_rows(),
         &supervisor.web,
         &supervisor.certs,
+        &supervisor.compared,
     );
     let documents = include_str!("../../../docs/operations.md");
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {

@@ -1,13 +1,17 @@
 //! What the supervisor asks of the kernel part. A trait, so that all of this is tested without a kernel.
 
+/// What was decided about ClientHellos, compared, and in words.
+pub(super) mod hellos;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::admin::api::{Counter, FlowTable, Guard, Interface, Traffic};
+use crate::admin::api::{Counter, FlowTable, Guard, Interface, NamedHost, Traffic};
 use crate::admin::limits::LimitedKey;
 use crate::config::{Amount, KernelConfig, LimitName, ListenerName, Measure};
-use crate::l4::{Desired, Hear};
+use crate::l4::{Desired, Hear, HelloSeen};
 use crate::l7::relay::hand_off::HandOff;
 use crate::limit::{Ids, Table};
 
@@ -76,6 +80,16 @@ pub(super) trait Dataplane {
     fn bans(&self) -> Result<Option<Arc<dyn crate::ban::Place>>, DataplaneError> {
         Ok(None)
     }
+    /// Is told for so long of ClientHellos that ask for `name`, or of all. What was told since the last call, each with
+    /// the listener's name.
+    fn hellos(
+        &mut self,
+        _name: Option<&str>,
+        _lasts: Duration,
+        _most: usize,
+    ) -> Result<Vec<(String, HelloSeen)>, DataplaneError> {
+        Ok(Vec::new())
+    }
     /// What becomes of a tuple.
     fn explain(&self, tuple: &str) -> Result<serde_json::Value, DataplaneError>;
 }
@@ -116,6 +130,7 @@ pub(super) struct Observed {
     pub(super) guards: Vec<Guard>,
     pub(super) drops: Vec<Counter>,
     pub(super) notices: Vec<Counter>,
+    pub(super) names: Vec<NamedHost>,
     /// Backends of each listener.
     pub(super) backends: HashMap<Place, Seen>,
 }

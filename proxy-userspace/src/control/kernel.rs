@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proxy_common::plan::LimitCount;
 
@@ -12,8 +13,8 @@ use crate::admin::api::{self, Status};
 use crate::admin::limits::LimitedKey;
 use crate::config::{Amount, KernelConfig, LimitName, Measure};
 use crate::l4::{
-    BackendState, BackendStatus, Count, Desired, GuardStatus, Hear, InterfaceStatus, KeptLimit, Kernel,
-    KernelStatus, ListenerStatus, MapError, RefusedKey, Taker, View,
+    BackendState, BackendStatus, Count, Desired, GuardStatus, Hear, HelloSeen, InterfaceStatus, KeptLimit,
+    Kernel, KernelStatus, ListenerStatus, MapError, NameAction, NameStatus, RefusedKey, Taker, View,
 };
 use crate::l7::relay::hand_off::{HandOff, Kept, Moment, Passed, Reserved};
 
@@ -74,8 +75,9 @@ impl Dataplane for Kernel {
             })
         });
         let backends = backends.collect();
-        let api::Kernel { interfaces, flow_tables, guards, drops, notices } = kernel(status);
-        Ok(Observed { interfaces, flow_tables, guards, drops, notices, backends })
+        let api::Kernel { interfaces, flow_tables, guards, drops, notices, .. } = kernel(status);
+        let names = self.names()?.into_iter().map(named).collect();
+        Ok(Observed { interfaces, flow_tables, guards, drops, notices, names, backends })
     }
 
     fn hand_off(&self) -> Option<Arc<dyn HandOff>> {
@@ -139,6 +141,17 @@ impl Dataplane for Kernel {
 
     fn bans(&self) -> Result<Option<Arc<dyn crate::ban::Place>>, DataplaneError> {
         Ok(Some(Arc::new(Kernel::bans(self)?)))
+    }
+
+    fn hellos(
+        &mut self,
+        name: Option<&str>,
+        lasts: Duration,
+        most: usize,
+    ) -> Result<Vec<(String, HelloSeen)>, DataplaneError> {
+        self.look_on(name, lasts)?;
+        let named = |seen: HelloSeen| (self.listener_name(seen.listener).unwrap_or_default(), seen);
+        Ok(self.hellos_seen(most).into_iter().map(named).collect())
     }
 
     fn explain(&self, tuple: &str) -> Result<serde_json::Value, DataplaneError> {
@@ -233,6 +246,23 @@ fn traffic(backend: &BackendStatus) -> api::Traffic {
     }
 }
 
+fn named(name: NameStatus) -> api::NamedHost {
+    api::NamedHost {
+        listener: name.listener.to_string(),
+        host: name.host.map_or_else(|| "*".to_owned(), |host| host.to_string()),
+        route: name.route.into(),
+        action: match name.action {
+            NameAction::Pass => "pass",
+            NameAction::Drop => "drop",
+            NameAction::Reset => "reset",
+        }
+        .into(),
+        seen: name.seen,
+        refused: name.refused,
+        limited: name.limited,
+    }
+}
+
 fn kernel(status: KernelStatus) -> api::Kernel {
     let interface = |interface: InterfaceStatus| api::Interface {
         name: interface.name,
@@ -261,5 +291,6 @@ fn kernel(status: KernelStatus) -> api::Kernel {
         guards: status.guards.into_iter().map(guard).collect(),
         drops: status.drops.into_iter().map(counter).collect(),
         notices: status.notices.into_iter().map(counter).collect(),
+        names: Vec::new(),
     }
 }

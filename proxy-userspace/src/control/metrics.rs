@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::certs::Certs;
 use super::certs_list;
+use super::dataplane::hellos::Compared;
 use super::web::Web;
 use crate::admin::api::{Backend, Counter, Listener, Status, Traffic, Use};
 use crate::admin::limits::LimitRow;
@@ -13,10 +14,17 @@ use crate::telemetry::prometheus::Text;
 use crate::telemetry::{handshakes, steering};
 
 /// The metrics of a status, and of the part that serves HTTP.
-pub(super) fn text(status: &Status, limit_rows: &[LimitRow], web: &Web, certs: &Certs) -> String {
+pub(super) fn text(
+    status: &Status,
+    limit_rows: &[LimitRow],
+    web: &Web,
+    certs: &Certs,
+    compared: &Compared,
+) -> String {
     let mut text = Text::default();
     daemon(&mut text, status);
     kernel(&mut text, status);
+    self::compared(&mut text, compared);
     listeners(&mut text, &status.listeners);
     let backends: Vec<_> =
         status.pools.iter().flat_map(|pool| pool.backends.iter().map(|b| (pool.name.as_str(), b))).collect();
@@ -165,6 +173,28 @@ fn kernel(text: &mut Text, status: &Status) {
     };
     counters(text, "proxy_now_drops_total", "Packets dropped, by reason.", "reason", &kernel.drops);
     counters(text, "proxy_now_notices_total", "What else the kernel part counts.", "notice", &kernel.notices);
+    let mut hellos = text.metric(
+        "proxy_now_kernel_hellos_total",
+        Counts,
+        "ClientHellos that were looked at before a socket existed, by the host that they name and what became of them.",
+    );
+    for name in &kernel.names {
+        let passed = name.seen.saturating_sub(name.refused + name.limited);
+        for (result, count) in [("passed", passed), ("refused", name.refused), ("limited", name.limited)] {
+            hellos.count(&[("listener", &name.listener), ("host", &name.host), ("result", result)], count);
+        }
+    }
+}
+
+/// Connections whose names the kernel part and the workers have compared.
+fn compared(text: &mut Text, compared: &Compared) {
+    text.metric(
+        "proxy_now_hellos_compared_total",
+        Counts,
+        "ClientHellos that the kernel part and a worker have read while somebody looked on, by whether they agree.",
+    )
+    .count(&[("result", "same")], compared.both - compared.differ)
+    .count(&[("result", "differ")], compared.differ);
 }
 
 /// A counter of [`Traffic`]: the end of its name, what it is, and where it stands.

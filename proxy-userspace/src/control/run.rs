@@ -19,6 +19,7 @@ use super::bans::KeptOut;
 use super::cert_files::CertFiles;
 use super::certs::Certs;
 use super::dataplane::DataplaneError;
+use super::dataplane::hellos::Compared;
 use super::drain::Drained;
 use super::handover::{Estate, Heir};
 use super::health::Findings;
@@ -133,8 +134,7 @@ pub(super) fn start(
     let certs = Certs::new(&config.tls.tickets)?;
     let kernel = config.kernel.as_ref().map(&*outside.open).transpose().map_err(RunError::Kernel)?;
     let (bans, deeds) = KeptOut::start(kernel.as_deref()).map_err(RunError::Kernel)?;
-    let (checkers, reports) = Checkers::new();
-    let (lookups, resolved) = Lookups::new();
+    let ((checkers, reports), (lookups, resolved)) = (Checkers::new(), Lookups::new());
     let mut supervisor = Supervisor {
         outside,
         file: file.to_owned(),
@@ -150,6 +150,7 @@ pub(super) fn start(
         calls,
         rates: Rates::default(),
         notes: Notes::default(),
+        compared: Compared::default(),
         started: Instant::now(),
         reloads: 1,
         reloads_refused: 0,

@@ -1,9 +1,11 @@
 //! From a configuration to what the kernel part should do. Pure.
 
 use crate::config::{
-    Config, LimitConfig, ListenerConfig, Protocol, RouteAction, SynCookies, WebBind, WebListenerConfig,
+    Config, LimitConfig, ListenerConfig, Per, Protocol, Refuse, RouteAction, SynCookies, WebBind,
+    WebListenerConfig,
 };
-use crate::l4::{Desired, DesiredBackend, DesiredListener, LocalListener};
+use crate::l4::{Desired, DesiredBackend, DesiredListener, LocalListener, NameAction, NameRule};
+use crate::route::{NamePlan, Steered, Steering};
 use crate::upstream::health::CheckKey;
 
 use super::drain::Drained;
@@ -34,11 +36,11 @@ pub(super) fn compile(config: &Config, findings: &Findings, drained: &Drained) -
     Some(Desired {
         kernel: config.kernel.clone()?,
         listeners: config.listeners.iter().map(listener).collect(),
-        local: config
-            .web_listeners
-            .iter()
-            .filter_map(|listener| local(config, listener, findings, drained))
-            .collect(),
+        local: {
+            let steering = Steering::compile(config);
+            let local = |listener| local(config, listener, &steering, findings, drained);
+            config.web_listeners.iter().filter_map(local).collect()
+        },
         limits: config.limits.clone(),
     })
 }
@@ -47,15 +49,20 @@ pub(super) fn compile(config: &Config, findings: &Findings, drained: &Drained) -
 fn local(
     config: &Config,
     listener: &WebListenerConfig,
+    steering: &Steering,
     findings: &Findings,
     drained: &Drained,
 ) -> Option<LocalListener> {
+    let tls = listener.tls.is_some();
     let is_limited = |limit: &LimitConfig| {
-        limit.per.is_of_packets() && (limit.listeners.is_empty() || limit.listeners.contains(&listener.name))
+        (limit.per.is_of_packets() || tls && limit.per == Per::Sni)
+            && (limit.listeners.is_empty() || limit.listeners.contains(&listener.name))
     };
     let backends = relayed_to(config, listener, findings, drained);
     let guarded = listener.guard.syn_cookies != SynCookies::Off;
-    if !guarded && !config.limits.iter().any(is_limited) && backends.is_empty() {
+    let names = names(config, listener, steering);
+    let refuses = names.iter().any(|rule| rule.action != NameAction::Pass);
+    if !guarded && !config.limits.iter().any(is_limited) && backends.is_empty() && !refuses {
         return None;
     }
     let tcp = |bind: &WebBind| match bind {
@@ -69,11 +76,36 @@ fn local(
         addresses,
         protocol,
         guard,
-        tls: false,
-        names: Vec::new(),
+        tls,
+        names,
         handoff: !backends.is_empty(),
         backends,
     })
+}
+
+/// What hosts decide by themselves. Who is told of a refusal by an alert is told by the worker.
+fn names(config: &Config, listener: &WebListenerConfig, steering: &Steering) -> Vec<NameRule> {
+    let Some(names) = steering.of(&listener.name) else { return Vec::new() };
+    let route = |index: u32| config.routes.get(index as usize).map_or("", |route| &*route.name);
+    let rule = |plan: NamePlan| {
+        let (route, action) = match plan.steered {
+            Some(Steered::Refuse(index, Refuse::Drop)) => (route(index), NameAction::Drop),
+            Some(Steered::Refuse(index, Refuse::Reset)) => (route(index), NameAction::Reset),
+            Some(
+                Steered::Refuse(index, Refuse::Alert) | Steered::Pass(index) | Steered::Terminate(index),
+            ) => (route(index), NameAction::Pass),
+            None => ("", NameAction::Pass),
+        };
+        NameRule { host: plan.host, route: route.into(), action }
+    };
+    names.plans().into_iter().map(rule).collect()
+}
+
+/// Whether clients of a listener are kept out before a socket exists: then there is none before its ClientHello.
+pub(super) fn keeps_out(config: &Config, listener: &WebListenerConfig, steering: &Steering) -> bool {
+    let speaks_first = listener.steer.starttls.is_none();
+    let refused = |rule: &NameRule| rule.action != NameAction::Pass;
+    config.kernel.is_some() && speaks_first && names(config, listener, steering).iter().any(refused)
 }
 
 /// Backends that connections of a listener are passed through to, if they may be handed over. What has a name for an

@@ -14,6 +14,7 @@ use crate::admin::api::{
     Answer, Daemon, Drain, Drained as DrainedAnswer, DrainedBackend, Refusal, RefusalKind,
 };
 use crate::admin::api::{Request, Status};
+use crate::admin::trace::{TraceRequest, Traced};
 use crate::admin::{Call, Server};
 use crate::config::{Config, Protocol};
 use crate::l4::Desired;
@@ -23,6 +24,7 @@ use crate::upstream::health::{CheckKey, Checkers, Failure, Health, Report};
 
 use super::bans::KeptOut;
 use super::certs::Certs;
+use super::dataplane::hellos::{Compared, of_kernel, of_worker};
 use super::dataplane::{Dataplane, DataplaneError, Observed, Place};
 use super::drain::{Drained, keys, meant};
 use super::handover::Remembered;
@@ -38,6 +40,10 @@ use super::web::Web;
 use super::{certs_calls, metrics, serve, signal};
 
 /// Flows that are over are collected in slices, one each time.
+/// Whoever does not ask again within this looks on no more.
+const TRACE_LASTS: Duration = Duration::from_secs(5);
+/// Decisions of the kernel programs in one answer.
+const MOST_TRACED: usize = 1024;
 const COLLECT_EVERY: Duration = Duration::from_millis(100);
 /// Rates are measured over this; what could not be applied is tried again.
 const MEASURE_EVERY: Duration = Duration::from_secs(2);
@@ -83,6 +89,8 @@ pub(super) struct Supervisor {
     pub(super) calls: mpsc::Sender<Call>,
     pub(super) rates: Rates,
     pub(super) notes: Notes,
+    /// What the kernel part and the workers say of the same connections.
+    pub(super) compared: Compared,
     pub(super) started: Instant,
     pub(super) reloads: u64,
     pub(super) reloads_refused: u64,
@@ -224,11 +232,16 @@ impl Supervisor {
                 return certs_calls::answer(asked, (uid, answer), &self.config, &self.certs, &io);
             }
             Request::Limits(asked) => self.limits(&asked, uid).map(Answer::Limits),
+            Request::Trace(asked) => self.trace(&asked).map(Answer::Trace),
             Request::Bans(asked) => self.bans.answer(asked, uid).map(Answer::Bans),
             Request::Status => Ok(Answer::Status(Box::new(self.status()))),
-            Request::Metrics => {
-                Ok(Answer::Metrics(metrics::text(&self.status(), &self.limit_rows(), &self.web, &self.certs)))
-            }
+            Request::Metrics => Ok(Answer::Metrics(metrics::text(
+                &self.status(),
+                &self.limit_rows(),
+                &self.web,
+                &self.certs,
+                &self.compared,
+            ))),
             Request::Health => Ok(Answer::Health(self.daemon())),
             Request::Reload => self.reload("asked for").map(Answer::Reload),
             Request::Drain(which) => self.drain(&which, true, uid).map(Answer::Drain),
@@ -240,6 +253,31 @@ impl Supervisor {
         };
         // Whoever asked may have gone.
         let _ = answer.send(answered);
+    }
+
+    /// What has been decided since the last call; and goes on.
+    fn trace(&mut self, asked: &TraceRequest) -> Result<Traced, Refusal> {
+        let failed = |error: DataplaneError| Refusal::new(RefusalKind::Failed, error.to_string());
+        let mut traced = Traced::default();
+        if let Some(kernel) = &mut self.kernel {
+            for (listener, seen) in
+                kernel.hellos(asked.sni.as_deref(), TRACE_LASTS, MOST_TRACED).map_err(failed)?
+            {
+                self.compared.kernel(&seen);
+                traced.hellos.push(of_kernel(listener, &seen));
+            }
+        }
+        if let Some(workers) = self.web.workers() {
+            let watch = &workers.shared().crowd.hellos;
+            watch.look(asked.sni.as_deref(), TRACE_LASTS);
+            let (decided, lost) = watch.take();
+            traced.lost = lost;
+            for decided in decided {
+                self.compared.worker(&decided);
+                traced.hellos.push(of_worker(decided));
+            }
+        }
+        Ok(traced)
     }
 
     /// Everything that is to be known.

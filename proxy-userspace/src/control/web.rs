@@ -5,21 +5,27 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::overload::{self, Overload};
 use super::requests_log::RequestsLog;
 use super::serve::ServeError;
+use super::snapshot::keeps_out;
 use crate::config::{
     Config, ListenerName, RouteAction, RouteConfig, ServerConfig, WebBind, WebListenerConfig,
 };
 use crate::l4;
 use crate::l7::{Snapshot, Workers, limit};
 use crate::limit::{Ids, Table};
+use crate::net::defer::defer_accept;
 use crate::net::listen::{ListenError, Listening};
 use crate::net::stream::Target;
 use crate::telemetry::abuse::Sink;
 use crate::telemetry::requests::Names;
 use crate::upstream::Registry;
+
+/// How long a client's first bytes are waited for before it gets a socket, where its ClientHello may keep it out.
+const DEFER: Duration = Duration::from_secs(3);
 
 /// Sockets by where they wait, one for each worker.
 pub(super) type Sockets = BTreeMap<Target, Vec<Listening>>;
@@ -194,17 +200,37 @@ impl Web {
         shared.crowd.most_requests.store(snapshot.config.server.max_requests, Ordering::Relaxed);
         snapshot.limits.apply(&self.limits);
         // First the snapshot: who comes by a new socket finds the listener in it.
-        workers.publish(snapshot);
+        workers.publish(snapshot.clone());
         for (target, sockets, kept) in opened {
             workers.open(&target, sockets);
             self.sockets.insert(target, kept);
         }
+        self.defer(&snapshot);
         let gone: Vec<_> = self.sockets.keys().filter(|target| !wanted.contains(*target)).cloned().collect();
         for target in gone {
             // Ours first: with the worker's, which takes those who wait there, the socket is gone.
             self.sockets.remove(&target);
             workers.close(&target);
             forget(&target);
+        }
+    }
+
+    /// Where the kernel part keeps clients out by their ClientHello, nobody is taken before it has come.
+    fn defer(&self, snapshot: &Snapshot) {
+        for listener in &snapshot.listeners {
+            let lasts = if keeps_out(&snapshot.config, listener, &snapshot.steering) {
+                DEFER
+            } else {
+                Duration::ZERO
+            };
+            for bind in &listener.bind {
+                let WebBind::Tcp(address) = bind else { continue };
+                for socket in self.sockets.get(&Target::Tcp(*address)).into_iter().flatten() {
+                    if let Err(error) = defer_accept(socket.as_fd(), lasts) {
+                        tracing::warn!("{address}: sockets come before ClientHellos: {error}");
+                    }
+                }
+            }
         }
     }
 

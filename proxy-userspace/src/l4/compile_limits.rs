@@ -54,6 +54,10 @@ pub(super) fn compile(
             }
             let mut rule = rule(id, limit, measure, text_hash(seed, name.as_str()));
             (rule.interval, rule.tolerance) = rate_of(record, number(measure), hz);
+            if of == Of::Names && !matches!(limit.action, LimitAction::Drop | LimitAction::Observe) {
+                // The client is connected, and would wait for an answer.
+                rule.action = action::RESET;
+            }
             plan.rules[at] = rule;
             at += 1;
             match measure {

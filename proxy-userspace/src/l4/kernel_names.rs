@@ -35,7 +35,12 @@ impl Kernel {
 
     /// What was told since the last call, at most so much.
     pub fn hellos_seen(&self, most: usize) -> Vec<HelloSeen> {
-        self.lock().onlooker.as_mut().map_or_else(Vec::new, |onlooker| onlooker.seen(most))
+        let state = &mut *self.lock();
+        let mut seen = state.onlooker.as_mut().map_or_else(Vec::new, |onlooker| onlooker.seen(most));
+        for hello in &mut seen {
+            hello.route = state.names.route(hello.entry);
+        }
+        seen
     }
 
     /// The names of listeners, by their numbers.

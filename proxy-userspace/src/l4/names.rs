@@ -175,6 +175,11 @@ impl Names {
         Ok(())
     }
 
+    /// The route that a number's entry is of.
+    pub(super) fn route(&self, number: u32) -> Option<Box<str>> {
+        self.known.get(&number).map(|known| known.rule.route.clone())
+    }
+
     /// How many entries there are.
     #[cfg(test)]
     pub(super) fn entries_left(&self) -> usize {

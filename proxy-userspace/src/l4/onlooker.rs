@@ -31,6 +31,8 @@ pub struct HelloSeen {
     pub decided: HelloDecision,
     /// The number of the name's entry.
     pub entry: u32,
+    /// The route that decides; empty: the worker finds out.
+    pub route: Option<Box<str>>,
 }
 
 /// What the kernel programs did with a ClientHello.
@@ -142,5 +144,6 @@ fn seen_in(told: &Told) -> HelloSeen {
             ),
         },
         entry: told.note.entry,
+        route: None,
     }
 }

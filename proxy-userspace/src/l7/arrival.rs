@@ -30,6 +30,7 @@ use crate::net::stream::Stream;
 use crate::route::Hello;
 use crate::telemetry::abuse::Deed;
 use crate::telemetry::handshakes::{Alpn, Failure};
+use crate::telemetry::hellos::Decided;
 
 /// How an HTTP/2 connection with prior knowledge begins (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -183,6 +184,8 @@ impl<S: Stream> Arrival<S> {
     ) {
         let Self { stream, read, started, peer, local, listener, limits, crowd, place, inside, .. } = self;
         let rules = limits.as_deref();
+        // What was steered has been told of.
+        let steered = known.is_some();
         let watched = Watched::of(&worker.snapshot().abuse, peer.ip(), &listener);
         let terms = Terms {
             listener: tls,
@@ -202,6 +205,18 @@ impl<S: Stream> Arrival<S> {
             return Box::pin(pass(stream, BytesMut::new(), about, to, Some(decrypted))).await;
         }
         let http2 = info.agreed.alpn == Alpn::H2;
+        if !steered {
+            worker.shared.crowd.hellos.tell(|| Decided {
+                listener: listener.name.as_str().into(),
+                client: peer,
+                name: info.sni().unwrap_or_default().into(),
+                alpn: Some(if http2 { "h2" } else { "http/1.1" }.into()),
+                version: 0,
+                decision: "terminated",
+                reason: None,
+                route: Box::default(),
+            });
+        }
         let connection = connection(listener, peer, local, Some(Box::new(info)));
         if http2 {
             let attacked = h2::serve(stream, BytesMut::new(), connection, worker, leave).await;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::{ListenerName, WebLimits};
 use crate::telemetry::handshakes::Handshakes;
+use crate::telemetry::hellos::Watch;
 use crate::telemetry::steering::Steered;
 
 /// Parts of the table of clients, each with a lock of its own. Taken once a connection.
@@ -25,6 +26,8 @@ pub struct Crowd {
     pub most_requests: AtomicU32,
     /// Requests that were answered 503 for one of these reasons.
     pub turned_away: AtomicU64,
+    /// Who looks on at ClientHellos.
+    pub hellos: Watch,
 }
 
 /// Connections of a listener, of all workers.
@@ -77,6 +80,7 @@ impl Crowd {
             requests: AtomicU32::new(0),
             most_requests: AtomicU32::new(u32::MAX),
             turned_away: AtomicU64::new(0),
+            hellos: Watch::default(),
         }
     }
 

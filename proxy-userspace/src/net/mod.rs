@@ -6,6 +6,8 @@ pub mod address;
 pub mod buffers;
 /// Timers that are nearly always put off.
 pub mod deadline;
+/// Listening sockets that wait for a client's first bytes.
+pub mod defer;
 /// Connections by epoll.
 pub mod epoll;
 /// Driver settings (ethtool).

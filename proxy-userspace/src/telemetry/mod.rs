@@ -8,6 +8,8 @@ pub mod access_log;
 pub mod audit;
 /// TLS handshakes, counted.
 pub mod handshakes;
+/// What workers decide about ClientHellos, while somebody looks on.
+pub mod hellos;
 /// How long something took.
 pub mod histogram;
 /// The log: who reads it, and in which shape.

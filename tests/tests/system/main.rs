@@ -101,6 +101,7 @@ fn main() -> std::process::ExitCode {
         fingerprints::FACTS,
         passthrough::FACTS,
         passthrough::starttls::FACTS,
+        passthrough::peek::FACTS,
         certificates::FACTS,
         abuse::bans_kept::FACTS,
         abuse::limits_exact::FACTS,

@@ -4,6 +4,8 @@
 mod front;
 /// Connections leave the daemon for the kernel part.
 mod handoff;
+/// Who is kept out by its ClientHello before a socket exists.
+pub(crate) mod peek;
 /// Clients that ask for TLS in the words of their protocol.
 pub(crate) mod starttls;
 

@@ -62,6 +62,7 @@ pub(super) const UNSAFE: &[(&str, &str)] = &[
     ("proxy-ebpf/src/kernel/", "maps, packet bytes and helpers of the kernel"),
     ("proxy-userspace/src/allocator.rs", "an allocator's functions are"),
     ("proxy-userspace/src/l4/sys.rs", "bpf(2), as far as aya does not offer it"),
+    ("proxy-userspace/src/net/defer.rs", "an option of listening sockets"),
     ("proxy-userspace/src/net/ethtool.rs", "ioctl(2), for what a driver can do"),
     ("proxy-userspace/src/net/repair.rs", "the state of TCP sockets"),
     ("bench/src/harness.rs", "bpf(2), for a program made by hand"),

@@ -25,6 +25,7 @@ use crate::net::stream::Stream;
 use crate::route::{Hello, Names, Steered};
 use crate::telemetry::abuse::Deed;
 use crate::telemetry::handshakes::Failure;
+use crate::telemetry::hellos::Decided;
 use crate::telemetry::steering::Refused;
 
 /// No first flight may take longer, whatever `header_timeout` says.
@@ -95,6 +96,7 @@ async fn decide<S: Stream>(mut comer: Comer<S>, worker: &Rc<Worker>) -> Option<N
                 let failure = if why == Refused::Timeout { Failure::Timeout } else { Failure::Closed };
                 comer.crowd.handshakes.failed(failure);
             }
+            tell(&comer, worker, None, ("refused", Some(why.word())), None);
             refused(comer, &about, why, alert, &held);
             return None;
         }
@@ -122,6 +124,21 @@ fn go<S: Stream>(
     // The proof of a name is ours to show, wherever its connections go.
     let proof = flight.proof && comer.tls.rules.proves(&flight.sni);
     let steered = names.find(&flight.sni, comer.peer.ip(), &flight.hello).filter(|_| !proof);
+    let (decision, route) = match steered {
+        _ if proof => (("terminated", None), None),
+        Some(Steered::Terminate(route)) => (("terminated", None), Some(route)),
+        Some(Steered::Pass(route)) => (("passed", None), Some(route)),
+        Some(Steered::Refuse(route, _)) => (("refused", Some(Refused::Rule.word())), Some(route)),
+        None if !comer.listener.is_raw() => (("terminated", None), None),
+        None => (("refused", Some(Refused::NoRoute.word())), None),
+    };
+    tell(
+        &comer,
+        worker,
+        Some(&flight),
+        decision,
+        route.map(|route| &*held.config.routes[route as usize].name),
+    );
     let route = match steered {
         Some(Steered::Terminate(route)) => Some(route),
         Some(Steered::Pass(route)) => {
@@ -227,6 +244,28 @@ fn refused<S: Stream>(comer: Comer<S>, about: &About, why: Refused, alert: Optio
         (Refused::StartTls, None) => refuse::say(comer.stream, Vec::new()),
         (_, None) => {}
     }
+}
+
+/// Tells whoever looks on.
+fn tell<S>(
+    comer: &Comer<S>,
+    worker: &Worker,
+    flight: Option<&Flight>,
+    (decision, reason): (&'static str, Option<&'static str>),
+    route: Option<&str>,
+) {
+    worker.shared.crowd.hellos.tell(|| Decided {
+        listener: comer.listener.name.as_str().into(),
+        client: comer.peer,
+        name: flight.map_or_else(Box::default, |flight| flight.sni.clone()),
+        alpn: flight
+            .and_then(|flight| flight.hello.alpn.first())
+            .map(|name| String::from_utf8_lossy(name).into()),
+        version: flight.map_or(0, |flight| flight.hello.version),
+        decision,
+        reason,
+        route: route.unwrap_or_default().into(),
+    });
 }
 
 fn about<S>(comer: &Comer<S>, worker: &Rc<Worker>) -> About {
