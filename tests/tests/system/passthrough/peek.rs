@@ -191,8 +191,8 @@ fn a_limit_by_name_is_charged_once_and_looked_at_before_a_socket_exists() -> Res
 fn whoever_looks_on_sees_what_the_kernel_and_the_worker_decide() -> Result<()> {
     let world = World::routed().build()?;
     let door = Door::open(&world, Family::V4, "")?;
-    let traced = |name: &str, count: &str, ask: &dyn Fn() -> Result<()>| -> Result<Vec<Value>> {
-        let mut looker = door.daemon.spawn(&["--json", "trace", "--sni", name, "--count", count])?;
+    let traced = |name: &str, lasts: &str, ask: &dyn Fn() -> Result<()>| -> Result<Vec<Value>> {
+        let mut looker = door.daemon.spawn(&["--json", "trace", "--sni", name, "--for", lasts])?;
         // It looks on once the daemon has heard of it, which is soon: who comes before is not seen.
         let done = until("it has seen enough", PATIENCE, || {
             ask()?;
@@ -207,7 +207,7 @@ fn whoever_looks_on_sees_what_the_kernel_and_the_worker_decide() -> Result<()> {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         serde_json::Deserializer::from_str(&text).into_iter().map(|line| Ok(line?)).collect()
     };
-    let both = traced("a.test", "8", &|| door.passes("a.test"))?;
+    let both = traced("a.test", "3s", &|| door.passes("a.test"))?;
     let by =
         |who: &str| both.iter().find(|line| line["by"] == who).with_context(|| format!("{who}: {both:?}"));
     let (kernel, worker) = (by("kernel")?, by("worker")?);
@@ -215,7 +215,7 @@ fn whoever_looks_on_sees_what_the_kernel_and_the_worker_decide() -> Result<()> {
     ensure!(kernel["sni"] == "a.test" && kernel["version"] == "1.3", "{kernel}");
     ensure!(worker["decision"] == "passed" && worker["route"] == "good", "{worker}");
     ensure!(worker["alpn"][0] == "h2" && kernel["alpn"][0] == "h2", "{worker}");
-    let refused = traced("worse.test", "1", &|| door.is_reset("worse.test"))?;
+    let refused = traced("worse.test", "3s", &|| door.is_reset("worse.test"))?;
     ensure!(refused[0]["decision"] == "reset" && refused[0]["by"] == "kernel", "{refused:?}");
     Ok(())
 }
