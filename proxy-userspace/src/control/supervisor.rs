@@ -263,6 +263,12 @@ impl Supervisor {
             for (listener, seen) in
                 kernel.hellos(asked.sni.as_deref(), TRACE_LASTS, MOST_TRACED).map_err(failed)?
             {
+                // It was told to whoever looked on before, for another host.
+                let other =
+                    |name: &str| asked.sni.as_deref().is_some_and(|asked| !asked.eq_ignore_ascii_case(name));
+                if seen.name.as_deref().is_some_and(other) {
+                    continue;
+                }
                 self.compared.kernel(&seen);
                 traced.hellos.push(of_kernel(listener, &seen));
             }
