@@ -85,6 +85,7 @@ impl Names {
         ids: &BTreeMap<u16, String>,
         plans: &BTreeMap<u16, u8>,
     ) -> Result<(), MapError> {
+        let listeners = &fitting(listeners, ids);
         let present: BTreeMap<_, _> =
             self.entries.entries()?.into_iter().map(|(k, e)| (order(&k), (k, e))).collect();
         let wanted = self.wanted(listeners, ids, &present)?;
@@ -132,7 +133,7 @@ impl Names {
                     .or_else(|| (1..ENTRIES).find(|n| !taken.contains(n)))
                 {
                     Some(number) => number,
-                    // `check` allows no more names than there are numbers.
+                    // There are as many numbers as `fitting` leaves names, twice over.
                     None => continue,
                 };
                 if taken.insert(number) {
@@ -203,6 +204,30 @@ impl Names {
         };
         self.known.iter().map(one).collect()
     }
+}
+
+/// The listeners, without the names of those whose names do not all fit: with a part of them somebody could be refused
+/// whom another name lets in. Half of the table: the former names go after the new ones have come.
+fn fitting(listeners: &[LocalListener], ids: &BTreeMap<u16, String>) -> Vec<LocalListener> {
+    let mut left = ENTRIES as usize / 2 - 1;
+    let one = |listener: &LocalListener| {
+        let mut listener = listener.clone();
+        let numbers = ids.values().filter(|name| name.as_str() == listener.name.as_str()).count();
+        let wanted = listener.names.len() * numbers;
+        match left.checked_sub(wanted) {
+            Some(rest) => left = rest,
+            None => {
+                tracing::warn!(
+                    "listener {}: {wanted} host names of its routes are too many for the kernel part, which has room for \
+                     {left} more: workers decide about all of them; use wildcards to have fewer",
+                    listener.name.as_str()
+                );
+                listener.names.clear();
+            }
+        }
+        listener
+    };
+    listeners.iter().map(one).collect()
 }
 
 /// A key as something that has an order.
