@@ -3,6 +3,7 @@
 
 use super::{h1, h2};
 use crate::net::proxy_protocol::{self, NoHeader};
+use crate::net::quic;
 
 /// One target.
 #[derive(Debug)]
@@ -15,12 +16,13 @@ pub struct Target {
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 
-/// All of HTTP.
+/// All of HTTP, and what is read before it.
 pub const TARGETS: &[Target] = &[
     Target { name: "h1_request", check: h1::fuzz::request, seeds: requests },
     Target { name: "h1_answer", check: h1::fuzz::answer, seeds: answers },
     Target { name: "h1_chunks", check: h1::fuzz::chunks, seeds: chunks },
     Target { name: "h2_frames", check: h2::fuzz::frames, seeds: h2::fuzz::seeds },
+    Target { name: "quic_initial", check: quic::fuzz::initial, seeds: quic::fuzz::seeds },
     Target { name: "proxy_protocol", check: proxy_header, seeds: proxy_headers },
 ];
 

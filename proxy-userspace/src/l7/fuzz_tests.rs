@@ -142,6 +142,11 @@ fn any_frames_come_to_the_same() {
 }
 
 #[test]
+fn any_first_flight_of_quic_comes_to_the_same_however_it_is_cut() {
+    fuzz("quic_initial");
+}
+
+#[test]
 fn any_proxy_header_is_read_whole_or_not() {
     fuzz("proxy_protocol");
 }

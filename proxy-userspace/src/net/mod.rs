@@ -28,6 +28,8 @@ pub mod pass;
 pub mod pipe;
 /// Who a connection is from, as proxies say it.
 pub mod proxy_protocol;
+/// What clients of QUIC say first.
+pub mod quic;
 /// Sockets whose connections somebody else goes on with.
 pub mod repair;
 /// The way to an address.
