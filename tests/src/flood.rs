@@ -2,12 +2,14 @@
 //! frames, gives each another source and redirects it into the balancer's cable. What the balancer answers is dropped at
 //! the other end of the cable: on its way to whoever really has those addresses.
 
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::bpf::Program;
+use crate::cpu;
 use crate::packet::Packet;
 use crate::world::{Family, World};
 
@@ -26,6 +28,8 @@ pub struct Flood<'w> {
     world: &'w World,
     generator: Program,
     frame: Vec<u8>,
+    /// Where it is made, and received: the kernel receives it on the processor that sends.
+    processor: Option<usize>,
 }
 
 impl<'w> Flood<'w> {
@@ -42,7 +46,26 @@ impl<'w> Flood<'w> {
         world.wire.ip(&format!("link set dev {PORT} xdpdrv pinned {}", pin.display()))?;
         // So that taking the world down finds what it made.
         std::fs::remove_file(&pin).context("the pin of a program")?;
-        Ok(Self { world, generator, frame })
+        Ok(Self { world, generator, frame, processor: None })
+    }
+
+    /// The same, made and received on this processor alone, as by a network card whose queue interrupts it and no other.
+    /// Without that, receiving goes on wherever somebody sent last, and takes the time of whoever runs there.
+    ///
+    /// # Errors
+    /// What the kernel says, and the programs that ask it.
+    pub fn on(mut self, processor: usize) -> Result<Self> {
+        for (namespace, interface) in [(&self.world.balancer, "front"), (&self.world.wire, PORT)] {
+            let path = format!("/sys/class/net/{interface}/threaded");
+            run("ip", &["netns", "exec", namespace.name(), "sh", "-c", &format!("echo 1 > {path}")])?;
+        }
+        // Before all that has no more than its share of time, like an interrupt.
+        for thread in receivers()? {
+            run("chrt", &["--fifo", "--pid", "1", &thread])?;
+            run("taskset", &["--pid", "--cpu-list", &processor.to_string(), &thread])?;
+        }
+        self.processor = Some(processor);
+        Ok(self)
     }
 
     /// Floods at this rate, or as near to it as this machine comes, for as long as `during` takes: frames a second, and
@@ -54,7 +77,7 @@ impl<'w> Flood<'w> {
         let (over, sent) = (AtomicBool::new(false), AtomicU64::new(0));
         let begin = Instant::now();
         let result = std::thread::scope(|scope| {
-            let flood = scope.spawn(|| -> Result<()> {
+            let make = || {
                 self.world.wire.enter(|| -> Result<()> {
                     while !over.load(Ordering::Relaxed) {
                         self.generator.run_live(&self.frame, BURST)?;
@@ -64,6 +87,15 @@ impl<'w> Flood<'w> {
                     }
                     Ok(())
                 })?
+            };
+            let flood = scope.spawn(move || match self.processor {
+                Some(processor) => {
+                    // Behind those who receive, whoever started this.
+                    let own = rustix::thread::gettid().to_string();
+                    run("chrt", &["--other", "--pid", "0", &own])?;
+                    cpu::on(processor, make)?
+                }
+                None => make(),
             });
             let result = during();
             over.store(true, Ordering::Relaxed);
@@ -71,6 +103,26 @@ impl<'w> Flood<'w> {
         })?;
         Ok((sent.load(Ordering::Relaxed) as f64 / begin.elapsed().as_secs_f64(), result))
     }
+}
+
+/// Threads of the kernel that receive for interfaces which have some of their own.
+fn receivers() -> Result<Vec<String>> {
+    let mut threads = Vec::new();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        // It may have ended meanwhile.
+        let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        if name.starts_with("napi/front-") || name.starts_with("napi/lb-front-") {
+            threads.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    ensure!(!threads.is_empty(), "no thread receives for an interface");
+    Ok(threads)
+}
+
+fn run(program: &str, words: &[&str]) -> Result<()> {
+    let output = Command::new(program).args(words).output().with_context(|| program.to_owned())?;
+    ensure!(output.status.success(), "{program} {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }
 
 impl Drop for Flood<'_> {

@@ -7,6 +7,8 @@ pub mod bpf;
 pub mod client;
 /// Configuration texts.
 pub mod config;
+/// Processors, and who runs on them.
+pub mod cpu;
 /// The daemon under test.
 pub mod daemon;
 /// Offloads of an interface, by the ethtool ioctl.
