@@ -14,11 +14,16 @@ const NANOSECONDS: u32 = 0xa1b2_3c4d;
 /// pcapng's blocks.
 const SECTION: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
+/// Of old captures: the interface in 16 bits.
+const PACKET: u32 = 2;
+/// Without a time.
+const SIMPLE: u32 = 3;
 const ENHANCED: u32 = 6;
 /// The section's byte order.
 const ORDER: u32 = 0x1a2b_3c4d;
-/// The option that says how long a tick of an interface is, and the end of options.
+/// Options of an interface: how long a tick is, and what is to be added to its times, in seconds. The end of options.
 const RESOLUTION: u16 = 9;
+const OFFSET: u16 = 14;
 const END: u16 = 0;
 
 /// Why a file cannot be read further.
@@ -35,8 +40,8 @@ pub(in crate::cli) enum BadCapture {
 /// A packet.
 #[derive(Debug)]
 pub(in crate::cli) struct Captured {
-    /// In nanoseconds, of the capture's own clock.
-    pub(in crate::cli) time: u64,
+    /// In nanoseconds, of the capture's own clock. None: the capture does not say.
+    pub(in crate::cli) time: Option<u64>,
     /// Bytes that it had on the wire.
     pub(in crate::cli) length: u32,
     /// What its first bytes are: <https://www.tcpdump.org/linktypes.html>.
@@ -56,14 +61,20 @@ pub(in crate::cli) struct Capture<R> {
 
 #[derive(Debug)]
 enum Kind {
-    Pcap {
-        link: u32,
-        tick: u64,
-    },
-    /// Link type and ticks a second of each interface.
-    Ng {
-        interfaces: Vec<(u32, u64)>,
-    },
+    Pcap { link: u32, tick: u64 },
+    Ng { interfaces: Vec<Interface> },
+}
+
+/// What a section says of an interface.
+#[derive(Clone, Copy, Debug)]
+struct Interface {
+    link: u32,
+    /// Bytes of a frame that are kept at most; 0: all.
+    most: u32,
+    /// Ticks a second.
+    ticks: u64,
+    /// Seconds, to be added to times.
+    offset: i64,
 }
 
 impl<R: Read> Capture<R> {
@@ -111,7 +122,8 @@ impl<R: Read> Capture<R> {
         let (seconds, part) = (u64::from(self.u32(&head)), u64::from(self.u32(&head[4..])));
         let (there, length) = (self.u32(&head[8..]) as usize, self.u32(&head[12..]));
         let bytes = self.take(there)?;
-        Ok(Some(Captured { time: seconds * 1_000_000_000 + part * tick, length, link, bytes }))
+        let time = Some(seconds * 1_000_000_000 + part * tick);
+        Ok(Some(Captured { time, length, link, bytes }))
     }
 
     fn next_of_ng(&mut self) -> Result<Option<Captured>, BadCapture> {
@@ -130,8 +142,9 @@ impl<R: Read> Capture<R> {
             self.number()?;
             let found = match kind {
                 INTERFACE => self.interface(&body).map(|()| None),
-                ENHANCED => self.enhanced(&body),
-                // A simple packet has no time: nothing can be said of it.
+                ENHANCED => self.enhanced(&body).map(Some),
+                PACKET => self.old(&body).map(Some),
+                SIMPLE => self.simple(&body).map(Some),
                 _ => Some(None),
             };
             if let Some(packet) = found.ok_or(BadCapture::Broken(self.packets))? {
@@ -156,34 +169,67 @@ impl<R: Read> Capture<R> {
     }
 
     fn interface(&mut self, body: &[u8]) -> Option<()> {
-        let link = u32::from(self.u16(body.get(..2)?));
+        let (link, most) = (u32::from(self.u16(body.get(..2)?)), self.u32(body.get(4..8)?));
         let mut options = body.get(8..)?;
-        let mut ticks = 1_000_000;
+        let (mut ticks, mut offset) = (1_000_000, 0);
         while let (Some(code), Some(length)) = (options.get(..2), options.get(2..4)) {
             let (code, length) = (self.u16(code), usize::from(self.u16(length)));
             if code == END {
                 break;
             }
-            let value = options.get(4..4 + length)?;
-            if let (RESOLUTION, Some(byte)) = (code, value.first()) {
-                let power = u32::from(byte & 0x7f);
-                ticks = if byte & 0x80 == 0 { 10u64.checked_pow(power)? } else { 1u64.checked_shl(power)? };
+            match (code, options.get(4..4 + length)?) {
+                (RESOLUTION, [byte, ..]) => {
+                    let power = u32::from(byte & 0x7f);
+                    ticks =
+                        if byte & 0x80 == 0 { 10u64.checked_pow(power)? } else { 1u64.checked_shl(power)? };
+                }
+                (OFFSET, value) if value.len() == 8 => {
+                    let (first, second) = (self.u32(value), self.u32(&value[4..]));
+                    let (high, low) = if self.big { (first, second) } else { (second, first) };
+                    offset = (u64::from(high) << 32 | u64::from(low)).cast_signed();
+                }
+                _ => {}
             }
             options = options.get(4 + length.next_multiple_of(4)..).unwrap_or_default();
         }
         let Kind::Ng { interfaces } = &mut self.kind else { return None };
-        (interfaces.len() < MOST_INTERFACES).then(|| interfaces.push((link, ticks.max(1))))
+        let interface = Interface { link, most, ticks: ticks.max(1), offset };
+        (interfaces.len() < MOST_INTERFACES).then(|| interfaces.push(interface))
     }
 
-    fn enhanced(&self, body: &[u8]) -> Option<Option<Captured>> {
+    fn enhanced(&self, body: &[u8]) -> Option<Captured> {
+        let number = self.u32(body.get(..4)?);
+        self.timed(self.interface_of(number)?, body.get(4..)?)
+    }
+
+    fn old(&self, body: &[u8]) -> Option<Captured> {
+        let number = u32::from(self.u16(body.get(..2)?));
+        self.timed(self.interface_of(number)?, body.get(4..)?)
+    }
+
+    /// A packet, from its time on.
+    fn timed(&self, interface: Interface, body: &[u8]) -> Option<Captured> {
         let number = |at: usize| Some(self.u32(body.get(at..at + 4)?));
+        let ticks = u128::from(number(0)?) << 32 | u128::from(number(4)?);
+        let time = i128::try_from(ticks * 1_000_000_000 / u128::from(interface.ticks)).ok()?;
+        let time = u64::try_from(time + i128::from(interface.offset) * 1_000_000_000).ok()?;
+        let (there, length) = (number(8)? as usize, number(12)?);
+        let bytes = body.get(16..)?.get(..there)?.to_vec();
+        Some(Captured { time: Some(time), length, link: interface.link, bytes })
+    }
+
+    /// Of the first interface, without a time: as much of it as the block and what is kept of frames have room for.
+    fn simple(&self, body: &[u8]) -> Option<Captured> {
+        let interface = self.interface_of(0)?;
+        let (length, bytes) = (self.u32(body.get(..4)?), body.get(4..)?);
+        let kept = if interface.most == 0 { length } else { length.min(interface.most) };
+        let bytes = bytes.get(..bytes.len().min(kept as usize))?.to_vec();
+        Some(Captured { time: None, length, link: interface.link, bytes })
+    }
+
+    fn interface_of(&self, number: u32) -> Option<Interface> {
         let Kind::Ng { interfaces } = &self.kind else { return None };
-        let (link, ticks) = *interfaces.get(number(0)? as usize)?;
-        let time = u64::from(number(4)?) << 32 | u64::from(number(8)?);
-        let time = u64::try_from(u128::from(time) * 1_000_000_000 / u128::from(ticks)).ok()?;
-        let (there, length) = (number(12)? as usize, number(16)?);
-        let bytes = body.get(20..)?.get(..there)?.to_vec();
-        Some(Some(Captured { time, length, link, bytes }))
+        interfaces.get(number as usize).copied()
     }
 
     /// False: it is over.
@@ -251,7 +297,7 @@ pub(super) mod tests {
     fn times(file: &[u8]) -> Vec<(u64, usize)> {
         let mut capture = Capture::open(file).unwrap();
         std::iter::from_fn(|| capture.next().unwrap())
-            .map(|packet| (packet.time, packet.bytes.len()))
+            .map(|packet| (packet.time.unwrap(), packet.bytes.len()))
             .collect()
     }
 
@@ -281,6 +327,47 @@ pub(super) mod tests {
             block(ENHANCED, &packet),
         ];
         assert_eq!(times(&file.concat()), [(2_000_000_000, 4)]);
+    }
+
+    #[test]
+    fn pcapng_of_several_sections_and_interfaces_and_old_blocks_is_read() {
+        const SECTION_BODY: [u8; 16] =
+            [0x1a, 0x2b, 0x3c, 0x4d, 0, 1, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255];
+        let section = block(SECTION, &SECTION_BODY);
+        // Ethernet, 6 bytes kept, microseconds; raw IP, an offset of 5 s, 2^-10 s; the offset comes first, a comment before it.
+        let ethernet = block(INTERFACE, &[0, 1, 0, 0, 0, 0, 0, 6]);
+        let options = [
+            &[0, 1, 0, 3, b'e', b't', b'h', 0, 0, 14, 0, 8, 0, 0, 0, 0, 0, 0, 0, 5][..],
+            &[0, 9, 0, 1, 0x8a, 0, 0, 0, 0, 0, 0, 0],
+        ];
+        let raw = block(INTERFACE, &[&[0, 101, 0, 0, 0, 0, 0, 0][..], &options.concat()].concat());
+        let enhanced = block(
+            ENHANCED,
+            &[&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 1, 0, 0, 0, 90][..], &[7, 0, 0, 0]].concat(),
+        );
+        let old = block(
+            PACKET,
+            &[&[0, 0, 0, 9, 0, 0, 0, 0, 0, 0x0f, 0x42, 0x40, 0, 0, 0, 2, 0, 0, 0, 60][..], &[7, 7, 0, 0]]
+                .concat(),
+        );
+        let simple = block(SIMPLE, &[&[0, 0, 0, 7][..], &[7, 7, 7, 7, 7, 7, 0, 0]].concat());
+        let file = [&section, &ethernet, &raw, &enhanced, &old, &simple, &section, &raw, &simple]
+            .map(|block| &block[..]);
+        let mut file = Capture::open(&*file.concat())
+            .map(|mut capture| {
+                std::iter::from_fn(|| capture.next().unwrap())
+                    .map(|packet| (packet.link, packet.time, packet.length, packet.bytes.len()))
+                    .collect::<Vec<_>>()
+            })
+            .unwrap();
+        assert_eq!(file.pop(), Some((101, None, 7, 7)), "of the second section, whose frames are kept whole");
+        assert_eq!(
+            file,
+            [(101, Some(6_000_000_000), 90, 1), (1, Some(1_000_000_000), 60, 2), (1, None, 7, 6)]
+        );
+        // An interface that no section has told of.
+        let stray = [&section[..], &block(ENHANCED, &[0; 24])].concat();
+        assert!(matches!(Capture::open(&stray[..]).unwrap().next(), Err(BadCapture::Broken(0))));
     }
 
     #[test]

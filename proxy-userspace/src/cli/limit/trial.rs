@@ -70,6 +70,8 @@ struct Tried {
     packets: u64,
     /// Those to listeners of the limit, from clients that are not exempt.
     counted: u64,
+    /// Those that the capture says no time of: nothing can be tried on them.
+    timeless: u64,
     /// From the first packet to the last, in seconds.
     seconds: f64,
     /// Keys that could not be remembered: more than a million.
@@ -138,10 +140,13 @@ impl Try {
         }
         let tried = trial.finish();
         context.output.answer(&tried, |output| {
-            let Tried { packets, counted, seconds, .. } = &tried;
+            let Tried { packets, counted, timeless, seconds, .. } = &tried;
             output.line(format_args!(
                 "{packets} packets in {seconds:.1} s, {counted} of them to its listeners"
             ));
+            if *timeless > 0 {
+                output.line(format_args!("{timeless} packets have no time in the capture: not tried"));
+            }
             for measure in &tried.measures {
                 let TriedMeasure { measure: name, amount, passed, refused, keys, worst } = measure;
                 let all = passed + refused;
@@ -210,8 +215,12 @@ impl<'a> Trial<'a> {
         Ok(Self { limit, rates, bound, flows, keys, first: None, last: 0, tried })
     }
 
-    fn see(&mut self, time: u64, length: u32, frame: Option<&Frame>) {
+    fn see(&mut self, time: Option<u64>, length: u32, frame: Option<&Frame>) {
         self.tried.packets += 1;
+        let Some(time) = time else {
+            self.tried.timeless += 1;
+            return;
+        };
         self.first.get_or_insert(time);
         self.last = self.last.max(time);
         let Some(frame) = frame else { return };
