@@ -26,7 +26,7 @@ fn main() -> anyhow::Result<ExitCode> {
         "http" => http::run(&http::HTTP, rest),
         "tls" => http::run(&http::TLS, rest),
         "reload" => http::reload::run(),
-        "steering" => http::steering::run(),
+        "steering" => http::steering::run(rest),
         "route" => route::run(),
         "certs" => certs::run(),
         // Peers: started by `http` and `tls`.

@@ -14,6 +14,10 @@ use anyhow::{Context, Result};
 pub enum Offload {
     /// Transmit checksums (and with them segmentation). `ETHTOOL_STXCSUM`
     TransmitChecksum = 0x17,
+    /// Segmentation of TCP by the device. `ETHTOOL_STSO`
+    Tso = 0x1f,
+    /// Segmentation at the last moment. `ETHTOOL_SGSO`
+    Gso = 0x24,
     /// Receive aggregation. `ETHTOOL_SGRO`
     Gro = 0x2c,
 }

@@ -31,6 +31,11 @@ fn pin_to(cpus: &[usize]) -> Result<()> {
     sched_setaffinity(None, &set).with_context(|| format!("CPUs {cpus:?} cannot be had: the bench needs two"))
 }
 
+/// This thread, and what it starts from now on, runs on both CPUs.
+pub(super) fn everywhere() -> Result<()> {
+    pin_to(&[PROXY_CPU, LOAD_CPU])
+}
+
 /// This process, and what it starts from now on, may have as many files as it can get: ten thousand connections want
 /// one each here, and one or two in a proxy.
 pub(super) fn allow_files() -> Result<()> {
@@ -107,6 +112,19 @@ impl Running {
             }
         }
         Ok(ticks / TICKS)
+    }
+
+    /// Seconds of CPU so far, of all its threads that there are, to the nanosecond.
+    pub(super) fn cpu_exactly(&self) -> Result<f64> {
+        let mut seconds = 0.0;
+        for pid in self.processes()? {
+            for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+                let path = task?.path().join("schedstat");
+                let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+                seconds += text.split_whitespace().next().context("no number")?.parse::<f64>()? / 1e9;
+            }
+        }
+        Ok(seconds)
     }
 
     /// Proportional set size of all its processes, in KiB.

@@ -254,3 +254,37 @@ fn depth(host: Option<&HostPattern>) -> Option<u32> {
     let labels = parent.split('.').count();
     (labels <= MOST_LABELS as usize && parent.len() <= sni::MOST_NAME).then(|| 1 << (labels - 1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{GuardConfig, Protocol};
+    use crate::l4::desired::NameAction;
+
+    fn listener(name: &str, names: u32) -> LocalListener {
+        let rule = |at: u32| NameRule {
+            host: Some(HostPattern::Exact(format!("h{at}.test").into())),
+            route: "r".into(),
+            action: NameAction::Drop,
+        };
+        LocalListener {
+            name: name.into(),
+            addresses: Vec::new(),
+            protocol: Protocol::Tcp,
+            guard: GuardConfig::default(),
+            tls: true,
+            names: (0..names).map(rule).collect(),
+            handoff: false,
+            backends: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_listener_has_all_its_names_in_the_kernel_part_or_none() {
+        let ids = BTreeMap::from([(1, "small".to_owned()), (2, "large".to_owned()), (3, "last".to_owned())]);
+        let listeners =
+            [listener("small", 10), listener("large", ENTRIES / 2 - 10), listener("last", ENTRIES / 2 - 11)];
+        let kept: Vec<_> = fitting(&listeners, &ids).iter().map(|listener| listener.names.len()).collect();
+        assert_eq!(kept, [10, 0, ENTRIES as usize / 2 - 11]);
+    }
+}

@@ -3,6 +3,7 @@
 use super::need::Need;
 use super::programs;
 use crate::{bpf_build, process, workspace};
+use std::path::Path;
 
 /// Something that comes in packages.
 #[derive(Debug)]
@@ -65,6 +66,14 @@ pub(super) const ALL: &[Want] = &[
         present: || process::on_path("nginx"),
         packages: &["nginx-light"],
         elsewhere: "the package nginx",
+    },
+    Want {
+        need: Need::Test,
+        what: "nginx's module stream",
+        why: "a proxy beside ours in the bench of steering",
+        present: || Path::new("/usr/lib/nginx/modules/ngx_stream_module.so").exists(),
+        packages: &["libnginx-mod-stream"],
+        elsewhere: "the package of nginx's module stream, so that /usr/lib/nginx/modules/ngx_stream_module.so is there",
     },
     Want {
         need: Need::Test,

@@ -66,6 +66,7 @@ pub(super) const UNSAFE: &[(&str, &str)] = &[
     ("proxy-userspace/src/net/ethtool.rs", "ioctl(2), for what a driver can do"),
     ("proxy-userspace/src/net/repair.rs", "the state of TCP sockets"),
     ("bench/src/harness.rs", "bpf(2), for a program made by hand"),
+    ("bench/src/http/steering/no_pipes.rs", "seccomp(2), for a peer that cannot splice"),
     ("tests/src/bpf.rs", "bpf(2), for programs that are run on one packet"),
     ("tests/src/ethtool.rs", "ioctl(2), for offloads"),
     ("tests/src/raw.rs", "packet sockets"),

@@ -1,0 +1,100 @@
+//! A client and a server. The client names a host, is answered, and says what it wants: as with TLS, there is a pause
+//! between the first flight and what follows.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use proxy_tests::hello::Hello;
+
+/// Bytes of a download or upload.
+pub(super) const BYTES: u64 = 1 << 30;
+/// Connections that share them.
+const STREAMS: u64 = 4;
+/// New connections of a round.
+pub(super) const CONNECTIONS: usize = 4_000;
+/// What a piece of a stream is.
+const PIECE: usize = 256 << 10;
+
+/// What the server does when it is told so.
+pub(super) const SEND: u8 = b'd';
+pub(super) const TAKE: u8 = b'u';
+/// The client ends when it was answered.
+pub(super) const ANSWER: u8 = b'c';
+
+/// One round of a case.
+pub(super) fn run(what: u8, connect: &(dyn Fn() -> Result<TcpStream> + Sync)) -> Result<()> {
+    if what == ANSWER {
+        return (0..CONNECTIONS).try_for_each(|_| answered(connect()?, ANSWER).map(drop));
+    }
+    thread::scope(|scope| {
+        let streams: Vec<_> = (0..STREAMS).map(|_| scope.spawn(|| stream(connect()?, what))).collect();
+        for stream in streams {
+            stream.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
+        }
+        Ok(())
+    })
+}
+
+fn stream(stream: TcpStream, what: u8) -> Result<()> {
+    let mut stream = answered(stream, what)?;
+    let mut piece = vec![7; PIECE];
+    if what == SEND {
+        let mut left = BYTES / STREAMS;
+        while left > 0 {
+            let count = stream.read(&mut piece)?;
+            ensure!(count > 0, "{left} bytes are missing");
+            left = left.checked_sub(count as u64).context("more than was sent")?;
+        }
+        return Ok(());
+    }
+    for _ in 0..BYTES / STREAMS / PIECE as u64 {
+        stream.write_all(&piece)?;
+    }
+    stream.shutdown(Shutdown::Write)?;
+    // The end comes back when all has arrived.
+    ensure!(stream.read(&mut [0])? == 0, "no end");
+    Ok(())
+}
+
+/// A connection whose ClientHello has been answered, and that was told what is wanted.
+pub(super) fn answered(mut stream: TcpStream, what: u8) -> Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.write_all(&Hello::asking_for("a.test").record())?;
+    let mut answer = [0];
+    stream.read_exact(&mut answer)?;
+    if what != ANSWER {
+        stream.write_all(&[what])?;
+    }
+    Ok(stream)
+}
+
+/// The server: a thread for each connection.
+pub(super) fn serve(listener: &TcpListener) {
+    for stream in listener.incoming().flatten() {
+        thread::spawn(move || answer(stream));
+    }
+}
+
+fn answer(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut first = vec![0; Hello::asking_for("a.test").record().len()];
+    stream.read_exact(&mut first)?;
+    stream.write_all(b"!")?;
+    let mut what = [0];
+    if stream.read(&mut what)? == 0 {
+        return Ok(());
+    }
+    let mut piece = vec![7; PIECE];
+    if what == [TAKE] {
+        while stream.read(&mut piece)? > 0 {}
+        return Ok(());
+    }
+    for _ in 0..BYTES / STREAMS / PIECE as u64 {
+        stream.write_all(&piece)?;
+    }
+    Ok(())
+}
