@@ -78,35 +78,50 @@ pub fn resume<W: World + Tables<A>, A: Quoted>(
     }
 }
 
-/// By family. A ban holds for the whole host: it comes before anything else is read. What is malformed is dropped only where its destination is ours; else the host may judge it.
+/// By family. A ban holds for the whole host: it comes before anything else is said, also of what is malformed, of which
+/// Linux takes more than we do. That is dropped only where its destination is ours; else the host may judge it.
 #[inline(always)]
 fn family<W: World>(world: &mut W, v4: &mut Work<Ip4>, v6: &mut Work<Ip6>) -> Outcome<Verdict> {
     let (link, ethertype) = parse::link(world)?;
     match ethertype {
         ETHERTYPE_IPV4 => {
-            ipv4(world, link, v4)?;
+            let sound = ipv4(world, link, v4);
             ban::source(world, &v4.ip.key.source)?;
+            sound?;
             internet(world, v4)
         }
         ETHERTYPE_IPV6 => {
-            ipv6(world, link, v6)?;
+            let sound = ipv6(world, link, v6);
             ban::source(world, &v6.ip.key.source)?;
+            sound?;
             internet(world, v6)
         }
         _ => passed(),
     }
 }
 
+/// The header. Where it is not sound, at least who sent it is known, and to whom.
 #[inline(never)]
 fn ipv4<W: World>(world: &W, link: Link, work: &mut Work<Ip4>) -> Outcome {
-    let ours = || parse::ipv4_destination(world, link).is_some_and(|to| admit::is_our_address(world, to));
-    parse::judge(parse::ipv4(world, link, &mut work.ip), ours)
+    let sound = parse::ipv4(world, link, &mut work.ip);
+    if sound.is_continue() {
+        return sound;
+    }
+    let [source, destination] = parse::ipv4_addresses(world, link).unwrap_or_default();
+    work.ip.key.source = source;
+    parse::judge(sound, || admit::is_any_of_ours(world, destination))
 }
 
+/// Likewise.
 #[inline(never)]
 fn ipv6<W: World>(world: &W, link: Link, work: &mut Work<Ip6>) -> Outcome {
-    let ours = || parse::ipv6_destination(world, link).is_some_and(|to| admit::is_our_address(world, to));
-    parse::judge(parse::ipv6(world, link, &mut work.ip), ours)
+    let sound = parse::ipv6(world, link, &mut work.ip);
+    if sound.is_continue() {
+        return sound;
+    }
+    let [source, destination] = parse::ipv6_addresses(world, link).unwrap_or_default();
+    work.ip.key.source = source;
+    parse::judge(sound, || admit::is_any_of_ours(world, destination))
 }
 
 /// By payload.

@@ -22,6 +22,14 @@ pub fn is_our_address<W: World, A: Address>(world: &W, address: A) -> bool {
     }
 }
 
+/// Likewise, or one where a socket of this host listens.
+#[inline(never)]
+pub fn is_any_of_ours<W: World, A: Address>(world: &W, address: A) -> bool {
+    let has =
+        |kind| world.filter().is_some_and(|filter| filter.has(filter_bit(kind, address, Be16::default(), 0)));
+    has(Ours::Address) || has(Ours::Host)
+}
+
 /// Passes on what no listener and no flow can want, at the cost of one or two looks into a bitmap.
 #[inline(always)]
 pub fn filter<W: World, A: Address>(world: &W, key: &FlowKey<A>) -> Outcome {

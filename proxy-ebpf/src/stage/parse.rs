@@ -40,16 +40,17 @@ pub fn link<P: Packet>(packet: &P) -> Outcome<(Link, u16)> {
     Continue((Link { l3, tags }, ethertype))
 }
 
-/// The destination in an IP header whose rest may be nonsense: enough to know whose nonsense it is.
+/// Source and destination in an IP header whose rest may be nonsense: enough to know whose nonsense it is, and to whom.
 #[inline(always)]
-pub fn ipv4_destination<P: Packet>(packet: &P, link: Link) -> Option<Ip4> {
-    packet.words::<1>(link.l3 + 16).map(|[word]| Ip4(Be32::from_raw(word)))
+pub fn ipv4_addresses<P: Packet>(packet: &P, link: Link) -> Option<[Ip4; 2]> {
+    packet.words::<2>(link.l3 + 12).map(|words| words.map(|word| Ip4(Be32::from_raw(word))))
 }
 
 /// Likewise for IPv6.
 #[inline(always)]
-pub fn ipv6_destination<P: Packet>(packet: &P, link: Link) -> Option<Ip6> {
-    packet.words::<4>(link.l3 + 24).map(|words| Ip6(words.map(Be32::from_raw)))
+pub fn ipv6_addresses<P: Packet>(packet: &P, link: Link) -> Option<[Ip6; 2]> {
+    let [a, b, c, d, e, f, g, h] = packet.words::<8>(link.l3 + 8)?.map(Be32::from_raw);
+    Some([Ip6([a, b, c, d]), Ip6([e, f, g, h])])
 }
 
 /// The IPv4 header (RFC 791 §3.1), options skipped, checksum verified.

@@ -84,3 +84,39 @@ fn who_is_allowed_is_never_kept_out() {
         scene.is_dropped(&Packet::syn(stranger, tcp, 1), DropReason::Banned);
     });
 }
+
+/// What we call malformed, and Linux takes: the host of `to` would have the packet.
+fn taken_by_linux(scene: &Scene, from: std::net::SocketAddr, to: std::net::SocketAddr) -> Vec<Vec<u8>> {
+    let syn = Packet::syn(from, to, 1);
+    if !scene.v4() {
+        return vec![(0..9).fold(syn, |packet, _| packet.destination_options()).bytes()];
+    }
+    // A TCP header that a second fragment completes.
+    vec![syn.fragments(8).swap_remove(1)]
+}
+
+#[test]
+fn a_ban_holds_for_what_is_malformed_too() {
+    everywhere(|scene| {
+        let (client, host) = (scene.client(7000), scene.layout.client_address(scene.family, 2));
+        let frames = taken_by_linux(scene, client, (host, 22).into());
+        frames.iter().for_each(|frame| assert_eq!(scene.frame(frame).0, Verdict::Pass));
+        scene.host.ban(client.ip(), whole(scene), FOR_EVER, false);
+        frames.iter().for_each(|frame| {
+            assert_eq!(scene.frame(frame).0, Verdict::Drop(DropReason::Banned));
+        });
+    });
+}
+
+#[test]
+fn what_is_malformed_does_not_reach_sockets_that_we_look_after() {
+    everywhere(|scene| {
+        let at = std::net::SocketAddr::new(scene.layout.client_address(scene.family, 2), 8080);
+        scene.host.listen_locally(at);
+        for frame in taken_by_linux(scene, scene.client(7000), at) {
+            let (verdict, _) = scene.frame(&frame);
+            let reason = if scene.v4() { DropReason::FragmentMalformed } else { DropReason::Ipv6Extensions };
+            assert_eq!(verdict, Verdict::Drop(reason));
+        }
+    });
+}
