@@ -1,8 +1,8 @@
 //! From a configuration to what the kernel part should do. Pure.
 
 use crate::config::{
-    Config, LimitConfig, ListenerConfig, Per, Protocol, Refuse, RouteAction, SynCookies, WebBind,
-    WebListenerConfig,
+    AutoBanConfig, AutoBanEvent, Config, LimitConfig, ListenerConfig, Per, Protocol, Refuse, RouteAction,
+    SynCookies, WebBind, WebListenerConfig,
 };
 use crate::l4::{Desired, DesiredBackend, DesiredListener, LocalListener, NameAction, NameRule};
 use crate::route::{NamePlan, Steered, Steering};
@@ -83,12 +83,19 @@ fn local(
     })
 }
 
-/// What hosts decide by themselves. Who is told of a refusal by an alert is told by the worker.
+/// What hosts decide by themselves. Who is told of a refusal by an alert is told by the worker; and where asking for
+/// such a host earns a ban the worker refuses, which knows that whoever asks is there: a packet may be of anybody.
 fn names(config: &Config, listener: &WebListenerConfig, steering: &Steering) -> Vec<NameRule> {
     let Some(names) = steering.of(&listener.name) else { return Vec::new() };
     let route = |index: u32| config.routes.get(index as usize).map_or("", |route| &*route.name);
+    let counts = |rule: &AutoBanConfig| {
+        rule.events.contains(&AutoBanEvent::UnknownSni)
+            && (rule.listeners.is_empty() || rule.listeners.contains(&listener.name))
+    };
+    let counted = config.auto_bans.iter().any(counts);
     let rule = |plan: NamePlan| {
         let (route, action) = match plan.steered {
+            Some(Steered::Refuse(index, _)) if counted => (route(index), NameAction::Pass),
             Some(Steered::Refuse(index, Refuse::Drop)) => (route(index), NameAction::Drop),
             Some(Steered::Refuse(index, Refuse::Reset)) => (route(index), NameAction::Reset),
             Some(

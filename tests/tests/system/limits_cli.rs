@@ -28,6 +28,12 @@ pub(crate) const FACTS: &[Fact] = facts![
     a_limit_is_tried_on_what_tcpdump_has_captured,
 ];
 
+pub(crate) const ROOTLESS: &[Fact] = facts![rootless: a_limit_is_tried_on_captures_of_other_tools];
+
+/// A configuration that is for captures alone.
+const TRIED: &str = "[listener.web]\nbind = \"192.0.2.10:80\"\nprotocol = \"http\"\n[[route]]\nrespond = 204\n\
+     [limit.per-client]\nconnections = \"5/h burst 5\"\n";
+
 /// A configuration with a limit that nobody meets.
 fn text(world: &World, bind: std::net::SocketAddr) -> String {
     let audit = world.folder().join("audit.log");
@@ -412,5 +418,35 @@ fn a_limit_is_tried_on_what_tcpdump_has_captured() -> Result<()> {
     ensure!(few.to_string().contains(&world.client_address(Family::V4, 0).to_string()), "{few}");
     ensure!(listed(&daemon, "connections")?["file"].is_null(), "nothing was changed by that");
     drop(dumping);
+    Ok(())
+}
+
+fn a_limit_is_tried_on_captures_of_other_tools() -> Result<()> {
+    let captures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
+    let config = std::env::temp_dir().join(format!("proxy-now-captures-{}.toml", std::process::id()));
+    std::fs::write(&config, TRIED)?;
+    let mut tried = 0;
+    for entry in std::fs::read_dir(&captures)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|kind| kind == "md") {
+            continue;
+        }
+        let mut command = std::process::Command::new(proxy_tests::daemon::binary()?);
+        command
+            .args(["--json", "limit", "try", "per-client", "--from"])
+            .arg(&path)
+            .arg("--config")
+            .arg(&config);
+        let output = command.output()?;
+        let said = format!("{path:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let answer: Value = serde_json::from_slice(&output.stdout).context(said)?;
+        let measure = &answer["measures"][0];
+        ensure!(answer["packets"] == 8 && answer["timeless"] == 0, "{path:?}: {answer}");
+        ensure!(measure["passed"] == 5 && measure["refused"] == 3, "{path:?}: {answer}");
+        ensure!(measure["worst"][0]["key"] == "192.0.2.101", "{path:?}: {answer}");
+        tried += 1;
+    }
+    std::fs::remove_file(&config)?;
+    ensure!(tried == 10, "{tried} captures");
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Automatic bans: hears what clients do, counts, and bans at once. A thread of its own: what the supervisor is busy with
 //! must not keep an attacker in.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use super::desk::{Bans, Shared};
+use super::sessions::Sessions;
 use crate::ban::{Earned, Watch};
 use crate::config::AutoBanConfig;
 use crate::config::format_duration;
@@ -53,13 +55,17 @@ fn lock(watch: &Mutex<Watch>) -> std::sync::MutexGuard<'_, Watch> {
 
 async fn run(events: &mut Events, watch: &Weak<Mutex<Watch>>, bans: &Bans) {
     let (mut spared, mut ticked) = (HashSet::new(), Instant::now());
+    let mut sessions = Sessions::default();
     loop {
         let event = timeout(TICK.saturating_sub(ticked.elapsed()), events.next()).await;
         let Some(watch) = watch.upgrade() else { return };
         match event {
             Ok(Some(event)) => {
                 let earned = lock(&watch).see(&event, Instant::now());
-                earned.into_iter().for_each(|earned| ban(&mut bans.lock(), &earned, &mut spared));
+                for earned in earned {
+                    let sessions = sessions.now();
+                    ban(&mut bans.lock(), &earned, sessions, &mut spared);
+                }
             }
             Ok(None) => return,
             Err(_) => {}
@@ -74,16 +80,19 @@ async fn run(events: &mut Events, watch: &Weak<Mutex<Watch>>, bans: &Bans) {
 }
 
 /// Why a prefix is not banned.
-fn spare(shared: &Shared, prefix: &IpNet) -> Option<String> {
+fn spare(shared: &Shared, sessions: &BTreeSet<IpAddr>, prefix: &IpNet) -> Option<String> {
     let allowed = shared.book.allowed(prefix).map(|allow| format!("{allow} is allowed"));
-    allowed.or_else(|| shared.guard.objections(prefix, None).into_iter().next())
+    let needed = || shared.guard.objections(prefix, None).into_iter().next();
+    let session = || sessions.iter().find(|session| prefix.contains(*session));
+    let logged_in = || session().map(|session| format!("an operator is logged in from {session}"));
+    allowed.or_else(needed).or_else(logged_in)
 }
 
 /// Bans whoever has earned it, unless they are never kept out.
-fn ban(shared: &mut Shared, earned: &Earned, spared: &mut HashSet<IpNet>) {
+fn ban(shared: &mut Shared, earned: &Earned, sessions: &BTreeSet<IpAddr>, spared: &mut HashSet<IpNet>) {
     let Earned { prefix, client, time, why } = earned;
     // Where the network has somebody who is needed, the client alone is banned.
-    let (prefix, spare) = match (spare(shared, prefix), spare(shared, client)) {
+    let (prefix, spare) = match (spare(shared, sessions, prefix), spare(shared, sessions, client)) {
         (Some(_), None) => (client, None),
         (spare, _) => (prefix, spare),
     };

@@ -12,6 +12,8 @@ mod guard;
 mod kept_out;
 /// Lists of prefixes.
 mod lists;
+/// From where operators are logged in.
+mod sessions;
 
 pub use desk::{AloneError, bans_without_daemon};
 pub(super) use exceeded::hear;

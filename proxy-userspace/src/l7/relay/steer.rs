@@ -148,7 +148,7 @@ fn go<S: Stream>(
         }
         Some(Steered::Refuse(route, how)) => {
             let comer = admitted(comer, worker, held, &about)?;
-            refuse_by(comer, &held.config.routes[route as usize].name, how, &about);
+            refuse_by(comer, &held.config.routes[route as usize].name, how, &about, held);
             return None;
         }
         None if proof || !comer.listener.is_raw() => None,
@@ -191,9 +191,12 @@ fn admitted<S: Stream>(comer: Comer<S>, worker: &Worker, held: &Held, about: &Ab
     None
 }
 
-/// Refuses a connection because a route says so.
-fn refuse_by<S: Stream>(mut comer: Comer<S>, route: &str, how: Refuse, about: &About) {
+/// Refuses a connection because a route says so: nothing is served for that name.
+fn refuse_by<S: Stream>(mut comer: Comer<S>, route: &str, how: Refuse, about: &About, held: &Held) {
     comer.crowd.steered.refused(Refused::Rule);
+    if let Some(watched) = Watched::of(&held.abuse, comer.peer.ip(), &comer.listener) {
+        watched.did(Deed::UnknownSni);
+    }
     pass::write(about, (route, ""), None, (0, 0), Outcome::Refused(Refused::Rule));
     match how {
         Refuse::Alert => refuse::say(comer.stream, Alert::AccessDenied.record().to_vec()),
