@@ -66,7 +66,7 @@ mod web_pools;
 mod web_routes;
 
 fn main() -> std::process::ExitCode {
-    proxy_tests::runner::main(&[
+    let facts = [
         harness::FACTS,
         acme::harness::FACTS,
         acme::issue::FACTS,
@@ -104,20 +104,15 @@ fn main() -> std::process::ExitCode {
         passthrough::starttls::FACTS,
         passthrough::peek::FACTS,
         certificates::FACTS,
-        abuse::bans_kept::FACTS,
-        abuse::limits_exact::FACTS,
-        abuse::limit_events::FACTS,
-        abuse::deeds::FACTS,
         limits_web::FACTS,
         conformance::FACTS,
         acme::on_demand::ALONE,
         continuity::ALONE,
         capacity::ALONE,
         floods::ALONE,
-        abuse::limits_exact::ALONE,
-        abuse::effect::ALONE,
         conformance::ALONE,
         web_continuity::ALONE,
         limits_web::ALONE,
-    ])
+    ];
+    proxy_tests::runner::main(&[&facts, abuse::ALL].concat())
 }

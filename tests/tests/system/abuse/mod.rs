@@ -10,3 +10,15 @@ pub(crate) mod effect;
 pub(crate) mod limit_events;
 /// How exact limits are.
 pub(crate) mod limits_exact;
+
+use proxy_tests::runner::Fact;
+
+/// All of them.
+pub(crate) const ALL: &[&[Fact]] = &[
+    bans_kept::FACTS,
+    deeds::FACTS,
+    limit_events::FACTS,
+    limits_exact::FACTS,
+    limits_exact::ALONE,
+    effect::ALONE,
+];
