@@ -1,5 +1,6 @@
 //! What the kernel part tells of limits as they are exceeded: to the log, and to automatic bans.
 
+use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use proxy_tests::raw::Raw;
 use proxy_tests::runner::{Fact, figure};
 use proxy_tests::wait::{SOON, until};
 use proxy_tests::world::{Family, World};
+use rustix::process::Signal;
 use serde_json::Value;
 
 pub(crate) const FACTS: &[Fact] = facts![
@@ -20,6 +22,8 @@ pub(crate) const FACTS: &[Fact] = facts![
     a_client_that_exceeds_a_limit_is_told_of_and_banned_at_once_by_ipv6,
     made_up_sources_earn_no_ban_and_fill_no_log,
 ];
+
+pub(crate) const ALONE: &[Fact] = facts![alone: events_that_find_no_room_are_counted_and_the_rest_is_told];
 
 const RULE: &str = "[auto-ban.greedy]\nevents = [\"limit\"]\ncount = 1\nwithin = \"30s\"\nfor = \"10m\"\n";
 /// An answer that has not come by then does not come.
@@ -158,4 +162,53 @@ fn made_up_sources_earn_no_ban_and_fill_no_log() -> Result<()> {
     ensure!(list.len() == 1 && list[0]["prefix"] == format!("{client}/32"), "{list:?}");
     ensure!(lines <= 10, "{lines} lines: {}", daemon.log());
     Ok(())
+}
+
+fn events_that_find_no_room_are_counted_and_the_rest_is_told() -> Result<()> {
+    /// As many limits as a listener may have, and clients: each of both is told of once a second.
+    const LIMITS: usize = 8;
+    const CLIENTS: std::ops::Range<u8> = 110..240;
+    let world = World::routed().build()?;
+    let limit =
+        |number: usize| format!("[limit.l{number}]\npackets = \"2/h burst 2\"\naction = \"observe\"\n");
+    let limits: String = (0..LIMITS).map(limit).collect();
+    let text = config::text(&world, &[Listener::of(&world, Protocol::Udp, Family::V4)]);
+    let daemon = Daemon::start(&world, &format!("{text}\n{limits}"))?;
+    let lines: String = CLIENTS.map(|number| format!("addr add 192.0.2.{number}/24 dev eth0\n")).collect();
+    world.client().ip_batch(&lines)?;
+    let to = world.service_udp(Family::V4);
+    let sockets = world.client().enter(|| -> Result<Vec<UdpSocket>> {
+        CLIENTS
+            .map(|number| {
+                let socket = UdpSocket::bind((std::net::Ipv4Addr::new(192, 0, 2, number), 0))?;
+                socket.connect(to)?;
+                socket.set_read_timeout(Some(PATIENCE))?;
+                Ok(socket)
+            })
+            .collect()
+    })??;
+    // The second datagram after an answer shows that a client is there.
+    for socket in &sockets {
+        until("the client is answered", SOON, || {
+            socket.send(b"?")?;
+            Ok(socket.recv(&mut [0; 64])?)
+        })?;
+    }
+    // Nobody reads what the kernel part tells.
+    daemon.signal(Signal::STOP)?;
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(6) {
+        sockets.iter().for_each(|socket| drop(socket.send(b"?")));
+    }
+    daemon.signal(Signal::CONT)?;
+    until("what found no room is counted", SOON, || {
+        let lost = daemon.status()?.noticed("events_lost");
+        ensure!(lost > 0, "{:?}", daemon.status()?.drops());
+        figure(&format!("{lost} events found no room"));
+        Ok(())
+    })?;
+    until("what found room is told", SOON, || {
+        ensure!(told(&daemon) > 0, "{}", daemon.log());
+        Ok(())
+    })
 }
