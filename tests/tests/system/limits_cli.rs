@@ -22,6 +22,7 @@ pub(crate) const FACTS: &[Fact] = facts![
     a_limit_that_is_saved_keeps_the_files_comments_and_is_in_force,
     what_makes_no_sense_is_told_and_changes_nothing,
     a_thousand_changes_in_a_row_under_load_lose_nothing,
+    of_two_operators_at_once_the_later_wins_and_both_are_written_down,
     who_is_being_refused_is_shown_and_can_be_forgiven,
     what_is_set_outlives_the_daemon_for_workers_too,
     limits_are_shown_and_changed_without_a_daemon,
@@ -228,6 +229,36 @@ fn a_thousand_changes_in_a_row_under_load_lose_nothing() -> Result<()> {
     ensure!(lines.len() as u64 == CHANGES, "{} lines", lines.len());
     let joined = lines.windows(2).all(|pair| pair[0]["to"] == pair[1]["from"]);
     ensure!(joined, "each change begins where the one before it ended");
+    Ok(())
+}
+
+fn of_two_operators_at_once_the_later_wins_and_both_are_written_down() -> Result<()> {
+    const CHANGES: u32 = 10;
+    let world = World::routed().backends(1).build()?;
+    let daemon = Daemon::start(&world, &text(&world, world.service(Family::V4)))?;
+    let operator = |rate: u32| -> Result<()> {
+        for number in 0..CHANGES {
+            daemon.cli(&[
+                "limit",
+                "set",
+                "per-client",
+                &format!("requests={}/s", rate + number),
+                "burst=9",
+            ])?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| operator(1000));
+        operator(2000)?;
+        other.join().map_err(|_| anyhow::anyhow!("an operator panicked"))?
+    })?;
+    let lines = audited(&world)?;
+    ensure!(lines.len() as u32 == 2 * CHANGES, "{} lines", lines.len());
+    let joined = lines.windows(2).all(|pair| pair[0]["to"] == pair[1]["from"]);
+    ensure!(joined, "each change begins where the one before it ended: {lines:?}");
+    let last = lines.last().context("a line")?;
+    ensure!(listed(&daemon, "requests")?["amount"] == last["to"], "the later wins: {last}");
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! What is done about abuse: limits, how exact they are and who is told of them; bans that last.
 
+/// Answers that would flood somebody else.
+pub(crate) mod amplify;
 /// Bans that last.
 pub(crate) mod bans_kept;
 /// What clients do that earns a ban, and who is spared.
@@ -19,6 +21,7 @@ use proxy_tests::runner::Fact;
 
 /// All of them.
 pub(crate) const ALL: &[&[Fact]] = &[
+    amplify::FACTS,
     bans_kept::FACTS,
     deeds::FACTS,
     each_limit::FACTS,
