@@ -16,7 +16,7 @@ impl Config {
     /// its access log.
     pub fn wants_ja4(&self, listener: &WebListenerConfig) -> bool {
         let is_meant = |names: &[ListenerName]| names.is_empty() || names.contains(&listener.name);
-        if listener.tls.is_none() {
+        if !listener.has_hellos() {
             return false;
         }
         let json = self.server.access_log.as_ref().is_some_and(|log| log.format == AccessLogFormat::Json);

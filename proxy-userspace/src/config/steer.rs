@@ -12,6 +12,8 @@ pub enum Speaks {
     Https,
     /// Anything by TLS: connections are relayed, not requests.
     Tls,
+    /// Anything by QUIC: flows of datagrams are passed on, never decrypted.
+    Quic,
 }
 
 /// What becomes of connections that no request is read from.
@@ -89,6 +91,7 @@ impl Speaks {
             Self::Http => "http",
             Self::Https => "https",
             Self::Tls => "tls",
+            Self::Quic => "quic",
         }
     }
 }

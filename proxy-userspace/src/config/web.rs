@@ -17,7 +17,7 @@ pub use super::steer::{HelloCondition, Refuse, Speaks, StartTls, SteerConfig, ve
 pub use super::template::{Template, TemplatePart, Variable};
 use super::tls::ListenerTlsConfig;
 
-/// An `http`, `https` or `tls` listener: clients come to a socket, requests or connections are routed.
+/// An `http`, `https`, `tls` or `quic` listener: clients come to a socket, requests or connections are routed.
 #[derive(Clone, PartialEq, Debug)]
 pub struct WebListenerConfig {
     /// Its name.
@@ -57,7 +57,7 @@ pub struct RedirectHttps {
 /// Where an `http` listener waits.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum WebBind {
-    /// TCP.
+    /// TCP, or UDP where clients speak QUIC.
     Tcp(SocketAddr),
     /// A Unix socket.
     Unix(PathBuf),
@@ -413,7 +413,17 @@ impl RouteConfig {
 impl WebListenerConfig {
     /// Whether its connections are steered, and have no requests.
     pub fn is_raw(&self) -> bool {
-        self.steer.speaks == Speaks::Tls
+        matches!(self.steer.speaks, Speaks::Tls | Speaks::Quic)
+    }
+
+    /// Whether its clients send datagrams.
+    pub fn is_quic(&self) -> bool {
+        self.steer.speaks == Speaks::Quic
+    }
+
+    /// Whether its clients begin with a ClientHello.
+    pub fn has_hellos(&self) -> bool {
+        self.tls.is_some() || self.is_quic()
     }
 
     /// Its protocol, as the file says it.

@@ -99,6 +99,7 @@ enum Message {
 enum At {
     Tcp(std::net::SocketAddr),
     Unix(PathBuf),
+    Udp(std::net::SocketAddr),
 }
 
 /// What the new daemon answers.
@@ -121,6 +122,7 @@ impl Estate {
             let at = || match target {
                 Target::Tcp(address) => At::Tcp(*address),
                 Target::Unix(path) => At::Unix(path.clone()),
+                Target::Udp(address) => At::Udp(*address),
             };
             for sockets in sockets.chunks(MOST_FILES) {
                 let files: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
@@ -149,6 +151,7 @@ impl Estate {
                     let target = match at {
                         At::Tcp(address) => Target::Tcp(address),
                         At::Unix(path) => Target::Unix(path),
+                        At::Udp(address) => Target::Udp(address),
                     };
                     let sockets = passed.files.into_iter().map(Listening::adopt);
                     let sockets = sockets.collect::<io::Result<Vec<_>>>()?;

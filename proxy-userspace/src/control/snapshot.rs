@@ -70,7 +70,8 @@ fn local(
         WebBind::Unix(_) => None,
     };
     let addresses: Vec<_> = listener.bind.iter().filter_map(tcp).collect();
-    let (name, protocol, guard) = (listener.name.clone(), Protocol::Tcp, listener.guard);
+    let protocol = if listener.is_quic() { Protocol::Udp } else { Protocol::Tcp };
+    let (name, guard) = (listener.name.clone(), listener.guard);
     (!addresses.is_empty()).then_some(LocalListener {
         name,
         addresses,
@@ -86,7 +87,8 @@ fn local(
 /// What hosts decide by themselves. Who is told of a refusal by an alert is told by the worker; and where asking for
 /// such a host earns a ban the worker refuses, which knows that whoever asks is there: a packet may be of anybody.
 fn names(config: &Config, listener: &WebListenerConfig, steering: &Steering) -> Vec<NameRule> {
-    let Some(names) = steering.of(&listener.name) else { return Vec::new() };
+    // What a datagram of QUIC names is read by workers alone.
+    let Some(names) = steering.of(&listener.name).filter(|_| !listener.is_quic()) else { return Vec::new() };
     let route = |index: u32| config.routes.get(index as usize).map_or("", |route| &*route.name);
     let counts = |rule: &AutoBanConfig| {
         rule.events.contains(&AutoBanEvent::UnknownSni)

@@ -291,18 +291,28 @@ fn names(config: &Config) -> HashSet<Names> {
 
 /// Where a configuration wants clients to be waited for.
 fn targets(config: &Config) -> BTreeSet<Target> {
-    let binds = config.web_listeners.iter().flat_map(|listener| &listener.bind);
+    let of = |listener: &'_ WebListenerConfig| {
+        let quic = listener.is_quic();
+        listener.bind.iter().cloned().map(move |bind| (quic, bind)).collect::<Vec<_>>()
+    };
+    let binds = config.web_listeners.iter().flat_map(of);
     binds
-        .map(|bind| match bind {
-            WebBind::Tcp(address) => Target::Tcp(*address),
-            WebBind::Unix(path) => Target::Unix(path.clone()),
+        .map(|(quic, bind)| match bind {
+            WebBind::Tcp(address) if quic => Target::Udp(address),
+            WebBind::Tcp(address) => Target::Tcp(address),
+            WebBind::Unix(path) => Target::Unix(path),
         })
         .collect()
 }
 
 /// Whether two binds cannot be told apart by the system from one bound twice: same port.
 fn is_near(one: &Target, other: &Target) -> bool {
-    matches!((one, other), (Target::Tcp(one), Target::Tcp(other)) if one.port() == other.port())
+    match (one, other) {
+        (Target::Tcp(one), Target::Tcp(other)) | (Target::Udp(one), Target::Udp(other)) => {
+            one.port() == other.port()
+        }
+        _ => false,
+    }
 }
 
 /// At least `count` sockets: more of the same if there are fewer.
@@ -316,7 +326,8 @@ fn enough(mut sockets: Vec<Listening>, count: usize) -> io::Result<Vec<Listening
 
 /// Gives clients to the worker of the CPU that their packets come in on, where that can be done.
 fn by_cpu(target: &Target, sockets: &[Listening], cpus: &[usize]) {
-    if cpus.is_empty() || matches!(target, Target::Unix(_)) {
+    // Datagrams of one client must all come to one worker, whatever CPU they come in on.
+    if cpus.is_empty() || !matches!(target, Target::Tcp(_)) {
         return;
     }
     let sockets: Vec<_> = cpus.iter().map(|cpu| *cpu as u32).zip(sockets.iter().map(AsFd::as_fd)).collect();

@@ -76,6 +76,7 @@ impl Door {
         let listener = match socket {
             Listening::Tcp(socket) => EpollListener::tcp(socket)?,
             Listening::Unix(socket) => EpollListener::unix(socket)?,
+            Listening::Udp(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
         let inside = Rc::new(Inside {
             worker: Rc::clone(worker),
@@ -183,7 +184,7 @@ impl Inside {
         match &self.target {
             Target::Tcp(address) if !address.ip().is_unspecified() => *address,
             Target::Tcp(address) => stream.addresses().map_or(*address, |(_, ours)| ours),
-            Target::Unix(_) => LOCAL,
+            Target::Unix(_) | Target::Udp(_) => LOCAL,
         }
     }
 
@@ -193,7 +194,7 @@ impl Inside {
         let mut known = self.known.borrow_mut();
         if known.as_ref().is_none_or(|known| known.generation != snapshot.generation) {
             let binds = |listener: &&Arc<WebListenerConfig>| {
-                listener.bind.iter().any(|bind| is_same(bind, &self.target))
+                !listener.is_quic() && listener.bind.iter().any(|bind| is_same(bind, &self.target))
             };
             *known = snapshot.listeners.iter().find(binds).map(|config| Known {
                 generation: snapshot.generation,

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use super::accept::Door;
+use super::quic;
 use super::snapshot::Snapshot;
 use super::worker::{Shared, Worker};
 use crate::net::epoll::Epoll;
@@ -179,14 +180,29 @@ async fn pulse() {
 /// Does what it is told, until nobody tells it any more.
 async fn obey(worker: &Rc<Worker>, mut orders: mpsc::UnboundedReceiver<Order>) {
     let mut doors: HashMap<Target, Vec<Door>> = HashMap::new();
+    let mut datagrams: HashMap<Target, Vec<quic::Door>> = HashMap::new();
     while let Some(order) = orders.recv().await {
         match order {
+            Order::Open(target @ Target::Udp(address), Listening::Udp(socket)) => {
+                match quic::Door::open(worker, address, socket) {
+                    Ok(door) => datagrams.entry(target).or_default().push(door),
+                    Err(error) => {
+                        tracing::error!("{target} is not served by worker {}: {error}", worker.number);
+                    }
+                }
+            }
             Order::Open(target, socket) => match Door::open(worker, &target, socket) {
                 Ok(door) => doors.entry(target).or_default().push(door),
                 Err(error) => tracing::error!("{target} is not served by worker {}: {error}", worker.number),
             },
-            Order::Close(target) => doors.remove(&target).into_iter().flatten().for_each(Door::close),
-            Order::Leave => doors.drain().flat_map(|(_, doors)| doors).for_each(Door::close),
+            Order::Close(target) => {
+                doors.remove(&target).into_iter().flatten().for_each(Door::close);
+                datagrams.remove(&target).into_iter().flatten().for_each(quic::Door::close);
+            }
+            Order::Leave => {
+                doors.drain().flat_map(|(_, doors)| doors).for_each(Door::close);
+                datagrams.drain().flat_map(|(_, doors)| doors).for_each(quic::Door::close);
+            }
         }
         worker.shared.orders.fetch_sub(1, Ordering::Release);
     }

@@ -97,6 +97,8 @@ impl Driver for Epoll {
                 Ok(EpollStream::Tcp(stream))
             }
             Target::Unix(path) => UnixStream::connect(path).await.map(EpollStream::Unix),
+            // Nothing is connected to there.
+            Target::Udp(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Sockets that wait for clients: several at one address, so that each worker has its own (`SO_REUSEPORT`).
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,6 +13,8 @@ use super::stream::Target;
 
 /// Connections that may wait to be taken; the system may allow fewer (net.core.somaxconn).
 const BACKLOG: i32 = 4096;
+/// Bytes of datagrams that may wait to be taken.
+const DATAGRAMS: usize = 4 << 20;
 /// Who may connect to a Unix socket: its folder says who gets there.
 const UNIX_MODE: u32 = 0o666;
 
@@ -23,6 +25,8 @@ pub enum Listening {
     Tcp(TcpListener),
     /// A Unix socket.
     Unix(UnixListener),
+    /// UDP.
+    Udp(UdpSocket),
 }
 
 /// An address cannot be waited at.
@@ -74,6 +78,14 @@ impl Listening {
                 let first = unix(path).map_err(|error| ListenError::of(target, error))?;
                 Self::Unix(first).spread(count).map_err(|error| ListenError::of(target, error))
             }
+            Target::Udp(address) => {
+                if !shared {
+                    udp(*address, false).map_err(|error| ListenError::of(target, error))?;
+                }
+                let one =
+                    |_| udp(*address, true).map(Self::Udp).map_err(|error| ListenError::of(target, error));
+                (0..count).map(one).collect()
+            }
         }
     }
 
@@ -91,6 +103,7 @@ impl Listening {
             Self::Tcp(listener) => tcp(listener.local_addr()?, true).map(Self::Tcp),
             // All workers take from one queue.
             Self::Unix(listener) => listener.try_clone().map(Self::Unix),
+            Self::Udp(socket) => udp(socket.local_addr()?, true).map(Self::Udp),
         }
     }
 
@@ -102,6 +115,7 @@ impl Listening {
         match self {
             Self::Tcp(listener) => listener.try_clone().map(Self::Tcp),
             Self::Unix(listener) => listener.try_clone().map(Self::Unix),
+            Self::Udp(socket) => socket.try_clone().map(Self::Udp),
         }
     }
 
@@ -114,6 +128,7 @@ impl Listening {
         socket.set_nonblocking(true)?;
         Ok(match socket.domain()? {
             Domain::UNIX => Self::Unix(OwnedFd::from(socket).into()),
+            _ if socket.r#type()? == Type::DGRAM => Self::Udp(OwnedFd::from(socket).into()),
             _ => Self::Tcp(OwnedFd::from(socket).into()),
         })
     }
@@ -124,6 +139,7 @@ impl AsFd for Listening {
         match self {
             Self::Tcp(listener) => listener.as_fd(),
             Self::Unix(listener) => listener.as_fd(),
+            Self::Udp(socket) => socket.as_fd(),
         }
     }
 }
@@ -155,6 +171,20 @@ fn tcp(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     if reuse_port {
         socket.listen(BACKLOG)?;
     }
+    Ok(socket.into())
+}
+
+fn udp(address: SocketAddr, reuse_port: bool) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Without it `SO_REUSEADDR`, which for UDP means that others may take our datagrams, is not needed.
+    socket.set_reuse_port(reuse_port)?;
+    socket.set_nonblocking(true)?;
+    // First flights come in bursts, and nobody sends them again at once. The system may allow less (net.core.rmem_max).
+    let _ = socket.set_recv_buffer_size(DATAGRAMS);
+    socket.bind(&SockAddr::from(address))?;
     Ok(socket.into())
 }
 

@@ -78,6 +78,8 @@ pub enum Target {
     Tcp(SocketAddr),
     /// A Unix socket.
     Unix(PathBuf),
+    /// UDP: where clients send datagrams to.
+    Udp(SocketAddr),
 }
 
 impl From<SocketAddr> for Target {
@@ -91,6 +93,7 @@ impl fmt::Display for Target {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Udp(address) => write!(f, "{address} (udp)"),
         }
     }
 }

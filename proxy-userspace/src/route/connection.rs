@@ -54,11 +54,11 @@ pub enum BadHelloQuestion {
     Listener {
         /// What is not clear.
         problem: String,
-        /// The `https` and `tls` listeners.
+        /// The `https`, `tls` and `quic` listeners.
         there: Vec<String>,
     },
     /// There are none.
-    #[error("the configuration has no https or tls listener: nobody reads a ClientHello")]
+    #[error("the configuration has no https, tls or quic listener: nobody reads a ClientHello")]
     NoListener,
 }
 
@@ -131,7 +131,7 @@ impl HelloQuestion {
     }
 
     fn listener<'a>(&self, config: &'a Config) -> Result<&'a WebListenerConfig, BadHelloQuestion> {
-        let all: Vec<_> = config.web_listeners.iter().filter(|listener| listener.tls.is_some()).collect();
+        let all: Vec<_> = config.web_listeners.iter().filter(|listener| listener.has_hellos()).collect();
         let problem = |problem: String| {
             let there = all.iter().map(|listener| listener.name.to_string()).collect();
             Err(BadHelloQuestion::Listener { problem, there })
@@ -142,7 +142,7 @@ impl HelloQuestion {
             (None, _) => problem("several listeners read ClientHellos".to_owned()),
             (Some(name), all) => match all.iter().find(|listener| listener.name.as_str() == name) {
                 Some(listener) => Ok(listener),
-                None => problem(format!("there is no https or tls listener {name}")),
+                None => problem(format!("there is no https, tls or quic listener {name}")),
             },
         }
     }
@@ -178,11 +178,13 @@ fn refusal(route: &RouteConfig, client: IpAddr, said: &Hello) -> Option<String> 
 fn decision(listener: &WebListenerConfig, route: Option<&RouteConfig>) -> (&'static str, String) {
     let Some(route) = route else {
         return match listener.is_raw() {
+            true if listener.is_quic() => ("refuse", "dropped: no route matches".to_owned()),
             true => ("refuse", "refused by an alert: no route matches".to_owned()),
             false => ("terminate", "decrypted here: no route says otherwise".to_owned()),
         };
     };
     match &route.action {
+        RouteAction::Refuse(_) if listener.is_quic() => ("refuse", "refused: drop".to_owned()),
         RouteAction::Refuse(how) => ("refuse", format!("refused: {}", how.word())),
         RouteAction::Pool(pool) if route.passthrough => {
             ("pass", format!("passed through to pool {pool}, undecrypted"))

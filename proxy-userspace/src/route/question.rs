@@ -146,7 +146,8 @@ impl Question {
     }
 
     fn listener<'a>(&'a self, config: &'a Config, port: u16) -> Result<&'a str, BadQuestion> {
-        let names: Vec<&str> = config.web_listeners.iter().map(|listener| listener.name.as_str()).collect();
+        let listeners = || config.web_listeners.iter().filter(|listener| !listener.is_quic());
+        let names: Vec<&str> = listeners().map(|listener| listener.name.as_str()).collect();
         let problem = |problem: String| {
             let there = names.iter().map(|name| (*name).to_owned()).collect();
             Err(BadQuestion::Listener { problem, there })
@@ -158,7 +159,7 @@ impl Question {
             };
         }
         let is_bound = |bind: &WebBind| matches!(bind, WebBind::Tcp(address) if address.port() == port);
-        let bound = config.web_listeners.iter().filter(|listener| listener.bind.iter().any(is_bound));
+        let bound = listeners().filter(|listener| listener.bind.iter().any(is_bound));
         let bound: Vec<&str> = bound.map(|listener| listener.name.as_str()).collect();
         match (&bound[..], &names[..]) {
             (_, []) => Err(BadQuestion::NoListener),

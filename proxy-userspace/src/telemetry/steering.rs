@@ -34,11 +34,17 @@ pub enum Refused {
     StartTls,
     /// No backend could be connected to.
     NoBackend,
+    /// QUIC: a datagram of no connection that is known, which opens none.
+    NotInitial,
+    /// QUIC: a version that is not known, and no route is for those who name no host.
+    Version,
+    /// QUIC: more first flights are incomplete than are kept; this was the oldest.
+    Crowded,
 }
 
 impl Refused {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::NotTls,
         Self::Malformed,
         Self::TooLong,
@@ -51,6 +57,9 @@ impl Refused {
         Self::Limited,
         Self::StartTls,
         Self::NoBackend,
+        Self::NotInitial,
+        Self::Version,
+        Self::Crowded,
     ];
 
     /// The word for it in metrics and logs.
@@ -68,6 +77,9 @@ impl Refused {
             Self::Limited => "limited",
             Self::StartTls => "starttls",
             Self::NoBackend => "no_backend",
+            Self::NotInitial => "not_initial",
+            Self::Version => "version",
+            Self::Crowded => "crowded",
         }
     }
 }

@@ -44,6 +44,8 @@ mod limits_kernel;
 mod limits_web;
 /// Connections that are steered by their ClientHello.
 mod passthrough;
+/// QUIC, steered.
+mod quic;
 /// The network around the balancer changes.
 mod surroundings;
 /// Packet in, packet out, verdict, counters.
@@ -101,6 +103,7 @@ fn main() -> std::process::ExitCode {
         https::FACTS,
         fingerprints::FACTS,
         passthrough::FACTS,
+        quic::FACTS,
         passthrough::starttls::FACTS,
         passthrough::peek::FACTS,
         certificates::FACTS,

@@ -1,7 +1,7 @@
 //! Connections that are steered by their ClientHello: passed through undecrypted, decrypted and relayed, refused.
 
 /// A listener, and what stands before and behind it.
-mod front;
+pub(crate) mod front;
 /// Connections leave the daemon for the kernel part.
 mod handoff;
 /// Who is kept out by its ClientHello before a socket exists.

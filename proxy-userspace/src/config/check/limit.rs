@@ -32,6 +32,7 @@ enum Speaks {
     Http,
     Https,
     Tls,
+    Quic,
     /// Its protocol could not be read.
     Unread,
 }
@@ -44,6 +45,7 @@ impl Speaks {
             Self::Http => "http",
             Self::Https => "https",
             Self::Tls => "tls",
+            Self::Quic => "quic",
             Self::Unread => "unknown",
         }
     }
@@ -59,9 +61,11 @@ fn is_counted(measure: Measure, per: &Per, known: &Known) -> bool {
             Measure::Packets | Measure::Bytes | Measure::Connections | Measure::Concurrent,
             Speaks::Tcp | Speaks::Udp,
         ) => per.is_of_packets(),
+        // Datagrams to its sockets are passed up, whatever they are.
+        (Measure::Packets | Measure::Bytes, Speaks::Quic) => false,
         (Measure::Packets | Measure::Bytes, _) => anywhere && known.packets,
         (Measure::Connections | Measure::Concurrent, _) => anywhere,
-        (Measure::Handshakes, Speaks::Https | Speaks::Tls) => anywhere || of_tls,
+        (Measure::Handshakes, Speaks::Https | Speaks::Tls | Speaks::Quic) => anywhere || of_tls,
         (Measure::Requests | Measure::Bandwidth, Speaks::Http) => !of_tls,
         (Measure::Requests | Measure::Bandwidth, Speaks::Https) => true,
         (Measure::Handshakes | Measure::Requests | Measure::Bandwidth, _) => false,
@@ -124,6 +128,7 @@ fn listeners(file: &File) -> Vec<Known> {
                 steer::Speaks::Http => Speaks::Http,
                 steer::Speaks::Https => Speaks::Https,
                 steer::Speaks::Tls => Speaks::Tls,
+                steer::Speaks::Quic => Speaks::Quic,
             },
             Err(_) => Speaks::Unread,
         };

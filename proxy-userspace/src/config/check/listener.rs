@@ -29,8 +29,10 @@ pub(super) fn check_binds(listeners: &[FileListener], web: &[FileWebListener], r
         }
     }
     for listener in web {
+        let quic = listener.rest.as_ref().is_ok_and(WebListenerConfig::is_quic);
+        let protocol = if quic { Protocol::Udp } else { Protocol::Tcp };
         for bind in listener.bind.iter().flatten() {
-            take(Protocol::Tcp, bind.value.clone(), &bind.span, &*listener.name.value);
+            take(protocol, bind.value.clone(), &bind.span, &*listener.name.value);
         }
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use crate::config::address::Endpoint;
 use crate::config::diagnostic::Fact;
 use crate::config::file::{File, FileRoute, FileWebListener};
 use crate::config::name::ListenerName;
 use crate::config::report::Report;
-use crate::config::steer::Speaks;
+use crate::config::steer::{Refuse, Speaks};
 use crate::config::web::{PathPattern, RouteAction, RouteConfig, WebListenerConfig};
 
 /// Whether a route that names no listener is for those that speak so.
@@ -16,7 +17,7 @@ pub(super) fn is_for(route: &RouteConfig, speaks: Speaks) -> bool {
         Speaks::Http => !route.takes_connections() && route.client_hello.is_empty(),
         Speaks::Https => true,
         // A route that says nothing of connections is about requests.
-        Speaks::Tls => route.takes_connections(),
+        Speaks::Tls | Speaks::Quic => route.takes_connections(),
     }
 }
 
@@ -51,6 +52,12 @@ pub(super) fn check(file: &File, route: &FileRoute, report: &mut Report<'_>) {
             (Some(Speaks::Http), Some(key)) => {
                 report.error(&name.span, &NoHello { key, listener: Some(&name.value) });
             }
+            (Some(Speaks::Quic), _) if !rest.passthrough && !is_refused(rest) => {
+                report.error(&name.span, &NotDecrypted { listener: &name.value });
+            }
+            (Some(Speaks::Quic), _) if is_told(rest) => {
+                report.error(&name.span, &NobodyTold { listener: &name.value });
+            }
             (Some(Speaks::Tls), _) => {
                 let keys = of_requests(route, rest);
                 if !keys.is_empty() {
@@ -60,6 +67,16 @@ pub(super) fn check(file: &File, route: &FileRoute, report: &mut Report<'_>) {
             _ => {}
         }
     }
+}
+
+/// Whether connections of the route are refused.
+fn is_refused(route: &RouteConfig) -> bool {
+    matches!(route.action, RouteAction::Refuse(_))
+}
+
+/// Whether they are told.
+fn is_told(route: &RouteConfig) -> bool {
+    matches!(route.action, RouteAction::Refuse(Refuse::Alert | Refuse::Reset))
 }
 
 fn speaks(listener: &FileWebListener) -> Option<Speaks> {
@@ -94,7 +111,26 @@ pub(super) fn check_pools(file: &File, report: &mut Report<'_>) {
         if rest.passthrough && secure(&*name.value) {
             report.warn(&name.span, &TwiceByTls { pool: &name.value });
         }
+        let quic = by_quic(file, route, rest);
+        let Some((pool, listener)) = pools.get(&*name.value).zip(quic) else { continue };
+        let introduced = pool.web.as_ref().is_ok_and(|web| web.send_proxy_protocol.is_some());
+        let backends = pool.backends.iter().flatten();
+        let unix = backends.clone().any(|backend| matches!(backend.address.value, Endpoint::Unix(_)));
+        if introduced || unix {
+            report.error(&name.span, &NotByQuic { pool: &name.value, listener, introduced });
+        }
     }
+}
+
+/// A listener of QUIC that a route is for.
+fn by_quic<'a>(file: &'a File, route: &FileRoute, rest: &RouteConfig) -> Option<&'a str> {
+    let named = route.listeners.as_ref().ok()?;
+    let is_meant = |listener: &&FileWebListener| match named {
+        Some(names) => names.iter().any(|name| name.value == listener.name.value),
+        None => is_for(rest, Speaks::Quic),
+    };
+    let quic = file.web_listeners.iter().filter(|listener| speaks(listener) == Some(Speaks::Quic));
+    quic.filter(is_meant).map(|listener| &*listener.name.value).next()
 }
 
 struct NoHello<'a> {
@@ -108,7 +144,9 @@ impl fmt::Display for NoHello<'_> {
             Some(name) => {
                 write!(f, "{}: listener {name:?} speaks HTTP without TLS: there is no ClientHello", self.key)
             }
-            None => write!(f, "{}: there is no https or tls listener that the route could be for", self.key),
+            None => {
+                write!(f, "{}: there is no https, tls or quic listener that the route could be for", self.key)
+            }
         }
     }
 }
@@ -138,6 +176,54 @@ impl fmt::Display for NoRequestsHere<'_> {
 impl Fact for NoRequestsHere<'_> {
     fn help(&self) -> Option<String> {
         Some("remove them; host (the SNI), client_ip and client_hello are known; or give the listener protocol = \"https\"".to_owned())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "listener {listener:?} speaks QUIC, which is not decrypted here: the route must pass its connections through"
+)]
+struct NotDecrypted<'a> {
+    listener: &'a str,
+}
+
+impl Fact for NotDecrypted<'_> {
+    fn help(&self) -> Option<String> {
+        Some("add passthrough = true, or refuse = \"drop\"; or name an https listener".to_owned())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("clients of listener {listener:?} are not told that they are refused: QUIC takes no word from us")]
+struct NobodyTold<'a> {
+    listener: &'a str,
+}
+
+impl Fact for NobodyTold<'_> {
+    fn help(&self) -> Option<String> {
+        Some("write refuse = \"drop\"".to_owned())
+    }
+}
+
+struct NotByQuic<'a> {
+    pool: &'a str,
+    listener: &'a str,
+    introduced: bool,
+}
+
+impl fmt::Display for NotByQuic<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pool, listener, .. } = self;
+        let what = if self.introduced { "wants a PROXY protocol header" } else { "has a Unix socket" };
+        write!(f, "pool {pool:?} {what}, and datagrams of listener {listener:?} cannot be sent to it so")
+    }
+}
+
+impl Fact for NotByQuic<'_> {
+    fn help(&self) -> Option<String> {
+        Some(
+            "make a pool of its own for this route; name other listeners in the one that there is".to_owned(),
+        )
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::guard;
 use super::limits::read_limits;
 use super::tls::read_listener_tls;
 use crate::config::diagnostic::Fact;
 use crate::config::keys::guard::{AMPLIFICATION, SYN_COOKIES, SYN_THRESHOLD};
+use crate::config::keys::limits::RELAY_IDLE;
 use crate::config::keys::listener::{
     BIND, FORWARD, HTTP2, KERNEL_BIND, LISTENER_LIMITS, LISTENER_POOL, LOGGED, PROTOCOL, PROXY_PROTOCOL,
     Spoken, TRUSTED_PROXIES,
@@ -98,17 +100,22 @@ impl FileListener {
 impl FileWebListener {
     fn read(name: At<Box<str>>, speaks: Speaks, entries: &Entries, report: &mut Report<'_>) -> Self {
         let bind = entries.get(&BIND, report).map(|bind| bind.value);
+        let bind =
+            if speaks == Speaks::Quic { bind.and_then(|bind| of_one_place(bind, report)) } else { bind };
         let redirect_https = entries.find(&REDIRECT_HTTPS, report);
         if speaks != Speaks::Http {
             refuse_of_one(entries, &REDIRECT_HTTPS, "http", report);
         }
-        if speaks == Speaks::Tls {
+        if matches!(speaks, Speaks::Tls | Speaks::Quic) {
             refuse_of_one(entries, &HTTP2, BOTH, report);
             refuse_of_one(entries, &HSTS, "https", report);
         }
+        if speaks == Speaks::Quic {
+            refuse_of_datagrams(entries, report);
+        }
         let tls = read_tls(speaks, entries, report);
         let steer = read_steer(speaks, entries, report);
-        let rest = read_rest(&name.value, entries, report)
+        let rest = read_rest(&name.value, speaks, entries, report)
             .and_then(|rest| Ok(WebListenerConfig { tls: tls?, steer: steer?, ..rest }));
         Self { name, bind, redirect_https, rest }
     }
@@ -142,9 +149,15 @@ const OF_TCP: &str = "tcp, tls, http and https";
 /// Protocols that have requests.
 const BOTH: &str = "http and https";
 /// Protocols that have sockets.
-const LOCAL: &str = "http, https and tls";
+const LOCAL: &str = "http, https, tls and quic";
+/// Protocols that have sockets, and connections.
+const OF_STREAMS: &str = "http, https and tls";
 /// Protocols that begin with a ClientHello.
 const SECURE: &str = "https and tls";
+/// Protocols that are steered by their ClientHello.
+const STEERED: &str = "https, tls and quic";
+/// How long a flow of QUIC may be silent, if nothing is said: few clients keep one for longer (RFC 9308 §3.2).
+const QUIC_IDLE: Duration = Duration::from_secs(120);
 
 /// What TLS is like, where there is any.
 fn read_tls(
@@ -152,18 +165,19 @@ fn read_tls(
     entries: &Entries,
     report: &mut Report<'_>,
 ) -> Result<Option<ListenerTlsConfig>, Reported> {
-    if speaks != Speaks::Http {
-        return read_listener_tls(entries, report).map(Some);
+    match speaks {
+        Speaks::Https | Speaks::Tls => return read_listener_tls(entries, report).map(Some),
+        Speaks::Http => refuse_of_one(entries, &HSTS, "https", report),
+        Speaks::Quic => {}
     }
     refuse_of_one(entries, &LISTENER_TLS, SECURE, report);
-    refuse_of_one(entries, &HSTS, "https", report);
     Ok(None)
 }
 
 /// What becomes of connections that are passed through.
 fn read_steer(speaks: Speaks, entries: &Entries, report: &mut Report<'_>) -> Result<SteerConfig, Reported> {
     if speaks == Speaks::Http {
-        refuse_of_one(entries, &HANDOFF, SECURE, report);
+        refuse_of_one(entries, &HANDOFF, STEERED, report);
     }
     if speaks != Speaks::Tls {
         refuse_of_one(entries, &STARTTLS, "tls", report);
@@ -181,7 +195,12 @@ fn tcp(bind: At<WebBind>) -> Option<At<SocketAddr>> {
     }
 }
 
-fn read_rest(name: &str, entries: &Entries, report: &mut Report<'_>) -> Result<WebListenerConfig, Reported> {
+fn read_rest(
+    name: &str,
+    speaks: Speaks,
+    entries: &Entries,
+    report: &mut Report<'_>,
+) -> Result<WebListenerConfig, Reported> {
     let pool = refuse(entries, &LISTENER_POOL, &NotForHttp::Pool, report);
     let forward = refuse(entries, &FORWARD, &NotForHttp::Forward, report);
     let http2 = entries.get(&HTTP2, report);
@@ -191,7 +210,12 @@ fn read_rest(name: &str, entries: &Entries, report: &mut Report<'_>) -> Result<W
     refuse_of_one(entries, &AMPLIFICATION, "udp", report);
     let guard = guard::read_local(entries, report);
     let limits = entries.find(&LISTENER_LIMITS, report).and_then(|limits| match limits {
-        Some(limits) => read_limits(&limits.value, report),
+        Some(limits) => {
+            let idle = limits.value.has(&RELAY_IDLE) || speaks != Speaks::Quic;
+            let read = read_limits(&limits.value, report);
+            read.map(|read| if idle { read } else { WebLimits { relay_idle: QUIC_IDLE, ..read } })
+        }
+        None if speaks == Speaks::Quic => Ok(WebLimits { relay_idle: QUIC_IDLE, ..WebLimits::default() }),
         None => Ok(WebLimits::default()),
     });
     pool?;
@@ -215,15 +239,33 @@ fn read_rest(name: &str, entries: &Entries, report: &mut Report<'_>) -> Result<W
 /// Reports keys that only listeners with sockets have.
 fn refuse_of_http(entries: &Entries, report: &mut Report<'_>) {
     refuse_of_one(entries, &HTTP2, BOTH, report);
-    refuse_of_one(entries, &PROXY_PROTOCOL, LOCAL, report);
-    refuse_of_one(entries, &TRUSTED_PROXIES, LOCAL, report);
+    refuse_of_one(entries, &PROXY_PROTOCOL, OF_STREAMS, report);
+    refuse_of_one(entries, &TRUSTED_PROXIES, OF_STREAMS, report);
     refuse_of_one(entries, &LOGGED, LOCAL, report);
     refuse_of_one(entries, &LISTENER_LIMITS, LOCAL, report);
     refuse_of_one(entries, &LISTENER_TLS, SECURE, report);
     refuse_of_one(entries, &HSTS, "https", report);
-    refuse_of_one(entries, &HANDOFF, SECURE, report);
+    refuse_of_one(entries, &HANDOFF, STEERED, report);
     refuse_of_one(entries, &STARTTLS, "tls", report);
     refuse_of_one(entries, &REDIRECT_HTTPS, "http", report);
+}
+
+/// Reports keys that only listeners with connections have.
+fn refuse_of_datagrams(entries: &Entries, report: &mut Report<'_>) {
+    refuse_of_one(entries, &PROXY_PROTOCOL, OF_STREAMS, report);
+    refuse_of_one(entries, &TRUSTED_PROXIES, OF_STREAMS, report);
+    refuse_of_one(entries, &SYN_COOKIES, OF_TCP, report);
+    refuse_of_one(entries, &SYN_THRESHOLD, OF_TCP, report);
+}
+
+/// Addresses alone, each one place: answers must leave from where the question went.
+fn of_one_place(binds: Vec<At<WebBind>>, report: &mut Report<'_>) -> Result<Vec<At<WebBind>>, Reported> {
+    let unfit = |bind: &WebBind| !matches!(bind, WebBind::Tcp(address) if !address.ip().is_unspecified());
+    let mut wrong = None;
+    for bind in binds.iter().filter(|bind| unfit(&bind.value)) {
+        wrong = Some(report.error(&bind.span, &NoOnePlace { bind: &bind.value }));
+    }
+    wrong.map_or(Ok(binds), Err)
 }
 
 /// Reports a key that only listeners of another protocol have.
@@ -249,7 +291,7 @@ fn refuse<K: Kind, F: Fact>(
 
 #[derive(Debug, thiserror::Error)]
 enum NotForHttp {
-    #[error("an http, https or tls listener names no pool: its routes do")]
+    #[error("an http, https, tls or quic listener names no pool: its routes do")]
     Pool,
     #[error("forward has a meaning for tcp and udp listeners only")]
     Forward,
@@ -261,6 +303,22 @@ impl Fact for NotForHttp {
             Self::Pool => "remove it, and add a [[route]] with pool = …".to_owned(),
             Self::Forward => "remove forward".to_owned(),
         })
+    }
+}
+
+struct NoOnePlace<'a> {
+    bind: &'a WebBind,
+}
+
+impl fmt::Display for NoOnePlace<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a quic listener cannot be bound to {}: answers must leave from one address", self.bind)
+    }
+}
+
+impl Fact for NoOnePlace<'_> {
+    fn help(&self) -> Option<String> {
+        Some("name each address of this machine that clients send to: \"203.0.113.10:443\"".to_owned())
     }
 }
 

@@ -128,7 +128,7 @@ pub(in crate::config) static RELAY_IDLE: Key<Lasting> = Key {
     name: "relay_idle",
     kind: RELAYED,
     presence: Default("\"10m\""),
-    meaning: "`https`, `tls`: a connection that is relayed, and on which nothing moves either way, is closed after this.",
+    meaning: "`https`, `tls`, `quic` (there: 2 minutes, if nothing is said): a connection that is relayed, and on which nothing moves either way, is closed after this.",
     example: "\"1h\"",
 };
 
@@ -136,7 +136,7 @@ pub(in crate::config) static RELAY_TOTAL: Key<Lasting> = Key {
     name: "relay_total",
     kind: RELAYED,
     presence: Optional("none is closed for its age"),
-    meaning: "`https`, `tls`: a connection that is relayed is closed after this, whatever moves on it.",
+    meaning: "`https`, `tls`, `quic`: a connection that is relayed is closed after this, whatever moves on it.",
     example: "\"1d\"",
 };
 

@@ -26,7 +26,7 @@ pub(in crate::config) static LISTENER: Section = Section {
     meaning: "What clients connect to. `tcp` and `udp` listeners are balanced in the kernel and name their pool; one \
               that is bound to addresses of both families is shown as two, `NAME.v4` and `NAME.v6`: IPv4 clients go \
               to the pool's IPv4 backends, IPv6 clients to its IPv6 backends. Requests of `http` and `https` \
-              listeners, and connections of `tls` ones, go where a `[[route]]` says.",
+              listeners, and connections of `tls` and `quic` ones, go where a `[[route]]` says.",
     keys: &[
         &BIND,
         &PROTOCOL,
@@ -56,7 +56,7 @@ pub(in crate::config) static BIND: Key<OneOrMore<Bind>> = Key {
     meaning: "The addresses and ports that clients connect to. `tcp` and `udp`: no wildcards; they need not be \
               configured on an interface of this machine, but clients' packets must be routed to it; `dsr` wants one \
               and the same port. `http`, `https` and `tls`: addresses of this machine, wildcards (`\"0.0.0.0:80\"`, `\"[::]:80\"`, each \
-              for its family), and Unix sockets (`\"unix:/run/web.sock\"`).",
+              for its family), and Unix sockets (`\"unix:/run/web.sock\"`). `quic`: addresses of this machine, no wildcards.",
     example: "[\"203.0.113.10:443\", \"[2001:db8::10]:443\"]",
 };
 
@@ -73,12 +73,17 @@ pub(in crate::config) static PROTOCOL: Key<Words<Spoken>> = Key {
             Word("http", Spoken::Web(Speaks::Http)),
             Word("https", Spoken::Web(Speaks::Https)),
             Word("tls", Spoken::Web(Speaks::Tls)),
+            Word("quic", Spoken::Web(Speaks::Quic)),
         ],
-        elsewhere: (&["quic", "http3"], "this build does not speak QUIC"),
+        elsewhere: (
+            &["http3", "h3"],
+            "this build answers no requests by QUIC; protocol = \"quic\" passes them through",
+        ),
     },
     presence: Required,
     meaning: "`tcp` connections or `udp` datagrams, balanced in the kernel; or requests: `http`, or `https`, \
-              which is the same by TLS; or `tls`: connections of any protocol in TLS, steered by their ClientHello.",
+              which is the same by TLS; or `tls`: connections of any protocol in TLS, steered by their ClientHello; or \
+              `quic`: the same by QUIC (HTTP/3 and others), over UDP, never decrypted.",
     example: "\"http\"",
 };
 
@@ -135,7 +140,7 @@ pub(in crate::config) static LOGGED: Key<Flag> = Key {
     name: "access_log",
     kind: Flag,
     presence: Default("true"),
-    meaning: "`http`, `https`, `tls`: its requests, or its connections that are relayed, are written down, if there is an `[access_log]`.",
+    meaning: "`http`, `https`, `tls`, `quic`: its requests, or its connections that are relayed, are written down, if there is an `[access_log]`.",
     example: "false",
 };
 
@@ -143,6 +148,6 @@ pub(in crate::config) static LISTENER_LIMITS: Key<Nested> = Key {
     name: "limits",
     kind: Nested(&LIMITS),
     presence: Optional("safe ones (below)"),
-    meaning: "`http`, `https`, `tls`: what a client may ask for.",
+    meaning: "`http`, `https`, `tls`, `quic`: what a client may ask for.",
     example: "{ header_timeout = \"2s\", body_bytes = \"10MiB\" }",
 };

@@ -10,7 +10,7 @@ pub(in crate::config) static HANDOFF: Key<Flag> = Key {
     name: "handoff",
     kind: Flag,
     presence: Default("true"),
-    meaning: "`https`, `tls`: connections that are passed through leave this process where that is safe: the kernel \
+    meaning: "`https`, `tls`, `quic`: connections that are passed through leave this process where that is safe: the kernel \
               part forwards their packets from then on.",
     example: "false",
 };
@@ -34,7 +34,7 @@ pub(in crate::config) static PASSTHROUGH: Key<Flag> = Key {
     name: "passthrough",
     kind: Flag,
     presence: Default("false"),
-    meaning: "`https`, `tls`: connections go to the pool as they are, never decrypted. Conditions are `host`, which the \
+    meaning: "`https`, `tls`, `quic`: connections go to the pool as they are, never decrypted. Conditions are `host`, which the \
               client names in its ClientHello (SNI), `client_ip` and `client_hello`.",
     example: "true",
 };
@@ -46,8 +46,8 @@ pub(in crate::config) static REFUSE: Key<Words<Refuse>> = Key {
         elsewhere: (&[], ""),
     },
     presence: Optional("`pool`, `redirect` or `respond`"),
-    meaning: "`https`, `tls`: connections are refused: by an `alert` of TLS (access_denied), by a `reset`, or without a \
-              word (`drop`).",
+    meaning: "`https`, `tls`, `quic`: connections are refused: by an `alert` of TLS (access_denied), by a `reset`, or without a \
+              word (`drop`). Clients of `quic` are never told.",
     example: "\"reset\"",
 };
 
@@ -55,7 +55,7 @@ pub(in crate::config) static CLIENT_HELLO: Key<Nested> = Key {
     name: "client_hello",
     kind: Nested(&CLIENT_HELLO_SECTION),
     presence: Optional("every client"),
-    meaning: "`https`, `tls`: what the client's ClientHello says, all of it.",
+    meaning: "`https`, `tls`, `quic`: what the client's ClientHello says, all of it.",
     example: "{ max_version = \"1.2\" }",
 };
 

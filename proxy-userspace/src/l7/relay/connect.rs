@@ -120,7 +120,7 @@ async fn from_a_place(
 }
 
 /// What a pool that is balanced by a key takes of a connection: there is nothing but its client.
-fn key(balance: &Balance, client: IpAddr) -> u64 {
+pub(in crate::l7) fn key(balance: &Balance, client: IpAddr) -> u64 {
     match (balance, client.to_canonical()) {
         (Balance::Maglev(_), IpAddr::V4(ip)) => upstream::key(&ip.octets()),
         (Balance::Maglev(_), IpAddr::V6(ip)) => upstream::key(&ip.octets()),

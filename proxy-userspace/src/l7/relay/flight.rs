@@ -19,11 +19,11 @@ const MOST: usize = 96 << 10;
 
 /// What a first flight says.
 #[derive(Debug)]
-pub(super) struct Flight {
+pub(in crate::l7) struct Flight {
     /// The host that the client names, canonical; empty: none.
-    pub(super) sni: Box<str>,
+    pub(in crate::l7) sni: Box<str>,
     /// What routes see of it.
-    pub(super) hello: Hello,
+    pub(in crate::l7) hello: Hello,
     /// It wants to see a proof for a CA, and nothing else (RFC 8737).
     pub(super) proof: bool,
 }
@@ -67,13 +67,20 @@ pub(super) async fn read<S: Stream>(
             }
         }
     }
-    let hello = ClientHello::read(&message).map_err(no_flight)?;
-    let ja4 = wants_ja4.then(|| fingerprint::ja4(&hello, Over::Tcp));
-    Ok(Flight {
-        sni: name(&hello),
-        proof: hello.alpn().eq([&b"acme-tls/1"[..]]),
-        hello: Hello::of(&hello, ja4),
-    })
+    Flight::of(&message, wants_ja4, Over::Tcp).map_err(no_flight)
+}
+
+impl Flight {
+    /// Of a ClientHello.
+    pub(in crate::l7) fn of(message: &[u8], wants_ja4: bool, over: Over) -> Result<Self, NoHello> {
+        let hello = ClientHello::read(message)?;
+        let ja4 = wants_ja4.then(|| fingerprint::ja4(&hello, over));
+        Ok(Self {
+            sni: name(&hello),
+            proof: hello.alpn().eq([&b"acme-tls/1"[..]]),
+            hello: Hello::of(&hello, ja4),
+        })
+    }
 }
 
 /// The name as routes and certificates have it. An ECH ClientHello names the public name of its outer one here.

@@ -1,11 +1,11 @@
 //! Connections that are relayed: bytes both ways between a client and a backend, whatever they mean.
 
 /// Bytes both ways.
-mod both;
+pub(super) mod both;
 /// A connection to a backend for a client's.
-mod connect;
+pub(super) mod connect;
 /// A client's first flight.
-mod flight;
+pub(super) mod flight;
 /// Where a connection may leave this process.
 pub mod hand_off;
 /// A connection from its backend to its end.

@@ -222,7 +222,7 @@ impl Leaving<'_> {
 
 /// What became of a connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Outcome {
+pub(in crate::l7) enum Outcome {
     /// It went on as it was.
     Passed(End),
     /// It was decrypted here.
@@ -252,7 +252,7 @@ impl Outcome {
 }
 
 /// Writes a connection that is over to the access log: its route and pool, if it has any.
-pub(super) fn write(
+pub(in crate::l7) fn write(
     about: &About,
     (route, pool): (&str, &str),
     backend: Option<&Arc<Backend>>,

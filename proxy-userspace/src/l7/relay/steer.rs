@@ -285,7 +285,7 @@ fn about<S>(comer: &Comer<S>, worker: &Rc<Worker>) -> About {
 }
 
 /// Where a route's connections go; none: it refuses them.
-fn to(held: &Held, route: u32) -> Option<To> {
+pub(in crate::l7) fn to(held: &Held, route: u32) -> Option<To> {
     let config = &held.config.routes[route as usize];
     let (RouteAction::Pool(_), Action::Pool(pool)) = (&config.action, &held.routes[route as usize].action)
     else {

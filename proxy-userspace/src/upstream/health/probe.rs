@@ -31,6 +31,7 @@ pub(super) async fn probe(check: &Check) -> Result<(), Failure> {
                 let stream = TcpStream::connect(address).await.map_err(Failure::Connect)?;
                 go_on(stream, check).await
             }
+            Target::Udp(_) => Err(Failure::Connect(std::io::ErrorKind::Unsupported.into())),
             Target::Unix(path) => {
                 let stream = UnixStream::connect(path).await.map_err(Failure::Connect)?;
                 go_on(stream, check).await
@@ -63,7 +64,7 @@ where
     let host = match (&probe.host, &check.target) {
         (Some(host), _) => host.clone(),
         (None, Target::Tcp(address)) => address.to_string(),
-        (None, Target::Unix(_)) => LOCAL.to_owned(),
+        (None, Target::Unix(_) | Target::Udp(_)) => LOCAL.to_owned(),
     };
     let tls = match (&check.tls, probe.tls) {
         (Some(tls), _) => Some((tls.config().clone().into(), tls.name().clone())),
@@ -116,7 +117,7 @@ fn server_name(host: Option<&str>, target: &Target) -> Result<ServerName<'static
     let host = match (host, target) {
         (Some(host), _) => host,
         (None, Target::Tcp(address)) => return Ok(ServerName::from(address.ip())),
-        (None, Target::Unix(_)) => LOCAL,
+        (None, Target::Unix(_) | Target::Udp(_)) => LOCAL,
     };
     let bare = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.contains(':') => name,

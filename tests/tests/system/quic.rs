@@ -1,0 +1,180 @@
+//! Flows of QUIC: steered by the host that their first datagrams name, and passed on to its backend.
+
+use std::net::SocketAddr;
+use std::process::Output;
+
+use anyhow::{Context, Result, ensure};
+use proxy_tests::daemon::Daemon;
+use proxy_tests::facts;
+use proxy_tests::program::{self, Program};
+use proxy_tests::runner::Fact;
+use proxy_tests::wait::{SOON, until};
+use proxy_tests::web;
+use proxy_tests::world::{Family, World};
+use serde_json::Value;
+
+use crate::issuer::Ca;
+
+pub(crate) const FACTS: &[Fact] = facts![
+    http3_goes_to_the_backend_of_its_name,
+    what_comes_to_nothing_by_quic_is_counted_with_its_reason,
+    first_flights_that_never_end_are_bounded_and_left,
+];
+
+/// Where clients send to, and where backends wait.
+const PORT: u16 = 443;
+
+/// HTTP/3 servers behind a listener of QUIC.
+struct Front<'w> {
+    world: &'w World,
+    daemon: Daemon<'w>,
+    ca: Ca,
+    service: SocketAddr,
+    _servers: Vec<Program>,
+}
+
+impl<'w> Front<'w> {
+    /// Backend 0 is `a.test`, backend 1 is everything below `b.test`. `lines` come before and after the routes.
+    fn start(world: &'w World, family: Family, (before, after): (&str, &str)) -> Result<Self> {
+        let ca = Ca::new(&world.folder().join("ca"), "ca")?;
+        ca.issue("all", &["a.test", "x.b.test", "other.test"])?;
+        let (cert, key) = (ca.path("all.crt"), ca.path("all.key"));
+        let service = SocketAddr::new(world.service(family).ip(), PORT);
+        let mut servers = Vec::new();
+        for (host, retry) in world.backends.iter().zip(["", "retry"]) {
+            let number = world.number_of(&host.name).context("a backend has a number")?;
+            let address = world.backend_address(family, number).to_string();
+            let words = ["server", &address, &PORT.to_string(), &cert, &key, &host.name, retry];
+            let server = program::script("clients/http3.py", &words)?;
+            let server =
+                Program::start(&host.namespace, &world.folder(), &format!("h3-{}", host.name), server)?;
+            until("the server waits", SOON, || {
+                ensure!(server.said().contains("ready"), "{}", server.said());
+                Ok(())
+            })?;
+            servers.push(server);
+        }
+        let backend = |number| SocketAddr::new(world.backend_address(family, number), PORT);
+        let config = format!(
+            "{before}\n[listener.front]\nbind = [\"{service}\"]\nprotocol = \"quic\"\n\n\
+             [[route]]\nname = \"a\"\nhost = \"a.test\"\npassthrough = true\npool = \"a\"\n\n\
+             [[route]]\nname = \"b\"\nhost = \"*.b.test\"\npassthrough = true\npool = \"b\"\n\n\
+             [[route]]\nname = \"bad\"\nhost = \"bad.test\"\nrefuse = \"drop\"\n\n\
+             [pool.a]\nbackends = [\"{}\"]\n\n[pool.b]\nbackends = [\"{}\"]\n\n{after}",
+            backend(0),
+            backend(1),
+        );
+        let daemon = Daemon::start(world, &web::text(world, &config))?;
+        Ok(Self { world, daemon, ca, service, _servers: servers })
+    }
+
+    fn client(&self, sni: &str, words: &[&str]) -> Result<Output> {
+        let (address, port) = (self.service.ip().to_string(), PORT.to_string());
+        let ca = self.ca.path("ca.pem");
+        let words = [&["client", &address, &port, sni, &ca], words].concat();
+        program::run(self.world.client(), &mut program::script("clients/http3.py", &words)?)
+    }
+
+    /// What a client is answered, one object a path.
+    fn ask(&self, sni: &str, words: &[&str]) -> Result<Vec<Value>> {
+        let output = self.client(sni, words)?;
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "{sni} {words:?}: {out}{err}");
+        let lines = out.lines().map(|line| serde_json::from_str(line).context("a line of JSON"));
+        lines.collect()
+    }
+
+    /// A metric's value; 0 if it is not there.
+    fn metric(&self, line: &str) -> Result<u64> {
+        let metrics = crate::passthrough::front::metrics(&self.daemon)?;
+        let found = metrics.lines().find_map(|at| at.strip_prefix(line)?.trim().parse().ok());
+        Ok(found.unwrap_or(0))
+    }
+
+    fn refused(&self, reason: &str) -> Result<u64> {
+        self.metric(&format!(
+            "proxy_now_steered_total{{listener=\"front\",decision=\"refused\",reason=\"{reason}\"}}"
+        ))
+    }
+
+    /// Sends what `http3.py` makes up.
+    fn make_up(&self, words: &[&str]) -> Result<()> {
+        let (address, port) = (self.service.ip().to_string(), PORT.to_string());
+        let words = [&["make-up", &address, &port], words].concat();
+        program::succeed(self.world.client(), &mut program::script("clients/http3.py", &words)?).map(drop)
+    }
+}
+
+fn http3_goes_to_the_backend_of_its_name() -> Result<()> {
+    let world = World::routed().backends(2).build()?;
+    for family in Family::BOTH {
+        let front = Front::start(&world, family, ("", ""))?;
+        // Versions 1 and 2; a ClientHello over several datagrams; a server that asks for a second one (Retry).
+        for (sni, server) in [("a.test", "b0"), ("x.b.test", "b1")] {
+            for words in [&[][..], &["v2"], &["protocols=12"]] {
+                let said = front.ask(sni, &[words, &["/hello", "/bytes/300000"]].concat())?;
+                let (first, second) = (&said[0], &said[1]);
+                ensure!(first["server"] == server && first["right"] == true, "{sni} {words:?}: {first}");
+                ensure!(second["bytes"] == 300_000 && second["right"] == true, "{sni} {words:?}: {second}");
+                let version = if words == ["v2"] { "0x6b3343cf" } else { "0x1" };
+                ensure!(first["version"] == version, "{first}");
+            }
+        }
+        let passed = front.metric("proxy_now_relay_connections_total{listener=\"front\",route=\"a\"}")?;
+        ensure!(passed == 3, "{passed} flows by route a");
+    }
+    Ok(())
+}
+
+fn what_comes_to_nothing_by_quic_is_counted_with_its_reason() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    let front = Front::start(&world, Family::V4, ("", ""))?;
+    for (sni, reason) in [("other.test", "unknown_sni"), ("bad.test", "rule"), ("", "no_sni")] {
+        let before = front.refused(reason)?;
+        let output = front.client(sni, &["patience=1", "/"])?;
+        ensure!(!output.status.success(), "{sni} was answered");
+        // A client says it again some times.
+        ensure!(front.refused(reason)? > before, "{reason} is not counted");
+    }
+    for (what, reason) in [
+        ("garbage", "not_initial"),
+        ("short", "not_initial"),
+        ("version", "version"),
+        ("sealed", "not_initial"),
+        ("frame", "malformed"),
+    ] {
+        let before = front.refused(reason)?;
+        front.make_up(&[what, "1"])?;
+        until(what, SOON, || {
+            ensure!(front.refused(reason)? == before + 1, "{what}: {reason} is {}", front.refused(reason)?);
+            Ok(())
+        })?;
+    }
+    ensure!(front.ask("a.test", &["/"])?[0]["server"] == "b0", "others are served");
+    Ok(())
+}
+
+fn first_flights_that_never_end_are_bounded_and_left() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    let before = "[server]\nworkers = 1\n";
+    let front = Front::start(&world, Family::V4, (before, ""))?;
+    let memory = front.daemon.pss_kib()?;
+    front.make_up(&["pieces", "10000"])?;
+    // One client address has so many at most; a machine under load may read the last when the first are late already.
+    let reading = front.metric("proxy_now_steered_reading{listener=\"front\"}")?;
+    ensure!(reading <= 256, "{reading} are being read");
+    let more = front.daemon.pss_kib()?.saturating_sub(memory);
+    ensure!(more < 16 << 10, "{more} KiB more");
+    ensure!(front.ask("a.test", &["/"])?[0]["server"] == "b0", "who says all at once needs no place");
+    until("all were left", SOON, || {
+        let reading = front.metric("proxy_now_steered_reading{listener=\"front\"}")?;
+        let (crowded, late) = (front.refused("crowded")?, front.refused("timeout")?);
+        ensure!(
+            reading == 0 && late >= 256 && crowded >= 256,
+            "{reading} read, {late} late, {crowded} too many"
+        );
+        Ok(())
+    })?;
+    ensure!(front.ask("a.test", &["protocols=12", "/"])?[0]["server"] == "b0", "there is place again");
+    Ok(())
+}
