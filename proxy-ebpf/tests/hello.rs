@@ -1,6 +1,9 @@
 //! What the kernel programs say of a ClientHello, userspace says, too.
 
-use proxy_common::client_hello::Outline;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use proxy_common::client_hello::{Outline, Reassembly, Step};
 use proxy_common::drop_reason::Notice;
 use proxy_ebpf::hello::{MOST, Peek, Walks};
 use proxy_ebpf::stage::client_hello::{begins, read};
@@ -51,6 +54,64 @@ fn the_kernel_and_userspace_agree_on_100_000_hellos() {
         plain += usize::from(sent.plain);
     }
     assert!(answers > 40_000 && plain > 20_000, "{answers} answers, {plain} of them to what is plain");
+}
+
+/// Changes a stream a little, somewhere.
+fn tamper(dice: &mut Dice, stream: &mut Vec<u8>) {
+    for _ in 0..=dice.below(4) {
+        let at = dice.below(stream.len());
+        let end = (at + dice.below(12)).min(stream.len());
+        match dice.below(7) {
+            0 => drop(stream.splice(at..end, [])),
+            1 => {
+                let again = stream[at..end].to_vec();
+                drop(stream.splice(at..at, again));
+            }
+            2 => drop(stream.splice(at..end, [[0, 0], [0, 1], [0xff, 0xff], [22, 3]][dice.below(4)])),
+            3 if stream.len() > 1 => stream.truncate(at.max(1)),
+            4 => stream[at] = stream[at].wrapping_add(1),
+            5 => stream[at] = dice.next() as u8,
+            _ => stream[at] ^= 1 << dice.below(8),
+        }
+        if stream.is_empty() {
+            stream.push(22);
+        }
+    }
+}
+
+/// How a stream ends, and what message was in it, when it comes in pieces.
+fn reassembled(stream: &[u8], piece: usize) -> (Step, Vec<u8>) {
+    let (mut reassembly, mut message, mut before) = (Reassembly::default(), Vec::new(), 0);
+    for piece in stream.chunks(piece) {
+        match reassembly.push(piece, |some| message.extend_from_slice(some)) {
+            Step::NeedMore => before += piece.len(),
+            Step::Done(count) => return (Step::Done(before + count), message),
+            refused @ Step::Refused(_) => return (refused, Vec::new()),
+        }
+    }
+    (Step::NeedMore, message)
+}
+
+/// For a second; `PROXY_NOW_FUZZ_SECONDS` for longer.
+#[test]
+fn hellos_that_were_tampered_with_are_read_in_one_way() {
+    let seconds = std::env::var("PROXY_NOW_FUZZ_SECONDS").map_or(1, |seconds| seconds.parse().unwrap());
+    let since_1970 = std::time::UNIX_EPOCH.elapsed().unwrap();
+    let mut dice = Dice::new(since_1970.as_nanos() as u64);
+    let (end, mut runs) = (Instant::now() + Duration::from_secs(seconds), 0);
+    while runs < 1000 || Instant::now() < end {
+        runs += 1;
+        let Sent { mut stream, .. } = any(&mut dice);
+        tamper(&mut dice, &mut stream);
+        let first = if dice.one_in(2) { stream.len() } else { 1 + dice.below(stream.len()) };
+        let piece = 1 + dice.below(300);
+        let sent = Sent { stream, first, plain: false };
+        let tried = catch_unwind(AssertUnwindSafe(|| {
+            agree(&sent);
+            assert_eq!(reassembled(&sent.stream, piece), reassembled(&sent.stream, sent.stream.len()));
+        }));
+        assert!(tried.is_ok(), "{first} bytes of {:02x?}, pieces of {piece}", sent.stream);
+    }
 }
 
 #[test]

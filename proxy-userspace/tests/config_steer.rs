@@ -167,3 +167,42 @@ fn a_pool_that_would_encrypt_again_is_told_of() {
     let warnings: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
     assert!(warnings.iter().any(|one| one.contains("in TLS already")), "{warnings:?}");
 }
+
+#[test]
+fn a_listener_of_quic_has_an_address_and_routes_together_with_those_of_tls() {
+    let config = good(
+        "[listener.h3]\nbind = \"127.0.0.1:443\"\nprotocol = \"quic\"\n\
+         [[route]]\nhost = \"a.test\"\npassthrough = true\npool = \"app\"\n\
+         [[route]]\nlistener = \"h3\"\nhost = \"b.test\"\nrefuse = \"drop\"\n",
+    );
+    let h3 = config.web_listeners.iter().find(|listener| listener.name.as_str() == "h3").unwrap();
+    assert!(h3.is_raw() && h3.is_quic() && h3.has_hellos() && h3.tls.is_none());
+    assert_eq!((h3.protocol(), h3.limits.relay_idle.as_secs()), ("quic", 120));
+    let names: Vec<_> = config.routes[1].listeners.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["web", "db", "h3"]);
+}
+
+#[test]
+fn what_cannot_be_by_quic_is_said() {
+    let said = said(
+        "[listener.h3]\nbind = [\"0.0.0.0:443\", \"unix:/x\"]\nprotocol = \"quic\"\nhttp2 = true\nstarttls = \"smtp\"\n\
+         proxy_protocol = true\n[listener.h3b]\nbind = \"127.0.0.1:443\"\nprotocol = \"quic\"\n\
+         [listener.h3c]\nbind = \"127.0.0.1:443\"\nprotocol = \"quic\"\n\
+         [[route]]\nlistener = \"h3b\"\npool = \"app\"\n[[route]]\nlistener = \"h3b\"\nrefuse = \"reset\"\n\
+         [[route]]\nlistener = \"h3c\"\nhost = \"a.test\"\npassthrough = true\npool = \"proxied\"\n\
+         [pool.proxied]\nbackends = [\"10.0.0.2:443\"]\nsend_proxy_protocol = \"v2\"\n",
+    );
+    for words in [
+        "cannot be bound to 0.0.0.0:443",
+        "cannot be bound to unix:/x",
+        "http2 has a meaning for http and https listeners only",
+        "starttls has a meaning for tls listeners only",
+        "proxy_protocol has a meaning for http, https and tls listeners only",
+        "listener \"h3c\" is bound to 127.0.0.1:443 (udp), and so is listener \"h3b\"",
+        "must pass its connections through",
+        "are not told that they are refused",
+        "pool \"proxied\" wants a PROXY protocol header",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}

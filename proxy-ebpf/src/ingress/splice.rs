@@ -12,14 +12,15 @@ use proxy_common::{
 
 use super::leave;
 use crate::{
-    parsed::Piece,
+    parsed::{Piece, UDP},
     stage::{flow, forward, splice},
     verdict::{Outcome, Verdict, dropped, passed, some},
     work::Work,
     world::{Tables, World},
 };
 
-/// Whether the packet in hand, to a socket of this host, is of a connection that has left its socket.
+/// Whether the packet in hand, to a socket of this host, is of a connection that has left its socket: a spliced one, or a flow
+/// of datagrams, which has nothing to be translated.
 #[inline(always)]
 pub(super) fn was_handed_over<W: World + Tables<A>, A: Address>(
     world: &W,
@@ -28,7 +29,8 @@ pub(super) fn was_handed_over<W: World + Tables<A>, A: Address>(
 ) -> bool {
     listener.flags & Listener::HANDOFF != 0
         && world.may_be_known(known::hash(&work.ip.key))
-        && Tables::<A>::flow(world, &work.ip.key).is_some_and(|known| known.rewrite.is_spliced())
+        && Tables::<A>::flow(world, &work.ip.key)
+            .is_some_and(|known| known.rewrite.is_spliced() || work.ip.key.protocol == UDP)
 }
 
 /// Who sends the packets of a flow.

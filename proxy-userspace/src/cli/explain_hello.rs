@@ -13,6 +13,7 @@ use super::limit::capture::{BadCapture, Capture, Captured};
 use super::outcome::{Failure, Outcome};
 use super::output::{Output, Style, Table, left, right};
 use crate::admin::ClientError;
+use crate::net::quic;
 use crate::route::{HelloExplanation, HelloQuestion, Verdict};
 use crate::tls::fingerprint::{self, Over};
 
@@ -26,7 +27,7 @@ pub(super) enum NoHelloThere {
     #[error("{0}: {1}")]
     Capture(String, BadCapture),
     /// There is none in it.
-    #[error("{0}: no TCP connection of it begins with a whole ClientHello")]
+    #[error("{0}: no TCP connection and no flow of QUIC of it begins with a whole ClientHello")]
     None(String),
     /// It is none.
     #[error("{0}: {1}")]
@@ -53,7 +54,7 @@ pub(super) fn run(context: &Context, question: &HelloQuestion) -> Outcome {
 pub(super) fn read(path: &Path) -> Result<HelloQuestion, Failure> {
     let name = path.display().to_string();
     let message = find(path).map_err(|error| NoHelloThere::Capture(name.clone(), error))?;
-    let message = message.ok_or_else(|| NoHelloThere::None(name.clone()))?;
+    let (message, over) = message.ok_or_else(|| NoHelloThere::None(name.clone()))?;
     let hello = ClientHello::read(&message).map_err(|error| NoHelloThere::Hello(name, error))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(HelloQuestion {
@@ -62,7 +63,7 @@ pub(super) fn read(path: &Path) -> Result<HelloQuestion, Failure> {
         version: Some(hello.version()),
         ciphers: hello.cipher_suites().without_grease().collect(),
         groups: hello.groups().without_grease().collect(),
-        ja4: Some(fingerprint::ja4(&hello, Over::Tcp).into()),
+        ja4: Some(fingerprint::ja4(&hello, over).into()),
         ..HelloQuestion::default()
     })
 }
@@ -75,11 +76,21 @@ struct Flow {
     over: bool,
 }
 
-fn find(path: &Path) -> Result<Option<Vec<u8>>, BadCapture> {
+fn find(path: &Path) -> Result<Option<(Vec<u8>, Over)>, BadCapture> {
     let mut capture = Capture::open(BufReader::new(File::open(path)?))?;
     let mut flows: HashMap<Vec<u8>, Flow> = HashMap::new();
+    let mut datagrams: HashMap<Vec<u8>, quic::Flight> = HashMap::new();
     while let Some(packet) = capture.next()? {
-        let Some((key, sequence, payload)) = segment(&packet) else { continue };
+        let Some((key, piece)) = piece(&packet) else { continue };
+        let (sequence, payload) = match piece {
+            Piece::Segment(sequence, payload) => (sequence, payload),
+            Piece::Datagram(payload) => {
+                if let Some(message) = by_datagram(&mut datagrams, key, payload) {
+                    return Ok(Some((message, Over::Quic)));
+                }
+                continue;
+            }
+        };
         if flows.len() >= MOST_FLOWS && !flows.contains_key(&key) {
             continue;
         }
@@ -93,7 +104,7 @@ fn find(path: &Path) -> Result<Option<Vec<u8>>, BadCapture> {
         flow.next = sequence.wrapping_add(payload.len() as u32);
         let Flow { reassembly, message, over, .. } = flow;
         match reassembly.push(payload, |some| message.extend_from_slice(some)) {
-            Step::Done(_) => return Ok(Some(std::mem::take(message))),
+            Step::Done(_) => return Ok(Some((std::mem::take(message), Over::Tcp))),
             Step::Refused(_) => *over = true,
             Step::NeedMore => {}
         }
@@ -101,8 +112,30 @@ fn find(path: &Path) -> Result<Option<Vec<u8>>, BadCapture> {
     Ok(None)
 }
 
-/// A TCP segment that carries something: whose it is, its sequence number, and what it carries.
-fn segment(packet: &Captured) -> Option<(Vec<u8>, u32, &[u8])> {
+/// The ClientHello of a flow of QUIC, if it is complete with this datagram. What is none yet is forgotten: a capture may begin
+/// anywhere.
+fn by_datagram(flows: &mut HashMap<Vec<u8>, quic::Flight>, key: Vec<u8>, datagram: &[u8]) -> Option<Vec<u8>> {
+    let mut flight = flows.remove(&key).unwrap_or_default();
+    match flight.push(datagram) {
+        quic::Step::Done => flight.message().map(<[u8]>::to_vec),
+        quic::Step::NeedMore if flows.len() < MOST_FLOWS => {
+            flows.insert(key, flight);
+            None
+        }
+        quic::Step::NeedMore | quic::Step::Refused(_) => None,
+    }
+}
+
+/// What a packet carries of a connection.
+enum Piece<'a> {
+    /// Of TCP: its sequence number, and bytes.
+    Segment(u32, &'a [u8]),
+    /// Of UDP.
+    Datagram(&'a [u8]),
+}
+
+/// A TCP segment or a datagram that carries something: whose it is, and what it carries.
+fn piece(packet: &Captured) -> Option<(Vec<u8>, Piece<'_>)> {
     let bytes = &packet.bytes[..];
     // <https://www.tcpdump.org/linktypes.html>: Ethernet, raw IP, Linux cooked 1 and 2.
     let ip = match packet.link {
@@ -118,21 +151,28 @@ fn segment(packet: &Captured) -> Option<(Vec<u8>, u32, &[u8])> {
         276 => bytes.get(20..)?,
         _ => return None,
     };
-    let (addresses, tcp) = match ip.first()? >> 4 {
-        4 if ip.get(9) == Some(&6) => {
+    let (addresses, protocol, of) = match ip.first()? >> 4 {
+        4 => {
             let total = usize::from(u16::from_be_bytes([*ip.get(2)?, *ip.get(3)?]));
             let head = usize::from(ip[0] & 15) * 4;
-            (ip.get(12..20)?, ip.get(head..total.clamp(head, ip.len()))?)
+            (ip.get(12..20)?, ip[9], ip.get(head..total.clamp(head, ip.len()))?)
         }
-        6 if ip.get(6) == Some(&6) => {
+        6 => {
             let length = usize::from(u16::from_be_bytes([*ip.get(4)?, *ip.get(5)?]));
-            (ip.get(8..40)?, ip.get(40..(40 + length).min(ip.len()))?)
+            (ip.get(8..40)?, ip[6], ip.get(40..(40 + length).min(ip.len()))?)
         }
         _ => return None,
     };
-    let sequence = u32::from_be_bytes(tcp.get(4..8)?.try_into().ok()?);
-    let payload = tcp.get(usize::from(tcp.get(12)? >> 4) * 4..)?;
-    (!payload.is_empty()).then(|| ([addresses, &tcp[..4]].concat(), sequence, payload))
+    let whose = [addresses, of.get(..4)?].concat();
+    match protocol {
+        6 => {
+            let sequence = u32::from_be_bytes(of.get(4..8)?.try_into().ok()?);
+            let payload = of.get(usize::from(of.get(12)? >> 4) * 4..)?;
+            (!payload.is_empty()).then_some((whose, Piece::Segment(sequence, payload)))
+        }
+        17 => Some((whose, Piece::Datagram(of.get(8..)?))),
+        _ => None,
+    }
 }
 
 fn print(output: &Output, question: &HelloQuestion, said: &HelloExplanation) {

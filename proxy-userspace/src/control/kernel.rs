@@ -193,6 +193,14 @@ impl HandOff for ToKernel {
     ) -> Result<(), Kept> {
         self.0.hand_off(client, backend, &about(of)).map_err(kept)
     }
+
+    fn reserve_datagrams(&self, backend: BorrowedFd<'_>, of: &Passed) -> Result<(), Kept> {
+        self.0.prepare_datagrams(backend, &about(of)).map_err(kept)
+    }
+
+    fn take_datagrams(&self, backend: BorrowedFd<'_>, of: &Passed) -> Result<(), Kept> {
+        self.0.hand_off_datagrams(backend, (of.client, of.local), &about(of)).map_err(kept)
+    }
 }
 
 /// What the kernel part does by itself, when no daemon runs: a "pool" is what a listener has.

@@ -53,8 +53,6 @@ pub mod middleware;
 pub mod origin;
 /// Answers to CAs that look for a proof.
 mod proof;
-/// Flows of QUIC.
-mod quic;
 /// Sets of addresses.
 mod ranges;
 /// What clients are told who are not served.

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use super::accept::Door;
-use super::quic;
+use super::relay::quic;
 use super::snapshot::Snapshot;
 use super::worker::{Shared, Worker};
 use crate::net::epoll::Epoll;

@@ -44,8 +44,6 @@ mod limits_kernel;
 mod limits_web;
 /// Connections that are steered by their ClientHello.
 mod passthrough;
-/// QUIC, steered.
-mod quic;
 /// The network around the balancer changes.
 mod surroundings;
 /// Packet in, packet out, verdict, counters.
@@ -103,7 +101,6 @@ fn main() -> std::process::ExitCode {
         https::FACTS,
         fingerprints::FACTS,
         passthrough::FACTS,
-        quic::FACTS,
         passthrough::starttls::FACTS,
         passthrough::peek::FACTS,
         certificates::FACTS,

@@ -1,11 +1,13 @@
 //! Connections that are steered by their ClientHello: passed through undecrypted, decrypted and relayed, refused.
 
 /// A listener, and what stands before and behind it.
-pub(crate) mod front;
+mod front;
 /// Connections leave the daemon for the kernel part.
 mod handoff;
 /// Who is kept out by its ClientHello before a socket exists.
 pub(crate) mod peek;
+/// QUIC.
+mod quic;
 /// Clients that ask for TLS in the words of their protocol.
 pub(crate) mod starttls;
 
@@ -25,6 +27,11 @@ use proxy_tests::world::{Family, World};
 
 use self::front::{Front, PATIENCE, accept, exactly, hello, listen, metrics, passing, text};
 use self::handoff::connections_leave_at_their_first_pause_and_outlive_the_daemon;
+use self::quic::{
+    first_flights_that_never_end_are_bounded_and_left,
+    flows_of_http3_leave_for_the_kernel_part_and_outlive_the_daemon, http3_goes_to_the_backend_of_its_name,
+    what_comes_to_nothing_by_quic_is_counted_with_its_reason,
+};
 use crate::issuer::{Ca, s_client};
 
 pub(crate) const FACTS: &[Fact] = facts![
@@ -39,6 +46,10 @@ pub(crate) const FACTS: &[Fact] = facts![
     routes_look_at_version_protocol_and_fingerprint,
     relayed_connections_outlive_a_reload_and_are_written_down,
     connections_leave_at_their_first_pause_and_outlive_the_daemon,
+    http3_goes_to_the_backend_of_its_name,
+    flows_of_http3_leave_for_the_kernel_part_and_outlive_the_daemon,
+    what_comes_to_nothing_by_quic_is_counted_with_its_reason,
+    first_flights_that_never_end_are_bounded_and_left,
 ];
 
 fn clients_see_the_certificate_of_their_backend_and_others_ours() -> Result<()> {

@@ -111,7 +111,7 @@ pub(super) fn check_pools(file: &File, report: &mut Report<'_>) {
         if rest.passthrough && secure(&*name.value) {
             report.warn(&name.span, &TwiceByTls { pool: &name.value });
         }
-        let quic = by_quic(file, route, rest);
+        let quic = by_quic(file, route, rest).filter(|_| rest.passthrough);
         let Some((pool, listener)) = pools.get(&*name.value).zip(quic) else { continue };
         let introduced = pool.web.as_ref().is_ok_and(|web| web.send_proxy_protocol.is_some());
         let backends = pool.backends.iter().flatten();

@@ -1,6 +1,8 @@
 //! Connections that a relay hands over to the kernel part: two TCP connections become one flow whose segments are
 //! translated. Knows sockets and tables; what a relay is it does not know.
 
+/// Flows of datagrams.
+mod datagrams;
 /// The entries of the flow table.
 mod flows;
 /// The frames that came while a connection was being handed over.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use proxy_common::splice::{Splice, held_until, state};
 use socket2::SockRef;
 
-use super::flows::Flows;
+use super::flows::{Flows, TCP};
 use super::held::Held;
 use super::known::Known;
 use super::linger::{Linger, Sockets};
@@ -31,7 +31,7 @@ const HELD_FOR: Duration = Duration::from_secs(1);
 /// look at the queues, or is sent again by its sender.
 const SETTLE: Duration = Duration::from_micros(30);
 /// Ports that are tried for one connection.
-const PORTS: u32 = 16;
+pub(super) const PORTS: u32 = 16;
 
 /// What it works with.
 #[derive(Debug)]
@@ -47,14 +47,14 @@ pub(super) struct Parts {
 /// Takes relayed connections over into the kernel part.
 #[derive(Debug)]
 pub struct Taker {
-    parts: Parts,
+    pub(super) parts: Parts,
     known: RwLock<Known>,
     /// Interfaces whose packets the kernel part sees.
     interfaces: RwLock<BTreeSet<u32>>,
     routes: Mutex<Option<Socket>>,
     linger: Linger,
-    turns: Turns,
-    done: AtomicU64,
+    pub(super) turns: Turns,
+    pub(super) done: AtomicU64,
     torn: AtomicU64,
     kept: [AtomicU64; Kept::ALL.len()],
 }
@@ -118,7 +118,7 @@ impl Taker {
         self.parts.splices.count()
     }
 
-    fn counted<T>(&self, result: Result<T, Kept>) -> Result<T, Kept> {
+    pub(super) fn counted<T>(&self, result: Result<T, Kept>) -> Result<T, Kept> {
         if let Err(kept) = &result {
             self.kept[*kept as usize].fetch_add(1, Relaxed);
         }
@@ -126,7 +126,7 @@ impl Taker {
     }
 
     /// The number of a backend, where connections to it leave from, and by which ports.
-    fn backend(&self, about: &Passed<'_>) -> Result<(u16, IpAddr, RangeInclusive<u16>), Kept> {
+    pub(super) fn backend(&self, about: &Passed<'_>) -> Result<(u16, IpAddr, RangeInclusive<u16>), Kept> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let of_listener = known.backends.get(about.listener).ok_or(Kept::NoKernel)?;
         let (number, source) = of_listener.get(&about.backend).ok_or(Kept::NoKernel)?;
@@ -134,7 +134,7 @@ impl Taker {
     }
 
     /// Packets of both sides come in by interfaces of the kernel part, as far as the way to them tells.
-    fn ways(&self, ends: &Ends) -> Result<(), Kept> {
+    pub(super) fn ways(&self, ends: &Ends) -> Result<(), Kept> {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         let socket = match &mut *routes {
             Some(socket) => socket,
@@ -153,7 +153,7 @@ impl Taker {
         Ok(())
     }
 
-    fn now(&self) -> Result<u32, Kept> {
+    pub(super) fn now(&self) -> Result<u32, Kept> {
         clock::ticks(&self.parts.clock).map_err(|_| Kept::Refused)
     }
 
@@ -170,7 +170,7 @@ impl Taker {
         socket.set_reuse_address(true).map_err(refused)?;
         for _ in 0..PORTS {
             let place = SocketAddr::new(source, self.turns.next(&ports));
-            if self.parts.flows.is_taken(about.backend, place).map_err(|_| Kept::Refused)? {
+            if self.parts.flows.is_taken(TCP, about.backend, place).map_err(|_| Kept::Refused)? {
                 continue;
             }
             match socket.bind(&place.into()) {

@@ -72,4 +72,17 @@ pub trait HandOff: fmt::Debug + Send + Sync {
         about: &Passed,
         moment: Moment,
     ) -> Result<(), Kept>;
+
+    /// Prepares a socket that will send datagrams to a backend, and is bound to nothing.
+    ///
+    /// # Errors
+    /// The flow will stay in this process; nothing was changed at the socket.
+    fn reserve_datagrams(&self, backend: BorrowedFd<'_>, about: &Passed) -> Result<(), Kept>;
+
+    /// Takes a flow of datagrams over, whose client has proved to be there. With `Ok`, what comes to both sockets from now
+    /// on are stragglers.
+    ///
+    /// # Errors
+    /// The flow stays as it was.
+    fn take_datagrams(&self, backend: BorrowedFd<'_>, about: &Passed) -> Result<(), Kept>;
 }

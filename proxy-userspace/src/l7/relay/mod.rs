@@ -10,6 +10,8 @@ pub(super) mod flight;
 pub mod hand_off;
 /// A connection from its backend to its end.
 pub(super) mod pass;
+/// Flows of QUIC.
+pub(super) mod quic;
 /// How backends are asked for TLS that do not begin with it.
 pub(super) mod starttls;
 /// What becomes of a connection, by its ClientHello.

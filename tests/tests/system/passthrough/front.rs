@@ -49,7 +49,7 @@ impl<'w> Front<'w> {
     }
 }
 
-pub(crate) fn metrics(daemon: &Daemon<'_>) -> Result<String> {
+pub(super) fn metrics(daemon: &Daemon<'_>) -> Result<String> {
     let socket = daemon.config_path().with_file_name("admin.sock");
     let output = proxy_tests::program::command(&["curl", "--silent", "--unix-socket"])
         .arg(socket)

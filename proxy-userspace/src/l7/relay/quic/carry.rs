@@ -2,13 +2,15 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
@@ -25,6 +27,8 @@ use crate::upstream::{Ask, Backend, Permit};
 const TRIES: usize = 3;
 /// How long a client may take to show that it is there, after its backend has answered. Made-up ones never do.
 const UNPROVED: Duration = Duration::from_secs(10);
+/// How long datagrams are taken that were on their way when their flow left.
+const STRAGGLERS: Duration = Duration::from_millis(200);
 /// Datagrams that are taken from a backend before others have their turn.
 const TURN: usize = 64;
 /// The longest datagram.
@@ -41,7 +45,10 @@ pub(super) struct Carried {
     last: Cell<Instant>,
     /// The client has written again after an answer: it is where it says.
     proved: Cell<bool>,
+    /// It may leave this process.
+    leaves: Cell<bool>,
     gone: Notify,
+    turned: Notify,
 }
 
 impl Carried {
@@ -54,7 +61,9 @@ impl Carried {
             sent: Cell::new(0),
             last: Cell::new(Instant::now()),
             proved: Cell::new(false),
+            leaves: Cell::new(false),
             gone: Notify::new(),
+            turned: Notify::new(),
         })
     }
 
@@ -62,14 +71,17 @@ impl Carried {
     pub(super) fn send(&self, datagram: &[u8]) {
         self.received.set(self.received.get() + datagram.len() as u64);
         self.last.set(Instant::now());
-        self.proved.set(self.sent.get() > 0);
+        if self.sent.get() > 0 && !self.proved.replace(true) {
+            self.turned.notify_one();
+        }
         if let Some(socket) = &*self.backend.borrow() {
             self.send_by(socket, datagram);
         }
     }
 
     fn send_by(&self, socket: &UdpSocket, datagram: &[u8]) {
-        match socket.try_send(datagram) {
+        // By the system itself: a socket that nobody has waited for yet is not known to be ready.
+        match SockRef::from(socket).send(datagram) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.gone.notify_one(),
             _ => {}
         }
@@ -89,7 +101,7 @@ pub(super) async fn carry(carried: &Carried, door: &UdpSocket, buffer: &RefCell<
     let names = (&*to.route, to.pool.name().as_str());
     let mut tried: SmallVec<[Arc<Backend>; TRIES]> = SmallVec::new();
     let (permit, end) = loop {
-        let permit = match connect(carried, passed, &tried) {
+        let permit = match connect(carried, passed, &open, &tried) {
             Ok(permit) => permit,
             Err(why) => {
                 tracing::debug!(client = %about.addresses.source, route = %to.route, "a flow has no backend: {why}");
@@ -97,7 +109,7 @@ pub(super) async fn carry(carried: &Carried, door: &UdpSocket, buffer: &RefCell<
                 return pass::write(about, names, None, (0, 0), Outcome::Refused(Refused::NoBackend));
             }
         };
-        let end = answers(carried, door, buffer, passed, permit.backend()).await;
+        let end = answers(carried, door, buffer, passed, &open, permit.backend()).await;
         if end != End::BackendGone {
             break (permit, end);
         }
@@ -114,7 +126,12 @@ pub(super) async fn carry(carried: &Carried, door: &UdpSocket, buffer: &RefCell<
 }
 
 /// A place at a backend, and a socket that sends to it.
-fn connect(carried: &Carried, passed: &Passed, tried: &[Arc<Backend>]) -> Result<Permit, Box<str>> {
+fn connect(
+    carried: &Carried,
+    passed: &Passed,
+    open: &Open,
+    tried: &[Arc<Backend>],
+) -> Result<Permit, Box<str>> {
     let Passed { about, to, .. } = passed;
     let web = to.pool.web();
     let ask = Ask { now: Instant::now(), key: key(&web.balance, about.addresses.source.ip()) };
@@ -127,20 +144,43 @@ fn connect(carried: &Carried, passed: &Passed, tried: &[Arc<Backend>]) -> Result
         return Err("all connections of the backend are in use".into());
     }
     let Target::Tcp(address) = permit.backend().target else { return Err("no address".into()) };
-    let socket = socket_to(address).map_err(|error| format!("{address}: {error}"))?;
+    let failed = |error: io::Error| format!("{address}: {error}");
+    let (socket, leaves) = socket_to(address, passed, open).map_err(failed)?;
+    carried.leaves.set(leaves);
     carried.begin(socket);
     Ok(permit)
 }
 
-fn socket_to(address: SocketAddr) -> io::Result<UdpSocket> {
-    let from = match address {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+/// A socket that sends to a backend; and whether its flow may leave this process.
+fn socket_to(address: SocketAddr, passed: &Passed, open: &Open) -> io::Result<(UdpSocket, bool)> {
+    let new = || Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP));
+    let mut socket = new()?;
+    let reserved = passed.to.hand_off.as_ref().filter(|_| passed.about.listener.steer.handoff);
+    let reserved = reserved.map(|who| who.reserve_datagrams(socket.as_fd(), &passed.to(address)));
+    if let Some(Err(kept)) = reserved {
+        open.counts().kept(kept.reason);
+        socket = new()?;
+    }
+    socket.connect(&address.into())?;
+    Ok((UdpSocket::from_std(socket.into())?, matches!(reserved, Some(Ok(())))))
+}
+
+/// Hands a flow over whose client has proved to be there. False: it stays.
+fn leave(carried: &Carried, passed: &Passed, open: &Open, backend: &Backend) -> bool {
+    let (socket, Target::Tcp(address)) = (carried.backend.borrow(), &backend.target) else { return false };
+    let (Some(socket), Some(who)) = (&*socket, &passed.to.hand_off) else { return false };
+    // It is asked once: what stands against it stays so for a while.
+    if !carried.leaves.replace(false) {
+        return false;
+    }
+    match who.take_datagrams(socket.as_fd(), &passed.to(*address)) {
+        Ok(()) => open.counts().handed_off.fetch_add(1, Ordering::Relaxed),
+        Err(kept) => {
+            open.counts().kept(kept.reason);
+            return false;
+        }
     };
-    let socket = std::net::UdpSocket::bind(from)?;
-    socket.set_nonblocking(true)?;
-    socket.connect(address)?;
-    UdpSocket::from_std(socket)
+    true
 }
 
 /// Sends the client what its backend answers, until there is nothing more.
@@ -149,14 +189,17 @@ async fn answers(
     door: &UdpSocket,
     buffer: &RefCell<Box<[u8]>>,
     passed: &Passed,
+    open: &Open,
     backend: &Backend,
 ) -> End {
     let about = &passed.about;
     let limits = &about.listener.limits;
     let until = limits.relay_total.map(|total| about.started + total);
     let begun = Instant::now();
+    let mut left = None;
     loop {
         let idle = match carried.proved.get() {
+            _ if left.is_some() => left.unwrap_or(begun),
             true => carried.last.get() + limits.relay_idle,
             false => begun + UNPROVED,
         };
@@ -169,15 +212,20 @@ async fn answers(
             tokio::select! {
                 ready = backend => ready,
                 () = carried.gone.notified() => Err(io::ErrorKind::ConnectionRefused.into()),
+                () = carried.turned.notified() => Ok(()),
             }
         };
         match timeout_at(due.into(), ready).await {
             Ok(Ok(())) => {}
+            Err(_) if left.is_some_and(|left| left <= Instant::now()) => return End::HandedOff,
             Ok(Err(_)) => return End::BackendGone,
             Err(_) if until.is_some_and(|until| until <= Instant::now()) => return End::Total,
             Err(_) if !carried.proved.get() && carried.sent.get() == 0 => return End::BackendGone,
             Err(_) if idle <= Instant::now() => return End::Idle,
             Err(_) => continue,
+        }
+        if left.is_none() && carried.proved.get() && leave(carried, passed, open, backend) {
+            left = Some(Instant::now() + STRAGGLERS);
         }
         let before = carried.sent.get();
         if !turn(carried, door, buffer, about.addresses.source) {
@@ -201,7 +249,7 @@ fn turn(carried: &Carried, door: &UdpSocket, buffer: &RefCell<Box<[u8]>>, client
                 carried.sent.set(carried.sent.get() + bytes as u64);
                 carried.last.set(Instant::now());
                 // What cannot be sent at once is lost, as on any link.
-                let _ = door.try_send_to(&buffer[..bytes], client);
+                let _ = SockRef::from(door).send_to(&buffer[..bytes], &client.into());
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return false,
             Err(_) => return true,

@@ -2,24 +2,19 @@
 
 use std::net::SocketAddr;
 use std::process::Output;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use proxy_tests::config;
 use proxy_tests::daemon::Daemon;
-use proxy_tests::facts;
 use proxy_tests::program::{self, Program};
-use proxy_tests::runner::Fact;
 use proxy_tests::wait::{SOON, until};
 use proxy_tests::web;
 use proxy_tests::world::{Family, World};
 use serde_json::Value;
 
+use super::front::metrics;
 use crate::issuer::Ca;
-
-pub(crate) const FACTS: &[Fact] = facts![
-    http3_goes_to_the_backend_of_its_name,
-    what_comes_to_nothing_by_quic_is_counted_with_its_reason,
-    first_flights_that_never_end_are_bounded_and_left,
-];
 
 /// Where clients send to, and where backends wait.
 const PORT: u16 = 443;
@@ -34,8 +29,8 @@ struct Front<'w> {
 }
 
 impl<'w> Front<'w> {
-    /// Backend 0 is `a.test`, backend 1 is everything below `b.test`. `lines` come before and after the routes.
-    fn start(world: &'w World, family: Family, (before, after): (&str, &str)) -> Result<Self> {
+    /// Backend 0 is `a.test`, backend 1 is everything below `b.test`. `before`: what else there is.
+    fn start(world: &'w World, family: Family, before: &str) -> Result<Self> {
         let ca = Ca::new(&world.folder().join("ca"), "ca")?;
         ca.issue("all", &["a.test", "x.b.test", "other.test"])?;
         let (cert, key) = (ca.path("all.crt"), ca.path("all.key"));
@@ -60,11 +55,11 @@ impl<'w> Front<'w> {
              [[route]]\nname = \"a\"\nhost = \"a.test\"\npassthrough = true\npool = \"a\"\n\n\
              [[route]]\nname = \"b\"\nhost = \"*.b.test\"\npassthrough = true\npool = \"b\"\n\n\
              [[route]]\nname = \"bad\"\nhost = \"bad.test\"\nrefuse = \"drop\"\n\n\
-             [pool.a]\nbackends = [\"{}\"]\n\n[pool.b]\nbackends = [\"{}\"]\n\n{after}",
+             [pool.a]\nbackends = [\"{}\"]\n\n[pool.b]\nbackends = [\"{}\"]\n",
             backend(0),
             backend(1),
         );
-        let daemon = Daemon::start(world, &web::text(world, &config))?;
+        let daemon = Daemon::start(world, &config)?;
         Ok(Self { world, daemon, ca, service, _servers: servers })
     }
 
@@ -86,7 +81,7 @@ impl<'w> Front<'w> {
 
     /// A metric's value; 0 if it is not there.
     fn metric(&self, line: &str) -> Result<u64> {
-        let metrics = crate::passthrough::front::metrics(&self.daemon)?;
+        let metrics = metrics(&self.daemon)?;
         let found = metrics.lines().find_map(|at| at.strip_prefix(line)?.trim().parse().ok());
         Ok(found.unwrap_or(0))
     }
@@ -105,10 +100,10 @@ impl<'w> Front<'w> {
     }
 }
 
-fn http3_goes_to_the_backend_of_its_name() -> Result<()> {
+pub(super) fn http3_goes_to_the_backend_of_its_name() -> Result<()> {
     let world = World::routed().backends(2).build()?;
     for family in Family::BOTH {
-        let front = Front::start(&world, family, ("", ""))?;
+        let front = Front::start(&world, family, &web::text(&world, ""))?;
         // Versions 1 and 2; a ClientHello over several datagrams; a server that asks for a second one (Retry).
         for (sni, server) in [("a.test", "b0"), ("x.b.test", "b1")] {
             for words in [&[][..], &["v2"], &["protocols=12"]] {
@@ -126,9 +121,47 @@ fn http3_goes_to_the_backend_of_its_name() -> Result<()> {
     Ok(())
 }
 
-fn what_comes_to_nothing_by_quic_is_counted_with_its_reason() -> Result<()> {
+pub(super) fn flows_of_http3_leave_for_the_kernel_part_and_outlive_the_daemon() -> Result<()> {
+    let world = World::routed().backends(2).build()?;
+    for family in Family::BOTH {
+        let mut front = Front::start(&world, family, &config::text(&world, &[]))?;
+        let go_on = world.folder().join("go-on");
+        let _ = std::fs::remove_file(&go_on);
+        let wait = format!("wait={}", go_on.display());
+        let (address, port, ca) = (front.service.ip().to_string(), PORT.to_string(), front.ca.path("ca.pem"));
+        let words =
+            ["client", &address, &port, "x.b.test", &ca, &wait, "/bytes/300000", "/bytes/2000000", "/end"];
+        let script = program::script("clients/http3.py", &words)?;
+        let mut client =
+            Program::start(world.client(), &world.folder(), &format!("client-{family:?}"), script)?;
+        until("the flow has left the daemon", SOON, || {
+            let left = front.metric("proxy_now_relay_handed_off_total{listener=\"front\",route=\"b\"}")?;
+            ensure!(left == 1, "{left} have left: {}{}", client.said(), front.daemon.cli(&["status"])?);
+            Ok(())
+        })?;
+        until("the first answer is there", SOON, || {
+            ensure!(client.said().lines().count() == 1, "{}", client.said());
+            Ok(())
+        })?;
+        let relayed = "proxy_now_relay_connections{listener=\"front\",route=\"b\"}";
+        until("the daemon has nothing of it", SOON, || {
+            ensure!(front.metric(relayed)? == 0, "it is still carried");
+            Ok(())
+        })?;
+        front.daemon.kill()?;
+        std::fs::write(&go_on, "")?;
+        ensure!(client.wait_end(Duration::from_secs(60))?, "the client waits: {}", client.said());
+        let said: Vec<Value> =
+            client.said().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let right = |one: &Value| one["server"] == "b1" && one["right"] == true;
+        ensure!(said.len() == 3 && said.iter().all(right), "{}", client.said());
+    }
+    Ok(())
+}
+
+pub(super) fn what_comes_to_nothing_by_quic_is_counted_with_its_reason() -> Result<()> {
     let world = World::routed().backends(1).build()?;
-    let front = Front::start(&world, Family::V4, ("", ""))?;
+    let front = Front::start(&world, Family::V4, &web::text(&world, ""))?;
     for (sni, reason) in [("other.test", "unknown_sni"), ("bad.test", "rule"), ("", "no_sni")] {
         let before = front.refused(reason)?;
         let output = front.client(sni, &["patience=1", "/"])?;
@@ -154,10 +187,9 @@ fn what_comes_to_nothing_by_quic_is_counted_with_its_reason() -> Result<()> {
     Ok(())
 }
 
-fn first_flights_that_never_end_are_bounded_and_left() -> Result<()> {
+pub(super) fn first_flights_that_never_end_are_bounded_and_left() -> Result<()> {
     let world = World::routed().backends(1).build()?;
-    let before = "[server]\nworkers = 1\n";
-    let front = Front::start(&world, Family::V4, (before, ""))?;
+    let front = Front::start(&world, Family::V4, &web::text(&world, "[server]\nworkers = 1\n"))?;
     let memory = front.daemon.pss_kib()?;
     front.make_up(&["pieces", "10000"])?;
     // One client address has so many at most; a machine under load may read the last when the first are late already.

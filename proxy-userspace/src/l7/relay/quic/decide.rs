@@ -11,6 +11,7 @@ use crate::config::WebListenerConfig;
 use crate::l7::crowd::{ListenerCrowd, Place};
 use crate::l7::limit::{ConnectionRules, Inside};
 use crate::l7::relay::flight::Flight;
+use crate::l7::relay::hand_off;
 use crate::l7::relay::pass::{self, About, Outcome, To};
 use crate::l7::relay::steer::to;
 use crate::l7::worker::Worker;
@@ -42,6 +43,20 @@ pub(super) struct Passed {
     pub(super) to: To,
     /// What it takes up of the listener's and its client's connections, and of limits, until it is over.
     _held: Held,
+}
+
+impl Passed {
+    /// The flow, once it has this backend.
+    pub(super) fn to(&self, backend: SocketAddr) -> hand_off::Passed {
+        hand_off::Passed {
+            listener: self.about.listener.name.clone(),
+            route: self.to.route.clone(),
+            pool: self.to.pool.name().clone(),
+            client: self.about.addresses.source,
+            local: self.about.addresses.destination,
+            backend,
+        }
+    }
 }
 
 /// What a flow takes up.

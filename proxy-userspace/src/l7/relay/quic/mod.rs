@@ -10,4 +10,4 @@ mod door;
 /// Flows by their clients.
 mod flows;
 
-pub(super) use door::Door;
+pub(in crate::l7) use door::Door;
