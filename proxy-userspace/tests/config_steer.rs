@@ -150,7 +150,7 @@ starttls = "imap"
         "hsts has a meaning for https listeners only",
         "redirect_https has a meaning for http listeners only",
         "names no pool: its routes do",
-        "handoff has a meaning for https and tls listeners only",
+        "handoff has a meaning for https, tls and quic listeners only",
         "starttls has a meaning for tls listeners only",
         "this build knows how PostgreSQL and SMTP ask for TLS",
     ] {

@@ -252,7 +252,7 @@ mod tests {
         let of =
             |listener: &str| HelloQuestion { listener: Some(listener.into()), ..HelloQuestion::default() };
         let error = of("db").explain(&config).unwrap_err().to_string();
-        assert!(error.contains("no https or tls listener db") && error.contains("web"), "{error}");
+        assert!(error.contains("no https, tls or quic listener db") && error.contains("web"), "{error}");
         let bad = HelloQuestion { sni: Some("a b".into()), ..HelloQuestion::default() };
         assert!(bad.explain(&config).is_err());
     }
