@@ -37,7 +37,8 @@ fn frames(client: &Client, frames: &[u8]) {
     let mut again = Flight::default();
     assert_eq!(step, again.push(&datagram));
     if step == Step::Done {
-        assert!(flight.message().is_some_and(|message| message.len() <= frames.len()));
+        // PADDING behind them may have become a part of the last one.
+        assert!(flight.message().is_some_and(|message| message.len() <= datagram.len()));
         let _ = flight.message().map(ClientHello::read);
     }
 }
