@@ -182,7 +182,7 @@ impl<S: Stream> Exchange<S> {
 
     /// Makes the answer.
     fn answer<K: FnOnce(Link<S>) + 'static>(
-        self,
+        mut self,
         head: AnswerHead,
         request: &Request,
         terms: &Terms,
@@ -196,7 +196,12 @@ impl<S: Stream> Exchange<S> {
             }
             Body::tunnel(Box::new(FarEnd::new(self.link, self.buffer, terms.idle_timeout, keep)))
         } else {
-            let (length, keep_alive) = (head.length, head.keep_alive && self.refused.is_none());
+            if self.held {
+                // The backend wants no body, and waits for it all the same: whether it comes is not known (RFC 9110
+                // §10.1.1). To ask the client for it now would be a 100 in the midst of the answer.
+                self.message.stop();
+            }
+            let (length, keep_alive) = (head.length, head.keep_alive && self.refused.is_none() && !self.held);
             self.body(length, keep_alive, terms, keep)?
         };
         let mut answer = Response::new(body);

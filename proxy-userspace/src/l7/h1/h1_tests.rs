@@ -209,6 +209,59 @@ fn who_waits_for_a_100_gets_one_when_the_body_is_asked_for() {
 }
 
 #[test]
+fn nothing_is_said_between_the_head_of_an_answer_and_its_body() {
+    const EXPECTS: &str = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+    run(async {
+        // A backend that wants no body says so without a 100, and not in one piece.
+        let denied = |mut request: Request| async move {
+            let (mut theirs, ours) = UnixStream::pair().unwrap();
+            tokio::task::spawn_local(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(theirs.read_u8().await.unwrap());
+                }
+                theirs.write_all(b"HTTP/1.1 401 No\r\nContent-Length: 6\r\n\r\n").await.unwrap();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                theirs.write_all(b"denied").await.unwrap();
+                std::future::pending::<()>().await;
+            });
+            let keep = |_| panic!("it may still wait for a body");
+            exchange(Link::new(EpollStream::Unix(ours)), &mut request, &terms(), keep).await.unwrap()
+        };
+        let mut from_backend = server(WebLimits::default(), denied);
+        from_backend.client.write_all(EXPECTS.as_bytes()).await.unwrap();
+        let answer = from_backend.rest().await;
+        assert!(answer.ends_with("\r\n\r\ndenied") && answer.contains("connection: close"), "{answer}");
+        // Whoever answers with what it reads has not told the client to send it.
+        let mirror = |request: Request| async { Response::new(request.body) };
+        let mut mirrored = server(WebLimits::default(), mirror);
+        mirrored.client.write_all(EXPECTS.as_bytes()).await.unwrap();
+        let head = mirrored.until("\r\n\r\n").await;
+        assert!(head.starts_with("HTTP/1.1 200") && head.contains("connection: close"), "{head}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        mirrored.client.write_all(b"abc").await.unwrap();
+        assert_eq!(mirrored.rest().await, "abc");
+    });
+}
+
+#[test]
+fn a_body_that_ends_with_the_connection_ends_it() {
+    run(async {
+        // Longer than the test may take.
+        let limits = WebLimits { idle_timeout: Duration::from_secs(60), ..WebLimits::default() };
+        let chunks = |_| async {
+            Response::new(Body::stream(http_body_util::StreamBody::new(Pieces(vec!["b", "a"]))))
+        };
+        let mut server = server(limits, chunks);
+        let old = "GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n";
+        server.client.write_all(old.repeat(2).as_bytes()).await.unwrap();
+        let answer = server.rest().await;
+        assert!(answer.contains("connection: close\r\n") && answer.ends_with("\r\n\r\nab"), "{answer}");
+        assert_eq!(*server.seen.borrow(), [200]);
+    });
+}
+
+#[test]
 fn the_rest_of_an_unread_body_is_never_a_request() {
     run(async {
         let early = |_| async { Response::new(Body::full("no")) };

@@ -63,8 +63,10 @@ impl RequestHead {
         let host = fields.host.take();
         let (authority, target) = place(&method, form, host.as_ref(), old)?;
         let length = if fields.chunked { Length::Chunked } else { Length::Known(fields.length.unwrap_or(0)) };
+        // With a body it would begin when that is over, which backends do not wait for: it is ignored (RFC 9110 §7.8).
+        let upgrades = fields.upgrades && !old && length == Length::Known(0);
         Ok(Self {
-            upgrade: (!old && fields.upgrades).then(|| upgrade(fields.upgrade.as_ref())).flatten(),
+            upgrade: upgrades.then(|| upgrade(fields.upgrade.as_ref())).flatten(),
             expects_continue: fields.expects_continue && !old && length != Length::Known(0),
             keep_alive: !fields.close && (!old || fields.keep_alive),
             trailers: fields.trailers,
@@ -285,5 +287,15 @@ mod tests {
         assert_eq!(ask("Upgrade: websocket"), None);
         assert_eq!(ask("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x"), None);
         assert_eq!(ask("Connection: Upgrade\r\nUpgrade: h2c, foo").as_deref(), Some("foo"));
+    }
+
+    #[test]
+    fn an_upgrade_with_a_body_is_none() {
+        let ask = |fields: &str| {
+            line(&format!("GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n{fields}")).unwrap().upgrade
+        };
+        assert_eq!(ask("Content-Length: 0").as_deref(), Some("x"));
+        assert_eq!(ask("Content-Length: 1"), None);
+        assert_eq!(ask("Transfer-Encoding: chunked"), None);
     }
 }

@@ -27,6 +27,8 @@ use crate::net::stream::Stream;
 pub(super) enum Sent {
     /// As a whole.
     Whole,
+    /// As a whole, and its end is the connection's.
+    Last,
     /// It was cut: the connection must end, and at once.
     Cut,
 }
@@ -54,6 +56,7 @@ pub(super) async fn send<S: Stream>(
     let result = poll_fn(|context| poll_send(wire, &mut message, &mut pace, context)).await;
     turn.record.sent.set(message.sent);
     match result {
+        Ok(()) if framing == Framing::UntilClose => Sent::Last,
         Ok(()) => Sent::Whole,
         Err(cause) => {
             turn.record.cause.set(Some(cause.word()));

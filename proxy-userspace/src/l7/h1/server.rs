@@ -139,11 +139,15 @@ async fn give<S: Stream>(
         Ok(tunnel) => return Some(switch(wire, turn, &parts.headers, tunnel).await),
         Err(body) => body,
     };
-    let persists = turn.keep_alive && stays() && can_follow(&wire.borrow());
-    let sent = send(wire, turn, Response::from_parts(parts, body), persists).await;
-    if sent == Sent::Cut {
-        return Some(End::Cut);
-    }
+    let follows = can_follow(&wire.borrow());
+    // Behind the head of an answer no reader of the body may ask for it.
+    wire.borrow_mut().owes_continue = false;
+    let persists = turn.keep_alive && stays() && follows;
+    let persists = match send(wire, turn, Response::from_parts(parts, body), persists).await {
+        Sent::Whole => persists,
+        Sent::Last => false,
+        Sent::Cut => return Some(End::Cut),
+    };
     if !wire.borrow().reading.is_done() {
         // RFC 9112 §9.3: the rest of a body is never read as a request.
         return if persists && drain(wire).await { None } else { Some(End::Lingering) };
@@ -172,11 +176,11 @@ fn can_follow<S: Stream>(wire: &Wire<S>) -> bool {
     if wire.has_failed() {
         return false;
     }
-    if wire.reading.is_done() || !wire.unread {
+    if wire.reading.is_done() {
         return true;
     }
     // RFC 9110 §10.1.1: a client that was not told to go on may or may not send the body.
-    !wire.owes_continue && wire.reading.left().is_some_and(|left| left <= DRAINED)
+    !wire.owes_continue && (!wire.unread || wire.reading.left().is_some_and(|left| left <= DRAINED))
 }
 
 /// Becomes a tunnel, if the client has asked for one.
@@ -208,5 +212,5 @@ async fn refuse<S: Stream, H: Handler>(wire: &Rc<RefCell<Wire<S>>>, handler: &H,
     let sent = send(wire, &turn, answer, false).await;
     let connection = Rc::clone(&wire.borrow().connection);
     handler.finished(&connection, &turn.record);
-    if sent == Sent::Whole { End::Lingering } else { End::Cut }
+    if sent == Sent::Cut { End::Cut } else { End::Lingering }
 }
