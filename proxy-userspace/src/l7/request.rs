@@ -174,6 +174,8 @@ pub struct Record {
     pub limits: RefCell<Option<Box<Fields>>>,
     /// It is to get no answer, but this.
     pub hang_up: Cell<Option<HangUp>>,
+    /// It is a call of gRPC, and who answers it can hear one: its client sends when it has something to say.
+    pub talks: Cell<bool>,
     /// The request's id, once it has one.
     pub id: RefCell<Option<Id>>,
     /// Fields that say who the request is from, but for its id, as lines of HTTP/1.1; empty: they are among its fields.
@@ -205,6 +207,7 @@ impl Record {
             cause: Cell::new(None),
             limits: RefCell::new(None),
             hang_up: Cell::new(None),
+            talks: Cell::new(false),
             id: RefCell::new(None),
             presented: OnceCell::new(),
             seen: OnceCell::new(),

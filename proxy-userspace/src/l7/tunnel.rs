@@ -17,4 +17,8 @@ pub trait Tunnel: fmt::Debug {
 
     /// Ends our side towards the far end.
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyError>>;
+
+    /// Ready when nothing has moved either way for as long as that may be. For who does not receive any more: who does
+    /// is told so by [`Tunnel::poll_receive`].
+    fn poll_still(&mut self, context: &mut Context<'_>) -> Poll<()>;
 }

@@ -67,4 +67,8 @@ impl<S: Stream, K> Tunnel for FarEnd<S, K> {
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         self.link.stream.poll_shutdown(context).map_err(|_| BodyError::Gone)
     }
+
+    fn poll_still(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.link.poll_still(self.idle, context)
+    }
 }

@@ -519,3 +519,42 @@ fn a_tunnel_opens_with_the_backends_101_and_moves_bytes_both_ways() {
         assert_eq!(*server.seen.borrow(), [101]);
     });
 }
+
+#[test]
+fn a_tunnel_whose_far_end_has_ended_goes_on_while_something_moves_and_no_longer() {
+    run(async {
+        let heard = Rc::new(RefCell::new(Vec::new()));
+        let told = Rc::clone(&heard);
+        let answer = move |mut request: Request| {
+            let told = Rc::clone(&told);
+            async move {
+                let (mut theirs, ours) = UnixStream::pair().unwrap();
+                tokio::task::spawn_local(async move {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        head.push(theirs.read_u8().await.unwrap());
+                    }
+                    let switched = b"HTTP/1.1 101 X\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n";
+                    theirs.write_all(switched).await.unwrap();
+                    theirs.shutdown().await.unwrap();
+                    while let Ok(byte) = theirs.read_u8().await {
+                        told.borrow_mut().push(byte);
+                    }
+                });
+                let idle = Terms { idle_timeout: Duration::from_millis(400), ..terms() };
+                exchange(Link::new(EpollStream::Unix(ours)), &mut request, &idle, |_| {}).await.unwrap()
+            }
+        };
+        let mut server = server(WebLimits::default(), answer);
+        let head = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+        server.client.write_all(head.as_bytes()).await.unwrap();
+        assert!(server.rest().await.starts_with("HTTP/1.1 101"), "the far end has ended");
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            server.client.write_all(b"x").await.unwrap();
+        }
+        // From here on nobody says anything, and nobody hangs up.
+        (&mut server.task).await.unwrap();
+        assert_eq!(*heard.borrow(), [b'x'; 10]);
+    });
+}

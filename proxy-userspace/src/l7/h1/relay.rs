@@ -57,6 +57,8 @@ pub(super) async fn relay<S: Stream>(
         match relay.poll_up(wire, &mut *tunnel, context) {
             Poll::Ready(Err(Gone)) => Poll::Ready(()),
             Poll::Ready(Ok(())) if down => Poll::Ready(()),
+            // Who has ended its side is not asked any more, and that asking has the time.
+            _ if relay.down_ended => tunnel.poll_still(context),
             _ => Poll::Pending,
         }
     })

@@ -119,7 +119,12 @@ impl<F: Future<Output = Response>> Exchange<F> {
                     }
                     self.answer(response, machine, key);
                 }
-                Poll::Pending => return Turn::Waits,
+                Poll::Pending => {
+                    if self.record.talks.get() {
+                        machine.let_talk(key);
+                    }
+                    return Turn::Waits;
+                }
             }
         }
         match &mut self.stage {

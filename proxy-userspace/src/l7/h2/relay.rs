@@ -48,18 +48,24 @@ impl Relay {
     ) -> Turn {
         let up = self.poll_up(inbound, context);
         let down = self.poll_down(record, machine, key, context);
+        let open = !matches!((&self.up, &self.down), (Side::Ended, Side::Ended));
+        // Who has ended its side is not asked any more, and that asking has the time.
+        let given_up = open && matches!(self.down, Side::Ended) && self.tunnel.poll_still(context).is_ready();
         match (up, down) {
-            (Err(_), _) | (_, Err(_)) => {
-                // As TCP would reset it (RFC 8441 §5).
-                machine.reset(key, ErrorCode::Cancel, BodyError::Gone);
-                Turn::Over
-            }
-            _ if matches!((&self.up, &self.down), (Side::Ended, Side::Ended)) => {
+            (Err(_), _) | (_, Err(_)) => Self::reset(machine, key),
+            _ if given_up => Self::reset(machine, key),
+            (_, Ok(turn)) if open => turn,
+            _ => {
                 machine.close_tunnel(key);
                 Turn::Over
             }
-            (_, Ok(turn)) => turn,
         }
+    }
+
+    /// As TCP would be (RFC 8441 §5).
+    fn reset(machine: &mut Machine, key: usize) -> Turn {
+        machine.reset(key, ErrorCode::Cancel, BodyError::Gone);
+        Turn::Over
     }
 
     fn poll_up(&mut self, inbound: Option<&Inbound>, context: &mut Context<'_>) -> Result<(), BodyError> {

@@ -300,9 +300,6 @@ where
     fn begin(&mut self, Arrived { key, mut head, inbound, started }: Arrived) {
         let head_only = head.method == Method::HEAD;
         let form = Form { head: head_only, grpc: respond::is_grpc(&head.fields) };
-        if form.grpc {
-            self.machine.let_talk(key);
-        }
         let around = Around {
             connection: Rc::clone(&self.connection),
             record: Rc::new(Record::begin(started)),

@@ -3,14 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use http_body::Frame;
 use http_body_util::BodyExt;
 
-use super::client::run;
+use super::client::{Client, run};
 use super::frame::{flag, kind};
 use super::wire::{cancel, data, field, frame, get, headers, post, request, setting, window};
 use crate::config::WebLimits;
@@ -18,6 +18,7 @@ use crate::l7::cut::BodyError;
 use crate::l7::testing::{Pieces, collected};
 use crate::l7::tunnel::Tunnel;
 use crate::l7::{Body, Request, Response};
+use crate::net::deadline::Deadline;
 
 /// Limits whose times are over soon.
 fn hasty() -> WebLimits {
@@ -308,6 +309,8 @@ struct Echo {
     /// It says nothing.
     deaf: bool,
     waker: Option<Waker>,
+    /// For so long, most often for ever, nothing may move.
+    patience: Deadline,
 }
 
 impl Tunnel for Echo {
@@ -336,6 +339,63 @@ impl Tunnel for Echo {
         self.waker.take().into_iter().for_each(Waker::wake);
         Poll::Ready(Ok(()))
     }
+
+    fn poll_still(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.patience.poll(context)
+    }
+}
+
+#[test]
+fn a_tunnel_whose_far_end_has_ended_is_not_waited_for_longer_than_it_may_be_silent() {
+    let answer = async |_: Request| {
+        let mut patience = Deadline::default();
+        patience.set(Instant::now() + Duration::from_millis(200));
+        let mut response =
+            ok(Body::tunnel(Box::new(Echo { deaf: true, ended: true, patience, ..Echo::default() })));
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        response
+    };
+    run(WebLimits::default(), answer, async |mut client| {
+        client.send(&headers(1, false, &request("CONNECT", &[(":protocol", "websocket")])));
+        assert_eq!(client.hear().await, ["1: 200", "1: \"\" end"]);
+        assert_eq!(until_something_is_said(&mut client).await, ["1: reset 8"]);
+        assert_eq!(client.over().len(), 1);
+    });
+}
+
+/// Waits for what the server says next.
+async fn until_something_is_said(client: &mut Client) -> Vec<String> {
+    let said = async {
+        loop {
+            let said = client.hear().await;
+            if !said.is_empty() {
+                return said;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), said).await.expect("nothing is said")
+}
+
+#[test]
+fn a_call_of_grpc_may_be_silent_where_one_is_heard_and_nowhere_else() {
+    let read = async |request: Request| {
+        request.record.talks.set(request.headers.contains_key("x-heard"));
+        let mut response = ok("");
+        if collected(request.body).await == Err(BodyError::TooSlow) {
+            *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
+        }
+        response
+    };
+    run(hasty(), read, async |mut client| {
+        let grpc = ("content-type", "application/grpc");
+        client.send(&[post(1, &[grpc]), post(3, &[grpc, ("x-heard", "1")])].concat());
+        let said = until_something_is_said(&mut client).await;
+        assert_eq!(said[0], "1: 408 content-length=0 end", "what its client says does not make it one");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        client.send(&data(3, true, b"at last"));
+        assert_eq!(client.hear().await, ["3: 200 content-length=0 end"]);
+    });
 }
 
 #[test]

@@ -35,7 +35,8 @@ pub struct Stream {
     pub inbound: Option<Rc<Inbound>>,
     /// Bytes both ways without HTTP: it may be silent.
     pub tunnel: bool,
-    /// Both talk in turn: the answer has begun, or it is a call of gRPC. The client sends when it has something to say.
+    /// Both talk in turn: the answer has begun, or it is a call of gRPC to a backend that speaks it. The client sends
+    /// when it has something to say; that nothing is said for ever is the business of who asks the backend.
     pub talks: bool,
     /// There is something to send, and no window for it.
     pub blocked: bool,

@@ -152,4 +152,8 @@ impl Tunnel for Slow {
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         self.tunnel.poll_end(context)
     }
+
+    fn poll_still(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.tunnel.poll_still(context)
+    }
 }

@@ -409,6 +409,10 @@ impl Tunnel for FarEnd {
     fn poll_end(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         Poll::Ready(Ok(()))
     }
+
+    fn poll_still(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
 }
 
 #[tokio::test]

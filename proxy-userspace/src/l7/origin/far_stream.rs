@@ -78,8 +78,7 @@ fn accept(key: &HeaderValue) -> HeaderValue {
 impl Tunnel for FarStream {
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         let Poll::Ready(data) = self.from.poll_data(context) else {
-            self.deadline.set(*self.since.get_or_insert_with(Instant::now) + self.idle);
-            ready!(self.deadline.poll(context));
+            ready!(self.poll_still(context));
             return Poll::Ready(Some(Err(BodyError::TooSlow)));
         };
         self.since = None;
@@ -112,6 +111,11 @@ impl Tunnel for FarStream {
             return Poll::Ready(Ok(()));
         }
         Poll::Ready(self.to.send_data(Bytes::new(), true).map_err(|_| BodyError::Gone))
+    }
+
+    fn poll_still(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.deadline.set(*self.since.get_or_insert_with(Instant::now) + self.idle);
+        self.deadline.poll(context)
     }
 }
 

@@ -23,13 +23,18 @@ use super::unconnected::Unconnected;
 use super::upload::{Going, Upload, Watch};
 use crate::config::WebPoolConfig;
 use crate::l7::body::Body;
+use crate::l7::cut::BodyError;
 use crate::l7::headers::remove_hop_by_hop;
 use crate::l7::request::{Request, Response};
+use crate::l7::respond::is_grpc;
 use crate::net::deadline::Deadline;
 use crate::upstream::{Permit, Spoken};
 
 /// A backend that does not answer 100 is sent the body all the same after this (RFC 9110 §10.1.1).
 const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The client of a call of gRPC talks when it has something to say: until it is answered it may say nothing for this many
+/// times as long as a backend may. One that never does must not hold its place for ever.
+const SILENCE: u32 = 10;
 
 impl Origins {
     /// Sends a request by HTTP/2, and waits for the answer's head. The permit is held until the answer's end.
@@ -41,6 +46,7 @@ impl Origins {
         body: Body,
     ) -> Result<Response, Unanswered> {
         let stream = self.stream(&permit, web, request).await?;
+        request.record.talks.set(is_grpc(&request.headers));
         // A backend that knows no tunnels is asked without: it may ignore an Upgrade (RFC 9110 §7.8).
         let tunnel = request.upgrade.is_some() && stream.has_tunnels();
         let held = request.expects_continue && body.as_full().is_none();
@@ -55,10 +61,11 @@ impl Origins {
             (_, true) => Sending::Nothing,
             (_, false) => Sending::Held(Box::new(Upload::new(body, to, web.idle_timeout, &watch))),
         };
-        let (deadline, since) = (Deadline::default(), None);
-        let mut exchange = Exchange { answer, sending, held, watch, deadline, since };
-        let limit = web.first_byte_timeout;
-        let answer = match poll_fn(|context| exchange.poll(request, limit, context)).await {
+        let (deadline, since, silent) = (Deadline::default(), None, None);
+        let mut exchange = Exchange { answer, sending, held, watch, deadline, since, silent };
+        let silence = request.record.talks.get().then(|| web.idle_timeout * SILENCE);
+        let limits = Limits { answer: web.first_byte_timeout, silence };
+        let answer = match poll_fn(|context| exchange.poll(request, limits, context)).await {
             Err(Unanswered::Late) => {
                 stream.suspect();
                 return Err(Unanswered::Late);
@@ -140,6 +147,17 @@ struct Exchange {
     deadline: Deadline,
     /// Since when the answer is waited for.
     since: Option<Instant>,
+    /// Since when the rest of the request is.
+    silent: Option<Instant>,
+}
+
+/// How long is waited.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// For the answer, once all of the request has gone.
+    answer: Duration,
+    /// For the next piece of the request; none: the client is waited for elsewhere.
+    silence: Option<Duration>,
 }
 
 /// What follows the request's head.
@@ -181,7 +199,7 @@ impl Exchange {
     fn poll(
         &mut self,
         request: &Request,
-        limit: Duration,
+        limits: Limits,
         context: &mut Context<'_>,
     ) -> Poll<Result<http::Response<RecvStream>, Unanswered>> {
         if !self.held {
@@ -202,10 +220,10 @@ impl Exchange {
             self.watch.answered();
             return Poll::Ready(answer.map_err(|error| self.reason(&error)));
         }
-        self.poll_timers(limit, context).map(Err)
+        self.poll_timers(limits, context).map(Err)
     }
 
-    fn poll_timers(&mut self, limit: Duration, context: &mut Context<'_>) -> Poll<Unanswered> {
+    fn poll_timers(&mut self, limits: Limits, context: &mut Context<'_>) -> Poll<Unanswered> {
         if self.held {
             self.deadline.set(*self.since.get_or_insert_with(Instant::now) + CONTINUE_TIMEOUT);
             ready!(self.deadline.poll(context));
@@ -213,13 +231,18 @@ impl Exchange {
             self.sending.begin(context);
         }
         if !self.watch.is_over(context) {
-            // The client is waited for, or the backend, by timers of their own.
-            return Poll::Pending;
+            // Most clients, and all backends, are waited for by timers of their own.
+            let Some(silence) = limits.silence else { return Poll::Pending };
+            if self.watch.has_moved() {
+                self.silent = None;
+            }
+            self.deadline.set(*self.silent.get_or_insert_with(Instant::now) + silence);
+            return self.deadline.poll(context).map(|()| Unanswered::Cut(BodyError::TooSlow));
         }
         if self.watch.is_stuck() {
             return Poll::Ready(Unanswered::Late);
         }
-        self.deadline.set(*self.since.get_or_insert_with(Instant::now) + limit);
+        self.deadline.set(*self.since.get_or_insert_with(Instant::now) + limits.answer);
         self.deadline.poll(context).map(|()| Unanswered::Late)
     }
 

@@ -20,7 +20,6 @@ use tokio::task::LocalSet;
 
 use super::*;
 use crate::config::{BackendConfig, PoolConfig, PoolName, UpstreamProtocol};
-use crate::l7::cut::BodyError;
 use crate::l7::forward::{Terms, forward};
 use crate::l7::request::Interim;
 use crate::l7::testing;
@@ -192,6 +191,27 @@ async fn a_client_that_talks_to_a_backend_that_listens_is_not_idle() {
             request.body = Body::stream(Dripping { left: 20, timer: Box::pin(tokio::time::sleep(30 * MS)) });
             let answer = forward(&origins, &pool, Terms::default(), &mut request).await;
             assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "heard");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_call_of_grpc_without_an_answer_is_silent_for_a_while_and_not_for_ever() {
+    let (address, _) = backend(100).await;
+    let web = WebPoolConfig { idle_timeout: 100 * MS, ..WebPoolConfig::default() };
+    let (origins, pool) = proxy(address, web);
+    LocalSet::new()
+        .run_until(async {
+            for (pause, cause) in [(300 * MS, None), (Duration::from_secs(3600), Some("slow_body"))] {
+                let mut request = testing::with(testing::request("/"), "content-type", "application/grpc");
+                request.method = Method::POST;
+                request.body = Body::stream(Dripping { left: 1, timer: Box::pin(tokio::time::sleep(pause)) });
+                let record = Rc::clone(&request.record);
+                let answer = forward(&origins, &pool, Terms::default(), &mut request);
+                let answer = tokio::time::timeout(Duration::from_secs(20), answer).await.unwrap();
+                assert_eq!(answer.status(), 200, "of gRPC, whatever has become of it");
+                assert_eq!((record.cause.get(), record.talks.get()), (cause, true));
+            }
         })
         .await;
 }
