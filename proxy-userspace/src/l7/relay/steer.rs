@@ -87,13 +87,15 @@ async fn decide<S: Stream>(mut comer: Comer<S>, worker: &Rc<Worker>) -> Option<N
     let flight = match first_flight(&mut comer, names).await {
         Ok(flight) => flight,
         Err(NoFlight { why, alert }) => {
-            let raw = comer.listener.is_raw();
-            // Who decrypts has words for whoever does not speak TLS well.
-            if !raw && !matches!(why, Refused::Timeout | Refused::Closed) {
-                return Some(Next::Decrypt(decrypt(comer)));
-            }
-            if !raw {
-                let failure = if why == Refused::Timeout { Failure::Timeout } else { Failure::Closed };
+            if !comer.listener.is_raw() {
+                let failure = match why {
+                    // Who decrypts has words for whoever does not speak TLS.
+                    Refused::NotTls => return Some(Next::Decrypt(decrypt(comer))),
+                    Refused::Timeout => Failure::Timeout,
+                    Refused::Closed => Failure::Closed,
+                    // It may be understood there, and would get past all routes that ask what it says.
+                    _ => Failure::Protocol,
+                };
                 comer.crowd.handshakes.failed(failure);
             }
             tell(&comer, worker, None, ("refused", Some(why.word())), None);

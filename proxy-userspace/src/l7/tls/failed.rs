@@ -3,6 +3,7 @@
 use rustls::server::AcceptedAlert;
 use rustls::{Error, PeerIncompatible};
 
+use crate::l7::refuse::Alert;
 use crate::net::tls::Fault;
 use crate::telemetry::handshakes::Failure;
 use crate::tls::{Denied, Refusal};
@@ -37,6 +38,11 @@ impl Failed {
     pub(super) fn plain_http() -> Self {
         let failed = Self::new(Failure::PlainHttp, "the client speaks HTTP without TLS");
         Self { last_words: PLAIN_HTTP.to_vec(), ..failed }
+    }
+
+    /// What it says first can be answered, and not understood.
+    pub(super) fn illegible(text: impl Into<Box<str>>) -> Self {
+        Self { last_words: Alert::DecodeError.record().to_vec(), ..Self::new(Failure::Protocol, text) }
     }
 
     /// There is nothing to serve it with.

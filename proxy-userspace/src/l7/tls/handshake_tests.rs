@@ -202,6 +202,52 @@ fn a_session_goes_on() {
     });
 }
 
+/// A ClientHello that a client sends, with an extension of so many zeros more (RFC 7685), in one record.
+fn padded(front: &Front, zeros: u16) -> Vec<u8> {
+    let name = "a.test".to_owned().try_into().unwrap();
+    let mut client = rustls::ClientConnection::new(Arc::new(front.ca.client()), name).unwrap();
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+    let more = zeros + 4;
+    let longer = |length: u16| (length + more).to_be_bytes();
+    let at = |at: usize| u16::from_be_bytes([hello[at], hello[at + 1]]);
+    // Behind the version, the random bytes, the session, the ciphers and the compressions.
+    let session = 5 + 4 + 2 + 32;
+    let ciphers = session + 1 + usize::from(hello[session]);
+    let compressions = ciphers + 2 + usize::from(at(ciphers));
+    let extensions = compressions + 1 + usize::from(hello[compressions]);
+    for (place, length) in [(3, at(3)), (7, at(7)), (extensions, at(extensions))] {
+        hello[place..place + 2].copy_from_slice(&longer(length));
+    }
+    hello.extend([0, 21]);
+    hello.extend(zeros.to_be_bytes());
+    hello.resize(hello.len() + usize::from(zeros), 0);
+    hello
+}
+
+#[test]
+fn who_cannot_be_told_gets_past_nobody_who_wants_to_know() {
+    run(async {
+        for (zeros, wants, first) in [(0, true, 22), (16_300, true, 21), (16_300, false, 22)] {
+            let mut front = Front::new();
+            Arc::get_mut(&mut front.listener).unwrap().wants_ja4 = wants;
+            let hello = padded(&front, zeros);
+            assert_eq!(hello.len() > 5 + (16 << 10), zeros > 0, "{}", hello.len());
+            let (mut socket, served) = front.connect();
+            socket.write_all(&hello).await.unwrap();
+            let mut record = [0; 7];
+            socket.read_exact(&mut record).await.unwrap();
+            assert_eq!(record[0], first, "{record:?}");
+            drop(socket);
+            assert!(served.await.unwrap().is_none());
+            if first == 21 {
+                assert_eq!(record[6], 50, "decode_error");
+                assert!(front.failed("protocol"), "{}", front.metrics());
+            }
+        }
+    });
+}
+
 #[test]
 fn a_hello_may_come_byte_by_byte() {
     run(async {
@@ -254,32 +300,6 @@ fn a_fingerprint_is_made_of_what_came_for_whoever_wants_it() {
         let record = |content: &[u8]| [&[22, 3, 1, 0, content.len() as u8][..], content].concat();
         let small: Vec<u8> = message.chunks(90).flat_map(record).collect();
         assert_eq!(read_hello(&small, true).await.unwrap().ja4.as_deref(), Some(&*expected));
-    });
-}
-
-#[test]
-fn what_we_do_not_understand_and_the_library_does_is_no_reason_to_refuse_anybody() {
-    run(async {
-        let mut hello = Vec::new();
-        let name = "a.test".to_owned().try_into().unwrap();
-        let mut client = rustls::ClientConnection::new(Arc::new(TestCa::new().client()), name).unwrap();
-        client.write_tls(&mut hello).unwrap();
-        let message = client_hello::whole(&hello).unwrap();
-        let extensions = ClientHello::read(message).unwrap().extensions();
-        let extensions: usize = extensions.map(|extension| 4 + extension.body.len()).sum();
-        // Padding (RFC 7685) up to more than a record may have; and the lengths of all that it stands in.
-        let padding = 17_000 - hello.len() as u16;
-        let mut added = [&[0, 21][..], &padding.to_be_bytes()].concat();
-        added.resize(4 + usize::from(padding), 0);
-        for at in [3, 7, hello.len() - extensions - 2] {
-            let length = u16::from_be_bytes([hello[at], hello[at + 1]]) + added.len() as u16;
-            hello[at..at + 2].copy_from_slice(&length.to_be_bytes());
-        }
-        hello.extend(added);
-        assert!(client_hello::whole(&hello).is_err());
-        let read = read_hello(&hello, true).await.unwrap();
-        assert_eq!(read.accepted.client_hello().server_name(), Some("a.test"));
-        assert!(read.ja4.is_none());
     });
 }
 

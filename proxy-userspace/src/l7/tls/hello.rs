@@ -16,13 +16,14 @@ use crate::tls::fingerprint::{self, Over};
 pub(super) struct Hello {
     /// As rustls understands it.
     pub(super) accepted: Accepted,
-    /// What kind of client says so, if somebody wants to know. None, too: it is not to be told.
+    /// What kind of client says so, if somebody wants to know.
     pub(super) ja4: Option<Box<str>>,
 }
 
 impl Hello {
-    /// Reads it. rustls bounds it (64 KiB, however many records it comes in), and is its only judge: no fingerprint is no
-    /// reason to refuse anybody.
+    /// Reads it. rustls bounds it (64 KiB, however many records it comes in), and is its judge; its only one, where nobody
+    /// wants to know what kind of client it is. Else who cannot be told is refused: rustls reads what no client means
+    /// well by, such as records that are longer than they may be (RFC 8446 §5.1), and nobody gets past a rule so.
     pub(super) async fn read<S: Stream>(
         stream: &mut S,
         read: &mut BytesMut,
@@ -47,7 +48,8 @@ impl Hello {
                 match acceptor.accept() {
                     Ok(Some(accepted)) => {
                         buffers::give_if_empty(read);
-                        return Ok(Self { accepted, ja4: kept.and_then(Kept::ja4) });
+                        let ja4 = kept.map(Kept::ja4).transpose()?;
+                        return Ok(Self { accepted, ja4 });
                     }
                     Ok(None) => {}
                     Err((error, alert)) => return Err(Failed::with_alert(&error, alert)),
@@ -78,14 +80,13 @@ impl Kept {
         *whole = matches!(reassembly.push(piece, |some| message.extend_from_slice(some)), Step::Done(_));
     }
 
-    fn ja4(self) -> Option<Box<str>> {
-        let message = self.whole.then_some(&self.message[..])?;
-        match ClientHello::read(message) {
-            Ok(hello) => Some(fingerprint::ja4(&hello, Over::Tcp)),
-            Err(why) => {
-                tracing::debug!("no fingerprint: {why}");
-                None
-            }
+    fn ja4(self) -> Result<Box<str>, Failed> {
+        if !self.whole {
+            return Err(Failed::illegible("its ClientHello is not in records as they may be"));
+        }
+        match ClientHello::read(&self.message) {
+            Ok(hello) => Ok(fingerprint::ja4(&hello, Over::Tcp)),
+            Err(why) => Err(Failed::illegible(why.to_string())),
         }
     }
 }
