@@ -184,6 +184,12 @@ impl ListenerTls {
         variant.scope == served.scope
             && served.name.as_deref().is_none_or(|name| name == host || served.certificate.covers(host))
     }
+
+    /// Whether a connection may carry requests that name no host (HTTP/1.0): no more is asked of the listener's own clients
+    /// than was asked of this one.
+    pub fn serves_nobody(&self, served: &Served) -> bool {
+        self.variants[0].scope == served.scope
+    }
 }
 
 /// The names of a listener, and what is asked of clients: the listener's own first.
@@ -229,9 +235,15 @@ impl Maker<'_> {
             true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
             false => vec![b"http/1.1".to_vec()],
         };
-        config.ticketer = self.tickets.scoped(auth.scope);
-        config.send_tls13_tickets = TICKETS;
-        config.max_tls13_tickets = MOST_TICKETS;
+        if asked.is_none() {
+            config.ticketer = self.tickets.scoped(auth.scope);
+            config.send_tls13_tickets = TICKETS;
+            config.max_tls13_tickets = MOST_TICKETS;
+        } else {
+            // A ticket carries its client's certificate on from session to session, and nobody would see it expire.
+            config.send_tls13_tickets = 0;
+            config.max_tls13_tickets = 0;
+        }
         let client_headers = asked.is_some_and(|asked| asked.headers);
         Ok(Variant { config: Arc::new(config), scope: auth.scope, client_headers })
     }

@@ -308,6 +308,27 @@ fn a_client_with_the_right_certificate_is_let_in_and_no_other() {
 }
 
 #[test]
+fn a_certificate_is_shown_in_each_handshake_and_no_ticket_stands_for_it() {
+    let (clients, servers) = (Ca::new("Clients"), Ca::new("Servers"));
+    let mut world = World::new(&[&servers.leaf(&["a.test"])]);
+    let ca = write("each.pem", clients.0.pem());
+    for optional in [false, true] {
+        world.own().client_auth =
+            Some(ClientAuthConfig { ca: ca.clone(), optional, crl: None, headers: false });
+        let client = Arc::new(client_with(&clients.leaf(&["someone"])));
+        for _ in 0..3 {
+            let server = shake(&world.build(), &client, "a.test").unwrap().1;
+            assert_eq!(
+                server.handshake_kind(),
+                Some(HandshakeKind::Full),
+                "whether it has expired is looked at"
+            );
+            assert_eq!(server.peer_certificates().map(<[_]>::len), Some(1));
+        }
+    }
+}
+
+#[test]
 fn a_revoked_certificate_counts_neither_anew_nor_by_a_ticket() {
     let (clients, servers) = (Ca::new("Clients"), Ca::new("Servers"));
     let mut world = World::new(&[&servers.leaf(&["a.test"])]);
@@ -321,7 +342,6 @@ fn a_revoked_certificate_counts_neither_anew_nor_by_a_ticket() {
         shake(&world.build(), &client, "a.test").map(|(_, server)| server.handshake_kind().unwrap())
     };
     assert_eq!(kind(&world), Ok(HandshakeKind::Full));
-    assert_eq!(kind(&world), Ok(HandshakeKind::Resumed));
     std::fs::write(&crl, clients.revoke(&[42])).unwrap();
     let error = kind(&world).unwrap_err();
     assert!(format!("{error:?}").contains("Revoked"), "{error:?}");
@@ -380,6 +400,11 @@ fn a_connection_serves_what_its_certificate_covers_and_what_asks_no_more() {
     assert!(!listener.serves(&open, "closed.test"));
     assert!(listener.serves(&served(&listener, "closed.test"), "closed.test"));
     assert!(!listener.serves(&served(&listener, "192.0.2.1"), "closed.test"));
+    assert!(listener.serves_nobody(&open) && listener.serves_nobody(&served(&listener, "192.0.2.1")));
+    assert!(
+        !listener.serves_nobody(&served(&listener, "closed.test")),
+        "who names no host is asked as all are"
+    );
 }
 
 #[test]
