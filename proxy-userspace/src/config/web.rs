@@ -94,7 +94,7 @@ pub struct WebLimits {
     pub body_bytes: Option<u64>,
     /// Connections of the listener at a time, of all workers.
     pub connections: u32,
-    /// Connections of one client address at a time.
+    /// Connections of one client at a time: of an address, or of a /64 of IPv6.
     pub connections_per_client: u32,
     /// Requests of one connection; then it is closed in good order.
     pub requests_per_connection: u64,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::{ListenerName, WebLimits};
+use crate::net::customer::customer;
 use crate::telemetry::handshakes::Handshakes;
 use crate::telemetry::hellos::Watch;
 use crate::telemetry::steering::Steered;
@@ -140,11 +141,13 @@ impl Default for Crowd {
 }
 
 impl Place {
-    /// Counts the connection as this client's, once it is known who it is.
+    /// Counts the connection as this client's, once it is known who it is. Who has a network of IPv6 has one share, from
+    /// however many of its addresses it comes.
     ///
     /// # Errors
     /// The client has as many as it may.
     pub fn of(&mut self, client: IpAddr, limits: &WebLimits) -> Result<(), Refused> {
+        let client = customer(client);
         let mut clients = self.crowd.shard(client).lock().unwrap_or_else(PoisonError::into_inner);
         let open = clients.entry(client).or_insert(0);
         if *open >= limits.connections_per_client {
@@ -209,6 +212,23 @@ mod tests {
         second.of(other, &limits).unwrap();
         drop((first, second));
         assert!(crowd.clients.iter().all(|shard| shard.lock().unwrap().is_empty()));
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_client() {
+        let crowd = Arc::new(Crowd::new());
+        let web = crowd.listener(&"web".into());
+        let limits = limits(9, 1);
+        let enter = |ip: &str| {
+            let mut place = crowd.enter(&web, &limits).unwrap();
+            place.of(ip.parse().unwrap(), &limits).map(|()| place)
+        };
+        let _first = enter("2001:db8:0:1::1").unwrap();
+        assert_eq!(enter("2001:db8:0:1:ffff::2").unwrap_err(), Refused::Client);
+        let _neighbour = enter("2001:db8:0:2::1").unwrap();
+        let _old = enter("192.0.2.1").unwrap();
+        assert_eq!(enter("::ffff:192.0.2.1").unwrap_err(), Refused::Client);
+        let _other = enter("192.0.2.2").unwrap();
     }
 
     #[test]

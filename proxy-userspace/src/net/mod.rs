@@ -4,6 +4,8 @@
 pub mod address;
 /// Buffers for reading.
 pub mod buffers;
+/// Who counts as one client.
+pub mod customer;
 /// Timers that are nearly always put off.
 pub mod deadline;
 /// Listening sockets that wait for a client's first bytes.

@@ -1,12 +1,13 @@
 //! What is under way: one question and one order for a name, whoever and however many want it.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 
+use crate::net::customer::customer;
 use crate::tls::{Certificate, Denied, Wanted};
 
 use super::gate::Gate;
@@ -75,7 +76,7 @@ impl Flights {
             }
             return self.tell(answer, Err(Denied::TooMany));
         }
-        let network = network(client);
+        let network = customer(client);
         let own = self.names.values().filter(|flight| flight.network == network).count();
         if self.names.len() >= MOST_FLIGHTS || own >= MOST_OF_CLIENT {
             return self.tell(answer, Err(Denied::TooMany));
@@ -121,14 +122,6 @@ where
         Err(Denied::TooMany | Denied::NotPermitted) => {}
     }
     outcome
-}
-
-/// Who counts as one client: an address, or what one customer is given at least (RFC 6177).
-fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-    }
 }
 
 #[cfg(test)]

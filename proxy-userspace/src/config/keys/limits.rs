@@ -112,7 +112,8 @@ pub(in crate::config) static CONNECTIONS_PER_CLIENT: Key<Number> = Key {
     name: "connections_per_client",
     kind: Number { low: 1, high: u32::MAX as u64 },
     presence: Default("16_384"),
-    meaning: "Connections of one client address at a time.",
+    meaning: "Connections of one client at a time: of one address, or of one /64 of IPv6, which is one customer's at the \
+              least.",
     example: "256",
 };
 
