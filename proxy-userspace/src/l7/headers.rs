@@ -14,7 +14,7 @@ mod presented;
 
 use std::net::IpAddr;
 
-use http::header::{DATE, Entry, FORWARDED, STRICT_TRANSPORT_SECURITY, VIA};
+use http::header::{self, DATE, Entry, FORWARDED, STRICT_TRANSPORT_SECURITY, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use ipnet::IpNet;
 
@@ -183,15 +183,7 @@ fn lines<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = 
 fn remove_what_poses(headers: &mut HeaderMap, trusted: bool) {
     let poses = |name: &HeaderName| {
         let name = name.as_str().as_bytes();
-        let proxies_write = match name.len() {
-            9 => name == b"forwarded" || same(name, b"x-real-ip"),
-            11 => same(name, b"client-cert"),
-            12 => same(name, b"x-request-id"),
-            17 if same(name, b"client-cert-chain") => true,
-            13.. => same(&name[..12], b"x-forwarded-") || same_start(name, b"x-client-cert-"),
-            _ => false,
-        };
-        proxies_write && (!trusted || name.contains(&b'_'))
+        proxies_write(name) && (!trusted || name.contains(&b'_'))
     };
     if headers.keys().any(poses) {
         let names: Vec<_> = headers.keys().filter(|&name| poses(name)).cloned().collect();
@@ -199,6 +191,39 @@ fn remove_what_poses(headers: &mut HeaderMap, trusted: bool) {
             headers.remove(name);
         }
     }
+}
+
+/// Whether only proxies write this field, or one that a backend might take for it.
+fn proxies_write(name: &[u8]) -> bool {
+    match name.len() {
+        9 => name == b"forwarded" || same(name, b"x-real-ip"),
+        11 => same(name, b"client-cert"),
+        12 => same(name, b"x-request-id"),
+        17 if same(name, b"client-cert-chain") => true,
+        13.. => same(&name[..12], b"x-forwarded-") || same_start(name, b"x-client-cert-"),
+        _ => false,
+    }
+}
+
+/// Whether a field may come after a body: it changes neither how the message is read or routed, nor whom it is believed to
+/// be from (RFC 9110 §6.5.1). There are backends that take trailers for fields.
+pub(super) fn may_trail(name: &HeaderName) -> bool {
+    const NEVER: &[HeaderName] = &[
+        header::AUTHORIZATION,
+        header::CACHE_CONTROL,
+        header::CONTENT_ENCODING,
+        header::CONTENT_RANGE,
+        header::CONTENT_TYPE,
+        header::COOKIE,
+        header::EXPECT,
+        header::LOCATION,
+        header::PROXY_AUTHORIZATION,
+        header::RANGE,
+        header::SET_COOKIE,
+        header::TRAILER,
+        header::VIA,
+    ];
+    !NEVER.contains(name) && !proxies_write(name.as_str().as_bytes())
 }
 
 /// Equal, if `_` is the same as `-`.

@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use super::fault::Fault;
 use crate::l7::field_block::{FieldBlock, Marks, Runs};
+use crate::l7::headers::may_trail;
 
 /// Whose fields they are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -308,25 +309,6 @@ pub(super) fn trailers(block: &Bytes) -> Result<HeaderMap, Fault> {
     Ok(trailers)
 }
 
-fn may_trail(name: &HeaderName) -> bool {
-    const NEVER: &[HeaderName] = &[
-        header::AUTHORIZATION,
-        header::CACHE_CONTROL,
-        header::CONTENT_ENCODING,
-        header::CONTENT_RANGE,
-        header::CONTENT_TYPE,
-        header::COOKIE,
-        header::FORWARDED,
-        header::LOCATION,
-        header::PROXY_AUTHORIZATION,
-        header::RANGE,
-        header::SET_COOKIE,
-        header::TRAILER,
-        header::VIA,
-    ];
-    !NEVER.contains(name) && !name.as_str().starts_with("x-forwarded-")
-}
-
 /// Gives each line's name and value, without the white space around it.
 fn for_each_line(
     head: &Bytes,
@@ -459,8 +441,8 @@ mod tests {
 
     #[test]
     fn trailers_do_not_change_how_the_message_is_read() {
-        let block =
-            b"X-T: v\r\nContent-Length: 50\r\nHost: b\r\nAuthorization: x\r\nX-Forwarded-For: y\r\n\r\n";
+        let block = b"X-T: v\r\nContent-Length: 50\r\nHost: b\r\nAuthorization: x\r\nX-Forwarded-For: y\r\n\
+              X-Real-IP: z\r\nX_Forwarded_For: y\r\nX-Client-Cert-Subject: z\r\nX-Request-Id: z\r\n\r\n";
         let trailers = trailers(&Bytes::from_static(block)).unwrap();
         assert_eq!(trailers.len(), 1);
         assert_eq!(trailers["x-t"], "v");

@@ -6,6 +6,7 @@ use http::header::{
 use http::{HeaderMap, Method};
 
 use crate::config::WebLimits;
+use crate::l7::headers::may_trail;
 
 use super::hpack::decode::Fields;
 use super::hpack::entry::{Entry, Name};
@@ -285,6 +286,10 @@ impl Fields for TrailerReader {
             (Name::Field(name), Some(value))
                 if !is_connection_specific(name) && !matches!(*name, CONTENT_LENGTH | HOST | TE) =>
             {
+                // It is allowed, and believed by nobody.
+                if !may_trail(name) {
+                    return;
+                }
                 let mut value = value.clone();
                 value.set_sensitive(never_index);
                 self.fields.append(name, value);

@@ -57,6 +57,9 @@ pub mod fuzz;
 /// Whatever comes in.
 #[cfg(test)]
 mod random_tests;
+/// Requests whose clients take their time, or say too much in the end.
+#[cfg(test)]
+mod request_tests;
 /// Each rule for what comes in.
 #[cfg(test)]
 mod rule_tests;

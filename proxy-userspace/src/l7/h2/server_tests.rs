@@ -10,8 +10,9 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use http_body::Frame;
 use http_body_util::BodyExt;
 
-use super::client::{Client, run};
+use super::client::run;
 use super::frame::{flag, kind};
+use super::request_tests::until_something_is_said;
 use super::wire::{cancel, data, field, frame, get, headers, post, request, setting, window};
 use crate::config::WebLimits;
 use crate::l7::cut::BodyError;
@@ -360,41 +361,6 @@ fn a_tunnel_whose_far_end_has_ended_is_not_waited_for_longer_than_it_may_be_sile
         assert_eq!(client.hear().await, ["1: 200", "1: \"\" end"]);
         assert_eq!(until_something_is_said(&mut client).await, ["1: reset 8"]);
         assert_eq!(client.over().len(), 1);
-    });
-}
-
-/// Waits for what the server says next.
-async fn until_something_is_said(client: &mut Client) -> Vec<String> {
-    let said = async {
-        loop {
-            let said = client.hear().await;
-            if !said.is_empty() {
-                return said;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), said).await.expect("nothing is said")
-}
-
-#[test]
-fn a_call_of_grpc_may_be_silent_where_one_is_heard_and_nowhere_else() {
-    let read = async |request: Request| {
-        request.record.talks.set(request.headers.contains_key("x-heard"));
-        let mut response = ok("");
-        if collected(request.body).await == Err(BodyError::TooSlow) {
-            *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
-        }
-        response
-    };
-    run(hasty(), read, async |mut client| {
-        let grpc = ("content-type", "application/grpc");
-        client.send(&[post(1, &[grpc]), post(3, &[grpc, ("x-heard", "1")])].concat());
-        let said = until_something_is_said(&mut client).await;
-        assert_eq!(said[0], "1: 408 content-length=0 end", "what its client says does not make it one");
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        client.send(&data(3, true, b"at last"));
-        assert_eq!(client.hear().await, ["3: 200 content-length=0 end"]);
     });
 }
 

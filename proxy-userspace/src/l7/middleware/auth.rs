@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::LazyLock;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,16 +17,20 @@ use http::{HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 
 use super::service::{LocalService, Step};
+use super::trailing::keep_out;
 use crate::config::BasicAuthConfig;
 use crate::l7::cause::Cause;
 use crate::l7::request::{Request, Response};
 use crate::l7::respond::{Form, refuse};
+use crate::net::customer::customer;
 
 /// Who may ask.
 pub(super) struct BasicAuth {
     challenge: HeaderValue,
     users: HashMap<Box<str>, Box<str>>,
     user_header: Option<HeaderName>,
+    /// It again, as nobody may write it after a body.
+    names: Arc<[HeaderName]>,
     /// Checked for users that there are not, so that they take as long as those that there are.
     stand_in: Box<str>,
     right: Right,
@@ -33,10 +38,16 @@ pub(super) struct BasicAuth {
 
 /// Requests that wait for a check of their password, of all routes: more are answered 503.
 const MOST_WAITING: usize = 64;
+/// No more of these are one client's: whoever guesses must not keep others from being let in.
+const MOST_OF_ONE: usize = 4;
+/// Requests of one client that have, or wait for, one of its places: more are answered 503. A browser asks for much at once.
+const LONGEST_LINE: usize = 256;
 /// No credentials are longer: 72 bytes are all that bcrypt looks at.
 const LONGEST: usize = 1024;
 
 static WAITING: AtomicUsize = AtomicUsize::new(0);
+/// By client.
+static LINES: LazyLock<Mutex<HashMap<IpAddr, Line>>> = LazyLock::new(Mutex::default);
 /// Half of the CPUs at most: traffic needs the others.
 static CHECKS: LazyLock<Semaphore> = LazyLock::new(|| {
     Semaphore::new((std::thread::available_parallelism().map_or(1, usize::from) / 2).max(1))
@@ -51,6 +62,7 @@ impl BasicAuth {
             challenge: challenge.unwrap_or(HeaderValue::from_static("Basic realm=\"\"")),
             users: config.users.iter().cloned().collect(),
             user_header: config.user_header.clone(),
+            names: config.user_header.iter().cloned().collect(),
             stand_in: stand_in.into(),
             right: Right::default(),
         }
@@ -61,6 +73,13 @@ impl BasicAuth {
         let credentials = request.headers.get(AUTHORIZATION).and_then(decode).ok_or(Cause::Unauthorized)?;
         let (user, password) = credentials.split_once(':').ok_or(Cause::Unauthorized)?;
         let marks = self.right.marks(&credentials);
+        if self.right.has(marks) {
+            return Ok(user.into());
+        }
+        let line = InLine::join(customer(request.client_ip())).ok_or(Cause::Overload)?;
+        // Never closed.
+        let _place = line.places.acquire().await.map_err(|_| Cause::Overload)?;
+        // One before it in the line may have asked with the same.
         if self.right.has(marks) {
             return Ok(user.into());
         }
@@ -82,6 +101,7 @@ impl Step for BasicAuth {
                 if let Some(name) = &self.user_header {
                     let value = HeaderValue::from_bytes(user.as_bytes());
                     request.headers.insert(name, value.unwrap_or(HeaderValue::from_static("")));
+                    keep_out(&mut request, &self.names);
                 }
                 *request.record.user.borrow_mut() = Some(user);
                 next.answer(request).await
@@ -124,6 +144,46 @@ async fn check(password: String, hash: Box<str>) -> Result<bool, Cause> {
         bcrypt::verify(password, &hash).unwrap_or(false)
     });
     checked.await.map_err(|_| Cause::Overload)
+}
+
+/// A client's line.
+struct Line {
+    /// Requests in it.
+    length: usize,
+    /// Places that it has.
+    places: Arc<Semaphore>,
+}
+
+/// A client's request that is in its line.
+struct InLine {
+    client: IpAddr,
+    places: Arc<Semaphore>,
+}
+
+impl InLine {
+    /// None: the line is too long.
+    fn join(client: IpAddr) -> Option<Self> {
+        let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = || Arc::new(Semaphore::new(MOST_OF_ONE));
+        let line = lines.entry(client).or_insert_with(|| Line { length: 0, places: places() });
+        if line.length == LONGEST_LINE {
+            return None;
+        }
+        line.length += 1;
+        Some(Self { client, places: Arc::clone(&line.places) })
+    }
+}
+
+impl Drop for InLine {
+    fn drop(&mut self) {
+        let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = lines.get_mut(&self.client) {
+            line.length -= 1;
+            if line.length == 0 {
+                lines.remove(&self.client);
+            }
+        }
+    }
 }
 
 /// A place among those that wait.

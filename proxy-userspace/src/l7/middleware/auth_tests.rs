@@ -73,6 +73,39 @@ async fn what_was_right_once_is_not_checked_again() {
     assert!(auth.user(&with_credentials("bob:secret")).await.is_err());
 }
 
+/// From this address.
+fn from(ip: &str, request: Request) -> Request {
+    request.record.client.set(Some(ip.parse().unwrap()));
+    request
+}
+
+#[tokio::test]
+async fn who_guesses_keeps_nobody_else_from_being_let_in() {
+    let auth = Arc::new(auth());
+    let local = tokio::task::LocalSet::new();
+    let guesses: Vec<_> = (0..2 * MOST_WAITING)
+        .map(|number| {
+            let (auth, ip) = (Arc::clone(&auth), format!("2001:db8:0:1::{number:x}"));
+            local.spawn_local(async move {
+                let guess = with_credentials(&format!("alice:guess-{number}"));
+                auth.user(&from(&ip, guess)).await.unwrap_err()
+            })
+        })
+        .collect();
+    local
+        .run_until(async {
+            // All of them are in line.
+            tokio::task::yield_now().await;
+            let other = from("2001:db8:0:2::1", with_credentials("bob:pass:word"));
+            assert_eq!(auth.user(&other).await.as_deref(), Ok("bob"));
+            for guess in guesses {
+                assert_eq!(guess.await.unwrap(), Cause::Unauthorized, "a line is not endless, and long");
+            }
+        })
+        .await;
+    assert!(!LINES.lock().unwrap().contains_key(&"2001:db8:0:1::".parse().unwrap()));
+}
+
 #[test]
 fn an_empty_memory_knows_nobody() {
     let right = Right::default();

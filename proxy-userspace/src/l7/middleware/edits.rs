@@ -1,15 +1,22 @@
 //! `request_headers` and `response_headers`: changes to fields.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::service::{LocalService, Step};
+use super::trailing::keep_out;
 use crate::config::HeaderEdits;
 use crate::l7::request::{Request, Response};
 use crate::l7::template::{Text, Values};
 
 /// Changes to a request's fields.
 #[derive(Debug)]
-pub(super) struct RequestFields(Edits);
+pub(super) struct RequestFields {
+    edits: Edits,
+    /// All that are changed.
+    names: Arc<[HeaderName]>,
+}
 
 /// Changes to an answer's fields.
 #[derive(Debug)]
@@ -25,7 +32,9 @@ struct Edits {
 
 impl RequestFields {
     pub(super) fn new(route: &str, edits: &HeaderEdits) -> Self {
-        Self(Edits::new(route, edits))
+        let changed = edits.set.iter().chain(&edits.add).map(|(name, _)| name);
+        let names = edits.remove.iter().chain(changed).cloned().collect();
+        Self { edits: Edits::new(route, edits), names }
     }
 }
 
@@ -37,8 +46,9 @@ impl ResponseFields {
 
 impl Step for RequestFields {
     async fn answer(&self, mut request: Request, next: &LocalService) -> Response {
-        let values = self.0.values(&request);
-        self.0.apply(&mut request.headers, values);
+        let values = self.edits.values(&request);
+        self.edits.apply(&mut request.headers, values);
+        keep_out(&mut request, &self.names);
         next.answer(request).await
     }
 }

@@ -27,6 +27,8 @@ mod place;
 mod service;
 /// The steps of a route, in their order.
 mod stack;
+/// Fields that do not come after a body.
+mod trailing;
 
 pub use max_body::limit_body;
 pub use service::{Around, LocalFuture, LocalLayer, LocalService, Step};
