@@ -287,6 +287,18 @@ fn an_interface_that_cannot_be_attached_to_leaves_the_old_ones_and_the_old_table
 }
 
 #[test]
+fn a_secret_that_cannot_be_read_leaves_the_kernel_part_alone() {
+    let (world, mut supervisor) = World::started("tickets", CONFIG);
+    let told = || (world.kernel.times_applied(), world.kernel.0.borrow().attached.len());
+    let before = told();
+    let tickets = "[tls]\ntickets = { key_file = \"/nowhere/tickets.key\" }\n";
+    world.write(&(CONFIG.replace("eth0", "eth1") + tickets));
+    let refusal = refused(&mut supervisor);
+    assert!(refusal.error.contains("/nowhere/tickets.key"), "{}", refusal.error);
+    assert_eq!(told(), before);
+}
+
+#[test]
 fn what_needs_a_restart_is_refused_and_says_so() {
     let (world, mut supervisor) = World::started("restart", CONFIG);
     world.write(&CONFIG.replace("[kernel]", "[kernel]\nflows = 4096"));

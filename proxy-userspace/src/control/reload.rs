@@ -71,14 +71,13 @@ impl Supervisor {
         snapshot.hand_off = self.kernel.as_ref().and_then(|kernel| kernel.hand_off());
         serve::tell_pools(&snapshot, &findings, &drained);
         let web = self.web.prepare(Arc::new(snapshot)).map_err(|error| failed("a listener", &error))?;
+        let tickets = self.certs.tickets.prepare(&config.tls.tickets);
+        let tickets = tickets.map_err(|error| failed("session tickets", &error))?;
+        // The last that can fail, since nobody else could put it back.
         if let Some(desired) = compile(&config, &findings, &drained) {
             self.replace_kernel(desired).map_err(|error| failed("the kernel part", &error))?;
         }
-        self.certs
-            .tickets
-            .configure(&config.tls.tickets)
-            .map_err(|error| failed("session tickets", &error))?;
-        // From here on nothing fails.
+        self.certs.tickets.put(tickets);
         if let Some(admin) = admin {
             self.admin = admin;
         } else if config.admin.mode != self.config.admin.mode {

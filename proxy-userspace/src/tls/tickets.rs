@@ -40,6 +40,9 @@ struct Ring {
     keys: Vec<Arc<TicketKey>>,
 }
 
+/// Keys that could be put in force; none: they are.
+pub struct Prepared(Option<Ring>);
+
 /// Why there are no tickets as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum TicketsError {
@@ -72,6 +75,12 @@ impl fmt::Debug for Tickets {
     }
 }
 
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Prepared")
+    }
+}
+
 impl Tickets {
     /// As configured. Reads the secret's file, if there is one.
     pub fn new(config: &TicketsConfig) -> Result<Self, TicketsError> {
@@ -82,19 +91,25 @@ impl Tickets {
         Ok(Self { ring: ArcSwap::from_pointee(ring), turn: Mutex::default(), start })
     }
 
-    /// As configured from now on. Where nothing changed, keys stay; else old tickets are of no use any more, and
-    /// whoever shows one makes a whole handshake.
-    pub fn configure(&self, config: &TicketsConfig) -> Result<(), TicketsError> {
+    /// Keys as configured, which change nothing before they are put in force. Reads the secret's file, if there is one.
+    pub fn prepare(&self, config: &TicketsConfig) -> Result<Prepared, TicketsError> {
         let secret = read_secret(config)?;
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.ring.load();
         if now.rotate == config.rotate && now.secret == secret {
-            return Ok(());
+            return Ok(Prepared(None));
         }
         let period = period(config.rotate, secret.is_some(), self.start);
         let ring = Ring::at(period, config.rotate, secret, &[]).ok_or(TicketsError::NoRandom)?;
-        self.ring.store(Arc::new(ring));
-        Ok(())
+        Ok(Prepared(Some(ring)))
+    }
+
+    /// By these keys from now on. Where nothing changed, keys stay; else old tickets are of no use any more, and whoever
+    /// shows one makes a whole handshake.
+    pub fn put(&self, prepared: Prepared) {
+        if let Prepared(Some(ring)) = prepared {
+            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            self.ring.store(Arc::new(ring));
+        }
     }
 
     /// Tickets of one scope.

@@ -67,15 +67,15 @@ fn machines_with_one_secret_read_each_others_tickets_though_their_clocks_differ(
 fn keys_stay_through_a_reload_that_changes_nothing_of_them() {
     let tickets = random();
     let ticket = tickets.seal(0, &SCOPE, b"session").unwrap();
-    tickets.configure(&TicketsConfig::default()).unwrap();
+    tickets.put(tickets.prepare(&TicketsConfig::default()).unwrap());
     assert!(tickets.open(0, &SCOPE, &ticket).is_some());
     let changed = shared("changed", &[3; 48]);
-    tickets.configure(&changed).unwrap();
+    tickets.put(tickets.prepare(&changed).unwrap());
     let ticket = tickets.seal(3, &SCOPE, b"session").unwrap();
-    tickets.configure(&changed).unwrap();
+    tickets.put(tickets.prepare(&changed).unwrap());
     assert!(tickets.open(3, &SCOPE, &ticket).is_some());
     std::fs::write(changed.key_file.as_ref().unwrap(), [4; 48]).unwrap();
-    tickets.configure(&changed).unwrap();
+    tickets.put(tickets.prepare(&changed).unwrap());
     assert_eq!(tickets.open(3, &SCOPE, &ticket), None, "another secret");
 }
 
