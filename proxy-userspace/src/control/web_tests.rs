@@ -123,6 +123,32 @@ fn listeners_come_and_go_and_a_connection_lives_through_what_does_not_concern_it
 }
 
 #[test]
+fn a_listener_with_another_name_goes_on_with_the_connections_it_had() {
+    let one = free();
+    let mut served = Served::start("renamed", &listener("one", one, "first")).unwrap();
+    let mut stays = connect(one).unwrap();
+    assert_eq!(ask(&mut stays).as_deref(), Some("first"));
+    served.reload(&listener("public", one, "second")).unwrap();
+    assert_eq!(once(one).as_deref(), Some("second"));
+    assert_eq!(ask(&mut stays).as_deref(), Some("second"), "by the same connection");
+}
+
+#[test]
+fn a_request_that_was_on_its_way_to_a_listener_that_is_gone_is_not_told_that_there_is_nothing() {
+    let (one, other) = (free(), free());
+    let mut served = Served::start("stranded", &listener("one", one, "first")).unwrap();
+    let mut stream = connect(one).unwrap();
+    assert_eq!(ask(&mut stream).as_deref(), Some("first"));
+    stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    served.reload(&listener("other", other, "new")).unwrap();
+    assert_eq!(once(other).as_deref(), Some("new"));
+    stream.write_all(b"host: a\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("connection: close\r\n"), "{answer}");
+}
+
+#[test]
 fn a_configuration_with_an_address_in_use_changes_nothing() {
     let (one, other) = (free(), free());
     let mut served = Served::start("in-use", &listener("one", one, "first")).unwrap();

@@ -19,7 +19,7 @@ use super::leave::Leave;
 use super::limit::{ConnectionRules, deeds};
 use super::refuse;
 use super::tls::TlsListener;
-use super::worker::Worker;
+use super::worker::{Counted, Worker};
 use crate::ban::View;
 use crate::config::{WebBind, WebListenerConfig};
 use crate::net::epoll::{EpollListener, EpollStream};
@@ -85,6 +85,8 @@ impl Door {
             leave: Rc::default(),
             known: RefCell::default(),
         });
+        // Also for who waits when the listener goes.
+        inside.known();
         let task = spawn_local(Rc::clone(&inside).take_clients()).abort_handle();
         Ok(Self { task, inside })
     }
@@ -93,10 +95,17 @@ impl Door {
     pub(super) fn close(self) {
         self.task.abort();
         let mut context = Context::from_waker(Waker::noop());
-        while let Poll::Ready(Ok((stream, peer))) =
-            self.inside.worker.driver.poll_accept(&self.inside.listener, &mut context)
-        {
-            self.inside.admit(stream, peer);
+        loop {
+            match self.inside.worker.driver.poll_accept(&self.inside.listener, &mut context) {
+                Poll::Ready(Ok((stream, peer))) => self.inside.admit(stream, peer),
+                // Others wait behind it.
+                Poll::Ready(Err(error)) if is_of_one_client(&error) => {}
+                Poll::Ready(Err(error)) => {
+                    tracing::warn!("{}: clients that wait are not served: {error}", self.inside.target);
+                    break;
+                }
+                Poll::Pending => break,
+            }
         }
         self.inside.leave.leave();
     }
@@ -119,7 +128,6 @@ impl Inside {
 
     /// Serves a client, if there is a place for it.
     fn admit(&self, stream: EpollStream, peer: Option<SocketAddr>) {
-        // Its listener is just going.
         let Some(known) = self.known() else { return };
         known.crowd.accepted.fetch_add(1, Ordering::Relaxed);
         if !known.config.proxy_protocol && peer.is_some_and(|peer| known.bans.keeps_out(peer.ip())) {
@@ -163,18 +171,17 @@ impl Inside {
             inside,
         };
         let (worker, leave) = (Rc::clone(&self.worker), Rc::clone(&self.leave));
-        let shared = Arc::clone(&worker.shared);
-        shared.connections.fetch_add(1, Ordering::Relaxed);
+        let counted = Counted::among(&worker.shared.connections);
         // Two kinds of tasks, since those that look at ClientHellos first are smaller.
         if known.steered {
             spawn_local(async move {
                 arrival.serve_steered(worker, leave).await;
-                shared.connections.fetch_sub(1, Ordering::Relaxed);
+                drop(counted);
             });
         } else {
             spawn_local(async move {
                 arrival.serve(worker, leave).await;
-                shared.connections.fetch_sub(1, Ordering::Relaxed);
+                drop(counted);
             });
         }
     }
@@ -188,7 +195,7 @@ impl Inside {
         }
     }
 
-    /// The listener as it is configured now.
+    /// The listener as it is configured now; as it was last, if it is just going.
     fn known(&self) -> Option<Known> {
         let snapshot = self.worker.snapshot();
         let mut known = self.known.borrow_mut();
@@ -196,7 +203,7 @@ impl Inside {
             let binds = |listener: &&Arc<WebListenerConfig>| {
                 !listener.is_quic() && listener.bind.iter().any(|bind| is_same(bind, &self.target))
             };
-            *known = snapshot.listeners.iter().find(binds).map(|config| Known {
+            let now = snapshot.listeners.iter().find(binds).map(|config| Known {
                 generation: snapshot.generation,
                 config: Arc::clone(config),
                 tls: snapshot.tls_of(&config.name).cloned(),
@@ -205,6 +212,9 @@ impl Inside {
                 limits: snapshot.limits.listeners.get(&config.name).cloned(),
                 crowd: self.worker.shared.crowd.listener(&config.name),
             });
+            if now.is_some() {
+                *known = now;
+            }
         }
         known.clone()
     }
@@ -218,7 +228,39 @@ fn is_same(bind: &WebBind, target: &Target) -> bool {
     }
 }
 
+/// The client that would have been next has gone: accept(2) names what is of its connection, and not of the socket.
+fn is_of_one_client(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::ENETDOWN
+                | libc::EPROTO
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::EOPNOTSUPP
+                | libc::ENETUNREACH
+                | libc::EPERM
+                | libc::EINTR
+        )
+    )
+}
+
 /// The process or the system has as many files as it may, or no memory.
 fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_has_gone_is_told_from_a_socket_that_has() {
+        let is = |code| is_of_one_client(&io::Error::from_raw_os_error(code));
+        assert!(is(libc::ECONNABORTED) && is(libc::EPROTO));
+        assert!(!is(libc::EBADF) && !is(libc::EINVAL) && !is(libc::EMFILE));
+    }
 }

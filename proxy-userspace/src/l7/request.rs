@@ -12,6 +12,7 @@ use http::header::{HeaderName, REFERER, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use super::body::Body;
+use super::cause::Cause;
 use super::crowd::InFlight;
 use super::field_block::FieldBlock;
 use super::hang_up::HangUp;
@@ -187,6 +188,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// What serves its connection is going, and has not answered it for that: the connection must go, too.
+    pub fn is_stranded(&self) -> bool {
+        self.cause.get() == Some(Cause::Stopping.word())
+    }
+
     /// Of a request that begins now.
     pub fn begin(started: Instant) -> Self {
         Self {

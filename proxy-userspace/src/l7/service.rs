@@ -16,7 +16,7 @@ use super::respond::{Form, refuse};
 use super::snapshot::Action;
 use super::tls::redirect;
 use super::worker::{Held, Worker};
-use crate::config::{Balance, HashKey, UpstreamProtocol};
+use crate::config::{Balance, HashKey, ListenerName, UpstreamProtocol};
 use crate::route::{Query, Steered};
 
 impl Handler for Rc<Worker> {
@@ -84,12 +84,14 @@ fn begin(
     if held.bans.keeps_out(request.client_ip()) {
         return Err(Cause::Banned);
     }
+    // It may have another name by now, or be gone while its last connections end.
+    let listener = held.heir(&request.connection.listener).ok_or(Cause::Stopping)?;
     // What a connection is not for must not be answered on it, whatever it is.
-    if !is_for_its_host(&held, request) {
+    if !is_for_its_host(&held, listener, request) {
         return Err(Cause::Misdirected);
     }
     let query = Query {
-        listener: request.connection.listener.name.as_str(),
+        listener: listener.as_str(),
         host: &request.authority.host,
         target: &request.target,
         method: &request.method,
@@ -114,10 +116,9 @@ fn begin(
         let plain = held.routes[route as usize].stack.is_empty() && !is_looked_at;
         headers::present(request, plain && web.protocol == UpstreamProtocol::Http1);
     }
-    let listener = &request.connection.listener;
-    *request.record.counts.borrow_mut() = Some(worker.counts(&held, Some(route), &listener.name));
+    *request.record.counts.borrow_mut() = Some(worker.counts(&held, Some(route), listener));
     // A route's own limit stands in its middleware.
-    if let Some(limit) = listener.limits.body_bytes
+    if let Some(limit) = request.connection.listener.limits.body_bytes
         && held.config.routes[route as usize].middleware.max_body.is_none()
     {
         limit_body(request, limit)?;
@@ -139,20 +140,23 @@ fn limit(
 }
 
 /// Whether the connection's TLS is for the host that the request names (RFC 9110 §7.4).
-fn is_for_its_host(held: &Held, request: &Request) -> bool {
+fn is_for_its_host(held: &Held, listener: &ListenerName, request: &Request) -> bool {
     let Some(tls) = &request.connection.tls else { return true };
     let host = &*request.authority.host;
     // By the rules in force: those of the handshake may have been less strict.
-    let rules = held.tls_of(&request.connection.listener.name).unwrap_or(&tls.listener);
-    host.is_empty() || rules.rules.serves(&tls.served, host) && !goes_elsewhere(held, request, host)
+    let rules = &held.tls_of(listener).unwrap_or(&tls.listener).rules;
+    match host {
+        "" => rules.serves_nobody(&tls.served),
+        host => rules.serves(&tls.served, host) && !goes_elsewhere(held, listener, request, host),
+    }
 }
 
 /// Whether connections of this host are not decrypted here: a certificate may cover it all the same, and a client that
 /// trusts that must not get past the route.
-fn goes_elsewhere(held: &Held, request: &Request, host: &str) -> bool {
+fn goes_elsewhere(held: &Held, listener: &ListenerName, request: &Request, host: &str) -> bool {
     let connection = &request.connection;
     let hello = connection.tls.as_ref().and_then(|tls| tls.hello.as_deref());
-    let (Some(names), Some(hello)) = (held.steering.of(&connection.listener.name), hello) else {
+    let (Some(names), Some(hello)) = (held.steering.of(listener), hello) else {
         return false;
     };
     let steered = names.find(host, connection.client.ip(), hello);

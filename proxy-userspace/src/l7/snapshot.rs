@@ -48,6 +48,19 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The listener that connections of `old` are of by now: it may have been given another name since they came. None:
+    /// there is none that is known to be the same.
+    pub fn heir(&self, old: &WebListenerConfig) -> Option<&ListenerName> {
+        if let Some(same) = self.listeners.iter().find(|it| it.name == old.name) {
+            return Some(&same.name);
+        }
+        // It waits wherever the old one did: who came there could have come to it.
+        let inherits = |it: &&Arc<WebListenerConfig>| {
+            it.tls.is_some() == old.tls.is_some() && old.bind.iter().all(|bind| it.bind.contains(bind))
+        };
+        self.listeners.iter().find(inherits).map(|it| &it.name)
+    }
+
     /// What a listener goes by that speaks TLS.
     pub fn tls_of(&self, listener: &ListenerName) -> Option<&Arc<TlsListener>> {
         let at = self.listeners.iter().position(|it| it.name == *listener)?;

@@ -31,7 +31,7 @@ pub struct Shared {
     /// Orders that workers have not obeyed yet.
     pub orders: AtomicU64,
     /// Connections of clients, of all workers.
-    pub connections: AtomicU64,
+    pub connections: Arc<AtomicU64>,
     /// What became of requests.
     pub requests: Registry,
     /// Where requests are written down.
@@ -46,7 +46,7 @@ impl Shared {
             snapshot: ArcSwap::new(snapshot),
             crowd: Arc::new(Crowd::new()),
             orders: AtomicU64::new(0),
-            connections: AtomicU64::new(0),
+            connections: Arc::default(),
             requests: Registry::new(&Cause::WORDS),
             access_log: ArcSwapOption::empty(),
         }
@@ -67,6 +67,24 @@ impl Shared {
     /// The snapshot in force.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+}
+
+/// A connection that is counted until this is dropped, whatever becomes of its task.
+#[derive(Debug)]
+pub struct Counted(Arc<AtomicU64>);
+
+impl Counted {
+    /// One more of these.
+    pub fn among(all: &Arc<AtomicU64>) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(all))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -178,5 +196,23 @@ impl Worker {
             *held = Held::new(self.shared.snapshot());
         }
         Rc::clone(&held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_whose_task_panics_is_not_counted_for_ever() {
+        let all = Arc::<AtomicU64>::default();
+        let counted = Counted::among(&all);
+        assert_eq!(all.load(Ordering::Relaxed), 1);
+        let task = tokio::spawn(async move {
+            let _counted = counted;
+            panic!("a mistake of ours");
+        });
+        assert!(task.await.unwrap_err().is_panic());
+        assert_eq!(all.load(Ordering::Relaxed), 0);
     }
 }

@@ -142,7 +142,7 @@ async fn give<S: Stream>(
     let follows = can_follow(&wire.borrow());
     // Behind the head of an answer no reader of the body may ask for it.
     wire.borrow_mut().owes_continue = false;
-    let persists = turn.keep_alive && stays() && follows;
+    let persists = turn.keep_alive && stays() && follows && !turn.record.is_stranded();
     let persists = match send(wire, turn, Response::from_parts(parts, body), persists).await {
         Sent::Whole => persists,
         Sent::Last => false,

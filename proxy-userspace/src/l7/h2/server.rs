@@ -390,6 +390,9 @@ where
                     if let Some(exchange) = self.exchanges[key].take() {
                         self.finish(&exchange);
                         self.hang_up(exchange.record.hang_up.get());
+                        if exchange.record.is_stranded() {
+                            self.machine.leave();
+                        }
                     }
                 }
             }
