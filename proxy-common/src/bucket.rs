@@ -22,7 +22,7 @@ use crate::gcra::Gcra;
 mod key;
 
 use key::CLAIMANT;
-pub use key::{Key, Who};
+pub use key::{Key, Who, claimant_of_cpu};
 
 /// Ways of a set.
 pub const WAYS: usize = 4;
@@ -69,8 +69,9 @@ pub trait Memory {
     fn set(&self, index: u32) -> Option<&SharedBucketSet>;
     /// How many sets there are: a power of two.
     fn sets(&self) -> u32;
-    /// A number from 1 to 255 that nobody else has who works on the table in the same instant.
-    fn claimant(&self) -> u8;
+    /// A number from 1 to 4095 that nobody else has who works on the table in the same instant; 0: there is none left, and
+    /// keys without an entry get none.
+    fn claimant(&self) -> u16;
     /// [`find_tag`]. In the kernel this and the next two are functions of their own, which the verifier
     /// checks once.
     fn locate(&self, tag: u64) -> Option<Place> {
@@ -90,7 +91,7 @@ pub trait Memory {
 #[inline(always)]
 const fn homes(tag: u64, sets: u32) -> [u32; 2] {
     let mask = sets.wrapping_sub(1);
-    let first = (tag >> 8) as u32 & mask;
+    let first = (tag >> 12) as u32 & mask;
     let second = (tag >> 36) as u32 & mask;
     [first, if second == first { (second ^ 1) & mask } else { second }]
 }
@@ -524,7 +525,10 @@ fn claim<M: Memory>(memory: &M, key: &Key, begin: u64, now: u64) -> Claim {
     let Some(place) = memory.victim(key.tag, now) else { return Claim::Full };
     let Some(set) = memory.set(place.set()) else { return Claim::Full };
     let (tag, state) = (&set.tags[place.way()], &set.states[place.way()]);
-    let mine = memory.claimant() as u64;
+    let mine = memory.claimant() as u64 & CLAIMANT;
+    if mine == 0 {
+        return Claim::Full;
+    }
     let (taken, tentative) = (COUNT | TAKEN | mine, key.tag | mine);
     let (old_tag, old_state) = (tag.load(), state.load());
     let dead = life(old_tag, old_state) < now;
@@ -601,7 +605,7 @@ mod tests {
     const NOW: u64 = 1 << 57;
 
     thread_local! {
-        static CLAIMANT_NUMBER: Cell<u8> = const { Cell::new(1) };
+        static CLAIMANT_NUMBER: Cell<u16> = const { Cell::new(1) };
     }
 
     struct Plain(Vec<SharedBucketSet>);
@@ -623,7 +627,7 @@ mod tests {
         fn sets(&self) -> u32 {
             self.0.len() as u32
         }
-        fn claimant(&self) -> u8 {
+        fn claimant(&self) -> u16 {
             CLAIMANT_NUMBER.get()
         }
     }
@@ -634,6 +638,21 @@ mod tests {
 
     fn second(count: u64, burst: u64) -> Gcra {
         Gcra::new(count, SECOND, burst, 1000).unwrap()
+    }
+
+    #[test]
+    fn every_cpu_has_a_number_of_its_own_or_none_and_takes_no_way_then() {
+        let numbers: HashSet<u16> = (0..2048).map(claimant_of_cpu).collect();
+        assert_eq!((numbers.len(), claimant_of_cpu(2048), claimant_of_cpu(u32::MAX)), (2048, 0, 0));
+        assert!(numbers.iter().all(|number| number & 1 == 1 && u64::from(*number) <= CLAIMANT));
+        let table = Plain::new(4);
+        CLAIMANT_NUMBER.set(0);
+        assert_eq!(charge(&table, &key(1), &second(1, 3), 1, NOW, Make::Yes), Charge::Full);
+        assert_eq!(enter(&table, &key(1), 2, NOW), Enter::Full);
+        CLAIMANT_NUMBER.set(claimant_of_cpu(200));
+        assert!(matches!(charge(&table, &key(1), &second(1, 3), 1, NOW, Make::Yes), Charge::Passed(_)));
+        CLAIMANT_NUMBER.set(0);
+        assert!(matches!(charge(&table, &key(1), &second(1, 3), 1, NOW, Make::Yes), Charge::Passed(_)));
     }
 
     #[test]
@@ -816,7 +835,7 @@ mod tests {
         let table = Plain::new(4);
         let inside: Vec<AtomicU32> = (0..KEYS).map(|_| AtomicU32::new(0)).collect();
         thread::scope(|scope| {
-            for claimant in 1..=4u8 {
+            for claimant in 1..=4u16 {
                 let (table, inside) = (&table, &inside);
                 scope.spawn(move || {
                     CLAIMANT_NUMBER.set(claimant);
@@ -857,7 +876,7 @@ mod tests {
         let gcra = second(1, 2);
         let through: Vec<AtomicU64> = (0..KEYS).map(|_| AtomicU64::new(0)).collect();
         thread::scope(|scope| {
-            for claimant in 1..=4u8 {
+            for claimant in 1..=4u16 {
                 let (table, through, gcra) = (&table, &through, &gcra);
                 scope.spawn(move || {
                     CLAIMANT_NUMBER.set(claimant);

@@ -207,6 +207,17 @@ impl<A> SharedFlow<A> {
     pub fn mark(&self, bits: u32) {
         self.activity.fetch_or(bits as u64);
     }
+    /// Time of the last packet, in jiffies (low 32 bits).
+    #[inline(always)]
+    pub fn seen(&self) -> u32 {
+        (self.activity.load() >> 32) as u32
+    }
+    /// Takes a reset back: something came after it. Whoever was faster leaves that to the next packet.
+    #[inline(always)]
+    pub fn revive(&self) {
+        let old = self.activity.load();
+        let _other = self.activity.replace_if(old, old & !(state::RST as u64));
+    }
     /// Takes note that the flow leaves its counts. `false`: it had already.
     #[inline(always)]
     pub fn leaves(&self) -> bool {
@@ -221,7 +232,7 @@ pub type SharedFlow<A> = Flow<A, Cell64>;
 pub mod state {
     /// A FIN went this way.
     pub const FIN: u32 = 1;
-    /// An RST went this way.
+    /// An RST went this way, and nothing after it.
     pub const RST: u32 = 1 << 1;
     /// A SYN went this way that the ring sends elsewhere than to this flow's backend: look for its young flow.
     pub const SYN_ELSEWHERE: u32 = 1 << 2;

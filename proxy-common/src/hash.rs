@@ -30,7 +30,8 @@ pub fn flow_hash<A: Address>(key: &FlowKey<A>, seed: u64) -> u64 {
     let ports = (key.source_port.raw() as u64)
         | (key.destination_port.raw() as u64) << 16
         | (key.protocol as u64) << 32;
-    let mut h = seed ^ ports;
+    // By itself: whoever chooses both could make up for other ports with another address.
+    let mut h = mix64(seed ^ ports);
     let (source, destination) = (key.source.words(), key.destination.words());
     let (source, destination) = (source.as_ref(), destination.as_ref());
     for i in 0..source.len() {
@@ -43,4 +44,33 @@ pub fn flow_hash<A: Address>(key: &FlowKey<A>, seed: u64) -> u64 {
 #[inline(always)]
 pub const fn one_of(hash: u64, n: u32) -> u32 {
     (((hash >> 32) * n as u64) >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addr::{Be16, Be32, Ip4, Ip6};
+
+    fn hash<A: Address>(source: A, destination: A, ports: u32, seed: u64) -> u64 {
+        let mut key = FlowKey::default();
+        let (from, to) = (Be16::from_raw(ports as u16), Be16::from_raw((ports >> 16) as u16));
+        key.set(&source, &destination, from, to, 6);
+        flow_hash(&key, seed)
+    }
+
+    #[test]
+    fn who_chooses_address_and_port_does_not_choose_the_hash() {
+        let v4 = |raw: u32| Ip4(Be32::from_raw(raw));
+        let v6 = |raw: u32| Ip6([raw, 2, 3, 4].map(Be32::from_raw));
+        for seed in [0, 7, u64::MAX, 0x0123_4567_89ab_cdef] {
+            for other in [1, 0x100, 0x4321] {
+                let (ports, address) = (0x0050_1000, 0x0a00_0001);
+                let (one, another) = ((address, ports), (address ^ other, ports ^ other));
+                let [a, b] = [one, another].map(|(from, ports)| hash(v4(from), v4(9), ports, seed));
+                assert_ne!(a, b, "{seed} {other}");
+                let [a, b] = [one, another].map(|(from, ports)| hash(v6(from), v6(9), ports, seed));
+                assert_ne!(a, b, "{seed} {other}");
+            }
+        }
+    }
 }

@@ -244,7 +244,7 @@ pub mod sketch {
     /// The two cells of a key, by its tag.
     #[inline(always)]
     pub const fn of_key(tag: u64) -> [u32; 2] {
-        [(tag >> 8) as u32 & (KEYS - 1), (tag >> 36) as u32 & (KEYS - 1)]
+        [(tag >> 12) as u32 & (KEYS - 1), (tag >> 36) as u32 & (KEYS - 1)]
     }
 
     /// The cell of a subnet, by the tag of its key.

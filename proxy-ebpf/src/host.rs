@@ -246,10 +246,8 @@ impl Host {
 
     /// Has a listener's clients limited by a plan.
     pub fn plan(&mut self, listener: u16, plan: u8) {
-        let bits = u16::from(plan) << Backend::<()>::PLAN;
-        let v4 = self.v4.backends.values_mut().filter(|b| b.listener == listener).map(|b| &mut b.flags);
-        let v6 = self.v6.backends.values_mut().filter(|b| b.listener == listener).map(|b| &mut b.flags);
-        v4.chain(v6).for_each(|flags| *flags = *flags & 0xff | bits);
+        self.v4.plan(listener, plan);
+        self.v6.plan(listener, plan);
         self.settings.hop_epoch += 1;
     }
 
@@ -303,16 +301,19 @@ impl Host {
         id
     }
 
+    fn listeners(&mut self, id: u16) -> impl Iterator<Item = &mut Listener> {
+        let (v4, v6) = (self.v4.listeners.values_mut(), self.v6.listeners.values_mut());
+        v4.chain(v6).filter(move |own| own.id == id)
+    }
+
     /// Connections of a listener of sockets may be handed over.
     pub fn hands_off(&mut self, listener: u16) {
-        let (v4, v6) = (self.v4.listeners.values_mut(), self.v6.listeners.values_mut());
-        v4.chain(v6).filter(|own| own.id == listener).for_each(|own| own.flags |= Listener::HANDOFF);
+        self.listeners(listener).for_each(|own| own.flags |= Listener::HANDOFF);
     }
 
     /// The clients of a listener of sockets begin with a ClientHello.
     pub fn speaks_tls(&mut self, listener: u16) {
-        let (v4, v6) = (self.v4.listeners.values_mut(), self.v6.listeners.values_mut());
-        v4.chain(v6).filter(|own| own.id == listener).for_each(|own| own.flags |= Listener::TLS);
+        self.listeners(listener).for_each(|own| own.flags |= Listener::TLS);
     }
 
     /// What guards see.
@@ -460,7 +461,7 @@ impl Keys for Host {
     fn sketch(&self, cell: u32) -> Option<&Cell64> {
         self.limits.sketch.get(cell as usize)
     }
-    fn claimant(&self) -> u8 {
+    fn claimant(&self) -> u16 {
         1
     }
     fn locate(&self, tag: u64, sets: u32) -> Option<Place> {

@@ -82,18 +82,20 @@ pub fn resume<W: World + Tables<A>, A: Quoted>(
 /// Linux takes more than we do. That is dropped only where its destination is ours; else the host may judge it.
 #[inline(always)]
 fn family<W: World>(world: &mut W, v4: &mut Work<Ip4>, v6: &mut Work<Ip6>) -> Outcome<Verdict> {
-    let (link, ethertype) = parse::link(world)?;
+    let (link, ethertype, to) = parse::link(world)?;
     match ethertype {
         ETHERTYPE_IPV4 => {
             let sound = ipv4(world, link, v4);
             ban::source(world, &v4.ip.key.source)?;
             sound?;
+            parse::station(to)?;
             internet(world, v4)
         }
         ETHERTYPE_IPV6 => {
             let sound = ipv6(world, link, v6);
             ban::source(world, &v6.ip.key.source)?;
             sound?;
+            parse::station(to)?;
             internet(world, v6)
         }
         _ => passed(),
@@ -128,33 +130,34 @@ fn ipv6<W: World>(world: &W, link: Link, work: &mut Work<Ip6>) -> Outcome {
 #[inline(never)]
 fn internet<W: World + Tables<A>, A: Quoted>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
     if let Piece::Later(identification) = work.ip.piece {
-        if !parse::may_have_ports(&work.ip) || !admit::is_our_address(world, work.ip.key.destination) {
+        if !parse::may_have_ports(&work.ip) || !admit::follows_fragments(world, &work.ip.key) {
             return passed();
         }
         work.transport = Transport::default();
         fragment::follow(world, &mut work.ip, identification)?;
-        return balance(world, work);
-    }
-    let payload = parse::payload(&work.ip)?;
-    if payload == Payload::Icmp {
-        return go_on::<A, _>(Program::Icmp);
-    }
-    parse::judge(parse::ports(world, &mut work.ip), || {
-        admit::is_our_address(world, work.ip.key.destination)
-    })?;
-    // Most packets of a host that also does other things end here.
-    let wanted = admit::filter(world, &work.ip.key);
-    if let (Break(_), Piece::First(identification)) = (wanted, work.ip.piece)
-        && admit::is_our_address(world, work.ip.key.destination)
-    {
-        // Its later fragments are the host's as it is; without ports of their own they would be dropped.
-        fragment::remember(world, &work.ip, identification);
-    }
-    wanted?;
-    work.transport =
-        if payload == Payload::Tcp { parse::tcp(world, &work.ip)? } else { parse::udp(world, &work.ip)? };
-    if let Piece::First(identification) = work.ip.piece {
-        fragment::remember(world, &work.ip, identification);
+        admit::filter(world, &work.ip.key)?;
+    } else {
+        let payload = parse::payload(&work.ip)?;
+        if payload == Payload::Icmp {
+            return go_on::<A, _>(Program::Icmp);
+        }
+        parse::judge(parse::ports(world, &mut work.ip), || {
+            admit::is_our_address(world, work.ip.key.destination)
+        })?;
+        // Most packets of a host that also does other things end here.
+        let wanted = admit::filter(world, &work.ip.key);
+        if let (Break(_), Piece::First(identification)) = (wanted, work.ip.piece)
+            && admit::is_any_of_ours(world, work.ip.key.destination)
+        {
+            // Its later fragments are the host's as it is; without ports of their own they would be dropped.
+            fragment::remember(world, &work.ip, identification);
+        }
+        wanted?;
+        work.transport =
+            if payload == Payload::Tcp { parse::tcp(world, &work.ip)? } else { parse::udp(world, &work.ip)? };
+        if let Piece::First(identification) = work.ip.piece {
+            fragment::remember(world, &work.ip, identification);
+        }
     }
     if let Some(listener) = local::listener(world, work)
         && !splice::was_handed_over(world, work, listener)
@@ -174,16 +177,18 @@ fn balance<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) 
         world.flow(&work.ip.key)
     };
     work.has_flow = known.is_some();
+    let state = known.map_or(0, |known| known.state());
     match known {
-        Some(known) if !(work.transport.is_bare_syn() || known.state() & state::SYN_ELSEWHERE != 0) => {
+        Some(known) if !(work.transport.is_bare_syn() || state & state::SYN_ELSEWHERE != 0) => {
             flow::touch(known, &work.transport, world.now());
             work.fresh = false;
             work.rewrite.copy_from(&known.rewrite);
             let ends = known.rewrite.counted != 0 && work.transport.flags & (tcp::FIN | tcp::RST) != 0;
+            let was_reset = state & state::RST != 0;
             if known.rewrite.is_spliced() {
                 return go_on::<A, _>(Program::Splice);
             }
-            if ends || !forward::is_remembered(world, &known.hop, &mut work.exit) {
+            if ends || was_reset || !forward::is_remembered(world, &known.hop, &mut work.exit) {
                 return go_on::<A, _>(Program::Flow);
             }
             let plan = work.exit.hop.plan;

@@ -14,8 +14,8 @@ pub trait Keys {
     fn bucket_set(&self, index: u32) -> Option<&SharedBucketSet>;
     /// A cell of the sketch.
     fn sketch(&self, cell: u32) -> Option<&Cell64>;
-    /// A number that nobody else has who changes the table of keys in this instant.
-    fn claimant(&self) -> u8;
+    /// A number that nobody else has who changes the table of keys in this instant; 0: there is none left.
+    fn claimant(&self) -> u16;
     /// [`Memory::locate`] in a table of so many sets.
     fn locate(&self, tag: u64, sets: u32) -> Option<Place>;
     /// [`Memory::victim`] in a table of so many sets.
@@ -43,7 +43,7 @@ impl<W: Keys> Memory for Buckets<'_, W> {
         self.sets
     }
     #[inline(always)]
-    fn claimant(&self) -> u8 {
+    fn claimant(&self) -> u16 {
         self.world.claimant()
     }
     #[inline(always)]

@@ -3,12 +3,19 @@
 use crate::hash::mix64;
 
 /// Bits of a tag that say who is about to take a way; 0: confirmed.
-pub(super) const CLAIMANT: u64 = 0xff;
+pub(super) const CLAIMANT: u64 = 0xfff;
+
+/// The number of a CPU as a [`super::Memory::claimant`]: an odd one, even ones are the daemon's. 0: its number is beyond those that
+/// there are.
+#[inline(always)]
+pub const fn claimant_of_cpu(cpu: u32) -> u16 {
+    if cpu <= CLAIMANT as u32 >> 1 { (cpu << 1 | 1) as u16 } else { 0 }
+}
 
 /// Whose traffic is counted together, for one measure of one limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Key {
-    /// Its hash, never 0, the lowest byte 0.
+    /// Its hash, never 0, the lowest twelve bits 0.
     pub tag: u64,
     /// The masked address (IPv4 in the low half of the first word), or a hash of a text: for people.
     pub who: [u64; 2],
@@ -81,10 +88,31 @@ const fn info_of(limit: u16, measure: u8, kind: Who) -> u64 {
 
 #[inline(always)]
 const fn tag_of(seed: u64, info: u64, who: [u64; 2]) -> u64 {
-    let mut hash = mix64(seed ^ info ^ who[0]);
+    let mut hash = mix64(seed ^ who[0]);
     if who[1] != 0 {
         hash = mix64(hash ^ who[1]);
     }
+    // Apart, and after the secret: who can choose bits of `who` cannot make up for those of another limit with them.
+    hash ^= mix64(info);
     // Never 0 above the claimant's bits.
     (hash | 1 << 63) & !CLAIMANT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_chooses_an_address_does_not_choose_another_limit_s_key() {
+        let (limit, measure, kind, address) = (1, 1, Who::V6, 0xb80d_0120);
+        for other in [(2, 1, Who::V6), (1, 2, Who::V6), (1, 1, Who::V4), (300, 3, Who::V4)] {
+            // The bits of an address that make up for what the limits differ by.
+            let differ = info_of(limit, measure, kind) ^ info_of(other.0, other.1, other.2);
+            for seed in [0, 7, u64::MAX, 0x0123_4567_89ab_cdef] {
+                let one = Key::new(seed, limit, measure, kind, [address, 0]);
+                let another = Key::new(seed, other.0, other.1, other.2, [address ^ differ, 0]);
+                assert_ne!(one.tag, another.tag, "{other:?} {seed}");
+            }
+        }
+    }
 }

@@ -97,6 +97,15 @@ impl<A: Address + Hash, S> FamilyTables<A, S> {
         filter.set(filter_bit(Ours::Host, bind, Be16::default(), 0));
     }
 
+    /// Has a listener's clients limited by a plan.
+    pub(super) fn plan(&mut self, listener: u16, plan: u8) {
+        let bits = u16::from(plan) << Backend::<()>::PLAN;
+        for backend in self.backends.values_mut().filter(|backend| backend.listener == listener) {
+            backend.flags = backend.flags & 0xff | bits;
+        }
+        self.listeners.values_mut().filter(|own| own.id == listener).for_each(|own| own.plan = plan);
+    }
+
     /// Adds a listener and its backends, numbered from `first` on.
     pub(super) fn listen(
         &mut self,

@@ -31,7 +31,7 @@ impl Memory for Sets<'_> {
     fn sets(&self) -> u32 {
         SETS
     }
-    fn claimant(&self) -> u8 {
+    fn claimant(&self) -> u16 {
         2
     }
 }

@@ -88,18 +88,28 @@ fn settle<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Ou
 /// A datagram may be answered by so much more.
 #[inline(always)]
 fn earn<W: World, A: Address>(world: &W, work: &Work<A>) {
-    if work.ip.key.protocol == UDP
-        && let (Some(rule), Some(settings)) = (world.guard_rule(work.listener.id), world.settings())
-        && rule.amplification != 0
+    let factor = amplification(world, work);
+    if factor != 0
+        && let Some(settings) = world.settings()
     {
-        amplify::earn(world, &work.ip, rule.amplification, settings);
+        amplify::earn(world, &work.ip, factor, settings);
     }
 }
 
-/// A packet of a young flow may prove that its client is alive; then the flow may get its place in the flow table.
+/// Bytes that may answer a byte of the datagram in hand; 0: nothing is said of that.
+#[inline(always)]
+fn amplification<W: World, A: Address>(world: &W, work: &Work<A>) -> u16 {
+    if work.ip.key.protocol != UDP {
+        return 0;
+    }
+    world.guard_rule(work.listener.id).map_or(0, |rule| rule.amplification)
+}
+
+/// A packet of a young flow may prove that its client is alive; then the flow may get its place in the flow table. That a
+/// client writes again after an answer is no proof where answers are bounded: it need not have got any.
 #[inline(always)]
 fn prove<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Outcome {
-    let proved = flow::is_proof(&work.young, &work.transport);
+    let proved = flow::is_proof(&work.young, &work.transport) && amplification(world, work) == 0;
     let plan = plan::<W, A>(world, work.rewrite.backend);
     if proved && plan != 0 {
         limited(world, work, Step::Establish, plan)?;

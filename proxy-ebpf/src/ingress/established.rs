@@ -30,11 +30,13 @@ pub(super) fn resume<W: World + Tables<A>, A: Address>(
 fn go<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
     // Should it be gone by now, the backend's hop is known all the same.
     let known = world.flow(&work.ip.key);
-    if let Some(known) = known
-        && known.rewrite.counted != 0
-        && work.transport.flags & (tcp::FIN | tcp::RST) != 0
-    {
-        ended(world, work, known);
+    if let Some(known) = known {
+        if known.rewrite.counted != 0 && work.transport.flags & (tcp::FIN | tcp::RST) != 0 {
+            ended(world, work, known);
+        }
+        if work.transport.flags & tcp::RST == 0 && known.state() & state::RST != 0 {
+            known.revive();
+        }
     }
     let hop = known.map(|known| &known.hop);
     forward::exit(world, work.ip.key.protocol, &work.rewrite, hop, &mut work.exit)?;
@@ -44,20 +46,21 @@ fn go<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) -> Ou
     leave::leave(world, work)
 }
 
-/// A packet that ends a flow, or half of it, whose counts it is in: once it is over it leaves them. (With `dsr` only the
-/// client's side is seen.)
+/// A packet that ends a flow, or half of it, whose counts it is in: once it is over it leaves them. What the client alone
+/// says ends nothing: a backend need not believe it (RFC 5961). Nor does anything with `dsr`, where only that is seen. Such
+/// flows leave their counts when they are forgotten.
 #[inline(never)]
 fn ended<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, known: &SharedFlow<A>) {
     work.limit.client.assign(&work.ip.key.source);
     let kind = FlowKind::of(known.rewrite.kind);
     if kind == FlowKind::Dsr {
-        counted::leave(world, work, known);
         return;
     }
     flow::other_way(&mut work.back, work.ip.key.protocol, &known.rewrite);
     let Some(other) = world.flow(&work.back) else { return };
     let (mine, theirs) = (known.state(), other.state());
-    if (mine | theirs) & state::RST == 0 && mine & theirs & state::FIN == 0 {
+    let backends = if kind == FlowKind::NatReturn { mine } else { theirs };
+    if backends & state::RST == 0 && mine & theirs & state::FIN == 0 {
         return;
     }
     if kind == FlowKind::NatReturn {

@@ -44,8 +44,16 @@ pub(super) fn packet<W: World, A: Address>(
     listener: Listener,
 ) -> Outcome<Verdict> {
     let (of, flags) = (work.transport, work.transport.flags);
-    if work.ip.key.protocol != TCP || !matches!(work.ip.piece, Piece::Whole) {
+    if work.ip.key.protocol != TCP {
         return passed();
+    }
+    if !is_whole(work) {
+        // The host would make a SYN of it that nobody has counted; no stack sends one in pieces.
+        if flags & tcp::SYN != 0 {
+            return dropped(DropReason::FragmentMalformed);
+        }
+        work.listener = listener;
+        return if listener.plan == 0 { passed() } else { go_on::<A, _>(Program::Local) };
     }
     let may_return_a_cookie = flags & (tcp::ACK | tcp::RST) == tcp::ACK;
     // One word, where nothing was ever guarded.
@@ -57,10 +65,15 @@ pub(super) fn packet<W: World, A: Address>(
     go_on::<A, _>(Program::Local)
 }
 
+#[inline(always)]
+const fn is_whole<A>(work: &Work<A>) -> bool {
+    matches!(work.ip.piece, Piece::Whole)
+}
+
 /// Goes on to the socket, but for a ClientHello: that is looked at before.
 #[inline(always)]
 fn passed_to_socket<W: World, A: Address>(world: &W, work: &Work<A>) -> Outcome<Verdict> {
-    if hello::is_due(world, work) {
+    if is_whole(work) && hello::is_due(world, work) {
         return go_on::<A, _>(Program::Peek);
     }
     passed()
@@ -84,6 +97,9 @@ fn asked<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) ->
     let listener = work.listener;
     if listener.plan != 0 {
         limited(world, work, Step::Unproved, listener.plan)?;
+    }
+    if !is_whole(work) {
+        return passed();
     }
     if work.transport.is_bare_syn() {
         if listener.plan != 0 {

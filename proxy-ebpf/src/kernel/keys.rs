@@ -57,9 +57,9 @@ impl Keys for OfKeys {
         self.cell(cell)
     }
     #[inline(always)]
-    fn claimant(&self) -> u8 {
-        // SAFETY: the helper takes no argument and has no effect. Even numbers are the daemon's.
-        (unsafe { bpf_get_smp_processor_id() } as u8) << 1 | 1
+    fn claimant(&self) -> u16 {
+        // SAFETY: the helper takes no argument and has no effect.
+        bucket::claimant_of_cpu(unsafe { bpf_get_smp_processor_id() })
     }
     #[inline(always)]
     fn locate(&self, tag: u64, sets: u32) -> Option<Place> {

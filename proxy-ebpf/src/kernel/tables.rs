@@ -185,7 +185,7 @@ impl Keys for Frame {
         keys::OfKeys.cell(cell)
     }
     #[inline(always)]
-    fn claimant(&self) -> u8 {
+    fn claimant(&self) -> u16 {
         keys::OfKeys.claimant()
     }
     #[inline(always)]

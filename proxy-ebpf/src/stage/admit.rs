@@ -8,6 +8,7 @@ use proxy_common::{
 };
 
 use crate::{
+    parsed::UDP,
     verdict::{Outcome, dropped, passed},
     world::World,
 };
@@ -28,6 +29,14 @@ pub fn is_any_of_ours<W: World, A: Address>(world: &W, address: A) -> bool {
     let has =
         |kind| world.filter().is_some_and(|filter| filter.has(filter_bit(kind, address, Be16::default(), 0)));
     has(Ours::Address) || has(Ours::Host)
+}
+
+/// Whether the later fragments to an address follow their first. To where only sockets of this host are, datagrams need
+/// not: nothing is asked of them there.
+#[inline(never)]
+pub fn follows_fragments<W: World, A: Address>(world: &W, key: &FlowKey<A>) -> bool {
+    let to = key.destination;
+    is_our_address(world, to) || (key.protocol != UDP && is_any_of_ours(world, to))
 }
 
 /// Passes on what no listener and no flow can want, at the cost of one or two looks into a bitmap.

@@ -33,7 +33,8 @@ pub fn other_way<A: Address>(other: &mut FlowKey<A>, protocol: u8, rewrite: &Rew
     other.set(from, to, rewrite.new_destination_port, rewrite.new_source_port, protocol);
 }
 
-/// Whether a TCP flow is over: reset, or finished both ways. With `dsr` only the client's side is seen.
+/// Whether a TCP flow is over: reset, or finished both ways. With `dsr` only the client's side is seen. Anybody can say that
+/// he is the client: its reset counts once nothing has come for a while.
 #[inline(never)]
 pub fn is_over<W: World + Tables<A>, A: Address>(
     world: &W,
@@ -45,8 +46,14 @@ pub fn is_over<W: World + Tables<A>, A: Address>(
         return mine & (state::RST | state::FIN) != 0;
     }
     other_way(&mut work.back, work.ip.key.protocol, &flow.rewrite);
-    let theirs = world.flow(&work.back).map_or(state::RST, |other| other.state());
-    (mine | theirs) & state::RST != 0 || mine & theirs & state::FIN != 0
+    let (seen, now) = (flow.seen(), world.now());
+    let Some(other) = world.flow(&work.back) else { return true };
+    let theirs = other.state();
+    if theirs & state::RST != 0 || mine & theirs & state::FIN != 0 {
+        return true;
+    }
+    let quiet = now.wrapping_sub(seen).min(now.wrapping_sub(other.seen()));
+    mine & state::RST != 0 && world.settings().is_some_and(|settings| quiet > settings.young_lifetime >> 3)
 }
 
 /// Removes both directions.

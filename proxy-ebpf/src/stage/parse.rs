@@ -23,12 +23,15 @@ const ETHERTYPE_VLAN: u16 = 0x8100;
 const ETHERTYPE_QINQ: u16 = 0x88a8;
 const MOST_TAGS: u32 = 2;
 
-/// The Ethernet header and up to two VLAN tags (IEEE 802.1Q, 802.1ad). Returns the EtherType behind them.
+/// The Ethernet header and up to two VLAN tags (IEEE 802.1Q, 802.1ad). Returns the EtherType behind them, and the beginning of
+/// the destination for [`station`].
 #[inline(always)]
-pub fn link<P: Packet>(packet: &P) -> Outcome<(Link, u16)> {
+pub fn link<P: Packet>(packet: &P) -> Outcome<(Link, u16, u32)> {
     let mut l3 = 14;
     let mut tags = 0;
-    let mut ethertype = u16::from_be(some(packet.half(12), DropReason::Truncated)?);
+    // At once, and two bytes more than there need be: no IP packet is as short.
+    let w = some(packet.words::<4>(0), DropReason::Truncated)?;
+    let mut ethertype = (u32::from_be(w[3]) >> 16) as u16;
     while ethertype == ETHERTYPE_VLAN || ethertype == ETHERTYPE_QINQ {
         if tags == MOST_TAGS {
             return dropped(DropReason::VlanDepth);
@@ -37,7 +40,13 @@ pub fn link<P: Packet>(packet: &P) -> Outcome<(Link, u16)> {
         l3 += 4;
         tags += 1;
     }
-    Continue((Link { l3, tags }, ethertype))
+    Continue((Link { l3, tags }, ethertype, w[0]))
+}
+
+/// Passes on what is sent to several stations at once (IEEE 802.3 §3.2.3): each of them would balance it.
+#[inline(always)]
+pub fn station(to: u32) -> Outcome {
+    if u32::from_be(to) >> 24 & 1 != 0 { passed() } else { Continue(()) }
 }
 
 /// Source and destination in an IP header whose rest may be nonsense: enough to know whose nonsense it is, and to whom.

@@ -213,6 +213,27 @@ fn a_reset_ends_a_flow_for_the_next_syn() {
 }
 
 #[test]
+fn a_forged_reset_and_a_syn_do_not_end_a_flow() {
+    by_nat(|scene| {
+        let live = scene.open(scene.client(1), 7);
+        scene.sent(&live.by_client(flag::RST, 1 << 30, b""));
+        scene.sent(&Packet::syn(live.client, live.service, 99));
+        let seen = scene.sent(&live.by_client(flag::ACK, 1, b"it was not me"));
+        assert_eq!((seen.from(), seen.to()), (live.ours, live.backend));
+        // What it sent takes the reset back, also for those who forget flows that are over.
+        scene.host.now += scene.host.settings.young_lifetime;
+        scene.sent(&Packet::syn(live.client, live.service, 99));
+        let seen = scene.sent(&live.by_client(flag::ACK, 1, b"nor that"));
+        assert_eq!((seen.from(), seen.to(), scene.noticed("flow_reused")), (live.ours, live.backend, 0));
+        // A reset after which nothing comes is one.
+        scene.sent(&live.by_client(flag::RST, 1, b""));
+        scene.host.now += scene.host.settings.young_lifetime;
+        scene.open(scene.client(1), 900_000);
+        assert_eq!((scene.noticed("flow_reused"), scene.host.flows()), (1, 2));
+    });
+}
+
+#[test]
 fn a_client_that_died_and_connects_again_gets_through_though_the_old_flow_lives() {
     everywhere(|scene| {
         let old = scene.open(scene.client(1), 7);

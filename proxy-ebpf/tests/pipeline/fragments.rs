@@ -160,3 +160,39 @@ fn fragments_to_our_addresses_that_are_not_ours_are_left_to_the_host() {
         }
     });
 }
+
+#[test]
+fn a_syn_to_a_socket_does_not_come_in_pieces() {
+    everywhere(|scene| {
+        let at = std::net::SocketAddr::new(scene.layout.client_address(scene.family, 2), 8443);
+        scene.host.listen_locally(at);
+        let syn = Packet::syn(scene.client(1), at, 7);
+        let syn = Packet { id: 3, body: [syn.body.as_slice(), &[0; 12]].concat(), ..syn };
+        let pieces = syn.fragments(24);
+        assert_eq!(scene.frame(&pieces[0]).0, Verdict::Drop(DropReason::FragmentMalformed));
+    });
+}
+
+#[test]
+fn pieces_of_segments_to_a_socket_are_charged_to_its_limits() {
+    everywhere(|scene| {
+        let at = std::net::SocketAddr::new(scene.layout.client_address(scene.family, 2), 8443);
+        let id = scene.host.listen_locally(at);
+        let plan = scene.host.limits.add(&[crate::limits::rule(proxy_common::plan::measure::PACKETS, 4)]);
+        scene.host.plan(id, plan);
+        let segment = |id| Packet { id, ..Packet::tcp(scene.client(1), at, flag::ACK, 1, 1, &[8; 2000]) };
+        let frames: Vec<_> = (1..4).flat_map(|id| segment(id).fragments(1400)).collect();
+        assert_eq!(frames.len(), 6);
+        for (number, frame) in frames.iter().enumerate() {
+            let expected = if number < 4 { Verdict::Pass } else { Verdict::Drop(DropReason::Limit) };
+            assert_eq!(scene.frame(frame).0, expected, "{number}");
+        }
+        // Other ports of the address are the host's, in pieces or not.
+        let to = std::net::SocketAddr::new(at.ip(), 22);
+        let other = Packet { id: 9, ..Packet::tcp(scene.client(1), to, flag::ACK, 1, 1, &[8; 2000]) };
+        let datagram = Packet { id: 10, ..Packet::udp(scene.client(1), to, &[8; 2000]) };
+        for frame in other.fragments(1400).iter().chain(datagram.fragments(1400).iter().rev()) {
+            assert_eq!(scene.frame(frame).0, Verdict::Pass);
+        }
+    });
+}

@@ -350,12 +350,16 @@ fn answers_to_a_client_that_may_be_forged_are_in_proportion() {
             Verdict::Transmit | Verdict::Redirect(_)
         ));
         assert_eq!(scene.frame_from(back, &reply(1).bytes()).0, Verdict::Drop(DropReason::Amplification));
-        // It writes again: it got the answer.
-        scene.sent(&Packet::udp(client, to, b"more"));
+        // A second one is no proof that it got the answer: whoever forged the first can forge this.
+        let again = scene.sent(&Packet::udp(client, to, b"more"));
+        assert_eq!((again.from(), again.to()), (seen.from(), seen.to()));
+        let credit = 3 * (head + 4);
         assert!(matches!(
-            scene.frame_from(back, &reply(1000).bytes()).0,
+            scene.frame_from(back, &reply(credit - head).bytes()).0,
             Verdict::Transmit | Verdict::Redirect(_)
         ));
+        assert_eq!(scene.frame_from(back, &reply(1).bytes()).0, Verdict::Drop(DropReason::Amplification));
+        assert_eq!(scene.host.flows(), 0);
     });
 }
 

@@ -14,7 +14,7 @@ use crate::scene::{CLIENT_MAC, FRONT_MAC, Scene, by_nat, everywhere};
 const LIMIT: u16 = 7;
 
 /// `burst` at once and one a second, of each client's address.
-fn rule(measure: u8, burst: u64) -> Rule {
+pub(crate) fn rule(measure: u8, burst: u64) -> Rule {
     // The clock's slack lets nothing more through at this rate.
     let gcra = Gcra::new(1, 1_000_000_000, burst, MORE_HZ).unwrap();
     let interval = if measure == measure::CONCURRENT { burst } else { gcra.interval };
@@ -225,5 +225,19 @@ fn a_flood_of_made_up_clients_takes_no_key_from_a_real_one() {
         assert_eq!(scene.host.limits.keys(), 1);
         scene.sent(&connection.by_client(flag::ACK, 1, b"x"));
         scene.sent(&Packet::syn(scene.client(2), scene.tcp(), 7));
+    });
+}
+
+#[test]
+fn a_client_s_word_does_not_make_room_for_another_of_its_connections() {
+    everywhere(|scene| {
+        limit(scene, &[rule(measure::CONCURRENT, 1)]);
+        let connection = scene.open(scene.client(1), 7);
+        // A reset that the backend does not believe (RFC 5961 §3.2); with `dsr` an end, too.
+        scene.sent(&connection.by_client(flag::RST, 1 << 30, b""));
+        scene.sent(&connection.by_client(flag::FIN | flag::ACK, 1 << 30, b""));
+        assert_eq!(scene.host.limits.inside(), 1);
+        scene.is_dropped(&Packet::syn(scene.client(2), scene.tcp(), 7), DropReason::Limit);
+        scene.sent(&connection.by_client(flag::ACK, 1, b"it goes on"));
     });
 }

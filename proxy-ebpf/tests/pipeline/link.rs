@@ -6,7 +6,7 @@ use proxy_ebpf::verdict::Verdict;
 use proxy_tests::packet::Packet;
 use proxy_tests::parsed::Parsed;
 
-use crate::scene::{BACK, FRONT, Scene, backend_mac, by_dsr, by_nat, everywhere};
+use crate::scene::{BACK, CLIENT_MAC, FRONT, Scene, backend_mac, by_dsr, by_nat, everywhere};
 
 fn tagged(packet: Packet, tags: u16) -> Packet {
     (0..tags).fold(packet, |packet, number| packet.vlan(100 + number))
@@ -92,5 +92,22 @@ fn arp_and_unknown_ethertypes_are_left_to_the_host() {
             frame[16..18].copy_from_slice(&ethertype.to_be_bytes());
             assert_eq!(scene.frame(&frame).0, Verdict::Pass);
         }
+    });
+}
+
+#[test]
+fn what_is_sent_to_a_group_of_stations_is_not_balanced_but_a_ban_holds_for_it() {
+    everywhere(|scene| {
+        let client = scene.client(1);
+        for group in [[0xff; 6], [1, 0, 0x5e, 0, 0, 1], [0x33, 0x33, 0, 0, 0, 1]] {
+            for packet in [Packet::syn(client, scene.tcp(), 1), Packet::udp(client, scene.udp(), b"x")] {
+                let frame = packet.clone().between(CLIENT_MAC, group).bytes();
+                assert_eq!(scene.frame(&frame).0, Verdict::Pass);
+            }
+        }
+        scene.host.ban(client.ip(), 8, proxy_common::ban::FOR_EVER, false);
+        scene.is_dropped(&Packet::syn(client, scene.tcp(), 1), DropReason::Banned);
+        let frame = Packet::syn(client, scene.tcp(), 1).between(CLIENT_MAC, [0xff; 6]).bytes();
+        assert_eq!(scene.frame(&frame).0, Verdict::Drop(DropReason::Banned));
     });
 }

@@ -40,7 +40,7 @@ fn turned<A: Address>(
 fn answered(scene: &mut Scene, frame: &[u8], answer: Option<Segment>) -> (Verdict, Vec<u8>) {
     let v4 = scene.v4();
     let (verdict, after) = scene.host.run_by(FRONT, frame, |host| {
-        let Continue((link, _)) = parse::link(host) else { panic!("no frame") };
+        let Continue((link, ..)) = parse::link(host) else { panic!("no frame") };
         let outcome = if v4 {
             turned::<Ip4>(host, link, parse::ipv4, answer)
         } else {

@@ -99,7 +99,7 @@ fn translated(number: u32, side: Side, frame: &[u8]) -> Option<Vec<u8>> {
     let v6 = frame[12] == 0x86;
     HOST.with_borrow_mut(|host| {
         let (verdict, after) = host.run_by(FRONT, frame, |host| {
-            let Continue((link, _)) = parse::link(host) else { panic!("no frame") };
+            let Continue((link, ..)) = parse::link(host) else { panic!("no frame") };
             let outcome = if v6 {
                 through::<Ip6>(host, link, parse::ipv6, number, side)
             } else {

@@ -56,16 +56,20 @@ impl Memory for View<'_> {
     fn sets(&self) -> u32 {
         self.0.len() as u32
     }
-    fn claimant(&self) -> u8 {
+    fn claimant(&self) -> u16 {
         claimant()
     }
 }
 
-/// A number of this thread's own. Odd ones are for the kernel's CPUs.
-fn claimant() -> u8 {
+/// A number of this thread's own. Odd ones are for the kernel's CPUs. Those of two daemons, in an upgrade, begin at
+/// different places.
+fn claimant() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     thread_local! {
-        static OWN: u8 = (NEXT.fetch_add(1, Relaxed) % 127 + 1) as u8 * 2;
+        static OWN: u16 = {
+            let number = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Relaxed));
+            (number % 2047 + 1) as u16 * 2
+        };
     }
     OWN.with(|own| *own)
 }

@@ -43,7 +43,8 @@ pub(in crate::config) static AMPLIFICATION: Key<Number> = Key {
     name: "amplification",
     kind: Number { low: 1, high: 1_000 },
     presence: Optional("any"),
-    meaning: "`udp` with `nat`: bytes that are sent to a client for each byte that came from it, until it has written again \
-              after an answer. What is more is dropped: who forges the address of somebody else cannot have him flooded.",
+    meaning: "`udp` with `nat`: bytes that are sent to a client for each byte that came from it. What is more is dropped: who \
+              forges the address of somebody else cannot have him flooded. For questions and answers: a long download by \
+              datagrams is bounded as well, and `concurrent` does not count such flows.",
     example: "3",
 };

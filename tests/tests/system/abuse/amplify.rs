@@ -14,7 +14,7 @@ use proxy_tests::wait::{SOON, until};
 use proxy_tests::world::{Family, World};
 
 pub(crate) const FACTS: &[Fact] = facts![
-    answers_that_are_longer_than_the_question_wait_until_a_client_has_shown_that_it_is_there,
+    answers_to_datagrams_are_in_proportion_however_often_a_client_writes,
     pings_above_their_limit_are_dropped,
 ];
 
@@ -56,14 +56,14 @@ fn amplification(family: Family) -> Result<()> {
     ensure!((1..=2).contains(&first), "{first} answers of twice the length: {:?}", daemon.status()?.drops());
     let dropped = daemon.status()?.dropped("amplification");
     ensure!(dropped as usize == ANSWERS - first, "{dropped} were dropped");
-    // Who writes again after an answer has heard it.
+    // To write again shows nothing: whoever forged the first can forge this.
     socket.send(&[7; 100])?;
     let second = answers(&socket);
-    ensure!(second == ANSWERS, "{second} of {ANSWERS}: {:?}", daemon.status()?.drops());
+    ensure!((1..=2).contains(&second), "{second} answers to another: {:?}", daemon.status()?.drops());
     Ok(())
 }
 
-fn answers_that_are_longer_than_the_question_wait_until_a_client_has_shown_that_it_is_there() -> Result<()> {
+fn answers_to_datagrams_are_in_proportion_however_often_a_client_writes() -> Result<()> {
     Family::BOTH.into_iter().try_for_each(amplification)
 }
 
