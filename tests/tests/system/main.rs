@@ -101,6 +101,7 @@ fn main() -> std::process::ExitCode {
         https::FACTS,
         fingerprints::FACTS,
         passthrough::FACTS,
+        passthrough::clients::FACTS,
         passthrough::starttls::FACTS,
         passthrough::peek::FACTS,
         certificates::FACTS,

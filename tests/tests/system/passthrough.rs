@@ -1,5 +1,7 @@
 //! Connections that are steered by their ClientHello: passed through undecrypted, decrypted and relayed, refused.
 
+/// Real clients: browsers, PostgreSQL's, those of CAs.
+pub(crate) mod clients;
 /// A listener, and what stands before and behind it.
 mod front;
 /// Connections leave the daemon for the kernel part.
@@ -19,13 +21,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use proxy_tests::facts;
 use proxy_tests::hello::{Hello, records};
-use proxy_tests::program::Program;
 use proxy_tests::runner::{Fact, figure};
 use proxy_tests::wait::{SOON, until};
 use proxy_tests::web::curl;
 use proxy_tests::world::{Family, World};
 
-use self::front::{Front, PATIENCE, accept, exactly, hello, listen, metrics, passing, text};
+use self::front::{Front, PATIENCE, accept, exactly, hello, listen, metrics, nginx, passing, text};
 use self::handoff::connections_leave_at_their_first_pause_and_outlive_the_daemon;
 use self::quic::{
     first_flights_that_never_end_are_bounded_and_left,
@@ -107,19 +108,6 @@ fn clients_see_the_certificate_of_their_backend_and_others_ours() -> Result<()> 
     ensure!(exactly(&mut long, 7)? == [21, 3, 1, 0, 2, 2, 50], "it is not refused");
     drop(nginx);
     Ok(())
-}
-
-/// nginx by TLS, which says who it is, and who has come.
-fn nginx(world: &World, ca: &Ca, at: SocketAddr) -> Result<Program> {
-    let [cert, key, root] = ["a.test.crt", "a.test.key", "ca.pem"].map(|file| ca.path(file));
-    let http = format!(
-        "server {{ listen {at} ssl http2; ssl_certificate {cert}; ssl_certificate_key {key}; \
-         ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:s:1m; ssl_client_certificate {root}; \
-         ssl_verify_client optional; location / {{ default_type text/plain; \
-         return 200 \"theirs client=$ssl_client_s_dn\\n\"; }} }}"
-    );
-    let namespace = &world.backends[0].namespace;
-    proxy_tests::nginx::start(namespace, &world.folder(), "nginx", &http)
 }
 
 fn a_client_hello_may_be_cut_anywhere() -> Result<()> {

@@ -16,7 +16,14 @@ struct Environment {
 const CLIENTS: Environment = Environment {
     folder: "python",
     why: "clients and servers of the whole-system tests",
-    packages: &["aioquic==1.7.2", "grpcio==1.85.1", "hypercorn==0.18.0", "sslyze==6.3.1", "websockets==17.4"],
+    packages: &[
+        "aioquic==1.7.2",
+        "curl_cffi==0.16.3",
+        "grpcio==1.85.1",
+        "hypercorn==0.18.0",
+        "sslyze==6.3.1",
+        "websockets==17.4",
+    ],
 };
 
 const PEERS: Environment = Environment {

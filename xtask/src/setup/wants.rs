@@ -93,6 +93,22 @@ pub(super) const ALL: &[Want] = &[
     },
     Want {
         need: Need::Test,
+        what: "PostgreSQL",
+        why: "a backend of the tests whose clients ask for TLS in their own words",
+        present: || Path::new("/usr/lib/postgresql").exists(),
+        packages: &["postgresql"],
+        elsewhere: "the package postgresql (or postgresql-server)",
+    },
+    Want {
+        need: Need::Test,
+        what: "tcpdump",
+        why: "captures that the tests have explained",
+        present: || process::on_path("tcpdump"),
+        packages: &["tcpdump"],
+        elsewhere: "the package tcpdump",
+    },
+    Want {
+        need: Need::Test,
         what: "h2load",
         why: "a client of the tests that speaks HTTP/2",
         present: || process::on_path("h2load"),

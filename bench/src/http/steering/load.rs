@@ -12,9 +12,11 @@ use proxy_tests::hello::Hello;
 /// Bytes of a download or upload.
 pub(super) const BYTES: u64 = 1 << 30;
 /// Connections that share them.
-const STREAMS: u64 = 4;
+const STREAMS: usize = 4;
 /// New connections of a round.
 pub(super) const CONNECTIONS: usize = 4_000;
+/// Clients that open them, each one after another: a proxy that has enough to do does not wait for every packet.
+const CLIENTS: usize = 16;
 /// What a piece of a stream is.
 const PIECE: usize = 256 << 10;
 
@@ -26,13 +28,13 @@ pub(super) const ANSWER: u8 = b'c';
 
 /// One round of a case.
 pub(super) fn run(what: u8, connect: &(dyn Fn() -> Result<TcpStream> + Sync)) -> Result<()> {
-    if what == ANSWER {
-        return (0..CONNECTIONS).try_for_each(|_| answered(connect()?, ANSWER).map(drop));
-    }
+    let many = || (0..CONNECTIONS / CLIENTS).try_for_each(|_| answered(connect()?, ANSWER).map(drop));
+    let one = || if what == ANSWER { many() } else { stream(connect()?, what) };
     thread::scope(|scope| {
-        let streams: Vec<_> = (0..STREAMS).map(|_| scope.spawn(|| stream(connect()?, what))).collect();
-        for stream in streams {
-            stream.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
+        let clients = if what == ANSWER { CLIENTS } else { STREAMS };
+        let clients: Vec<_> = (0..clients).map(|_| scope.spawn(one)).collect();
+        for client in clients {
+            client.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
         }
         Ok(())
     })
@@ -42,7 +44,7 @@ fn stream(stream: TcpStream, what: u8) -> Result<()> {
     let mut stream = answered(stream, what)?;
     let mut piece = vec![7; PIECE];
     if what == SEND {
-        let mut left = BYTES / STREAMS;
+        let mut left = BYTES / STREAMS as u64;
         while left > 0 {
             let count = stream.read(&mut piece)?;
             ensure!(count > 0, "{left} bytes are missing");
@@ -50,7 +52,7 @@ fn stream(stream: TcpStream, what: u8) -> Result<()> {
         }
         return Ok(());
     }
-    for _ in 0..BYTES / STREAMS / PIECE as u64 {
+    for _ in 0..BYTES / STREAMS as u64 / PIECE as u64 {
         stream.write_all(&piece)?;
     }
     stream.shutdown(Shutdown::Write)?;
@@ -93,7 +95,7 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
         while stream.read(&mut piece)? > 0 {}
         return Ok(());
     }
-    for _ in 0..BYTES / STREAMS / PIECE as u64 {
+    for _ in 0..BYTES / STREAMS as u64 / PIECE as u64 {
         stream.write_all(&piece)?;
     }
     Ok(())

@@ -164,7 +164,9 @@ impl<A: Stream, B: Stream> Relay<A, B> {
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
         let pausing = self.moments.pausing;
+        self.up.last = self.down.is_over();
         let up = self.up.poll((&mut self.client, &mut self.backend), pausing, context);
+        self.down.last = self.up.is_over();
         let down = self.down.poll((&mut self.backend, &mut self.client), pausing, context);
         for (way, [sender, receiver]) in
             [(&up, [End::ClientGone, End::BackendGone]), (&down, [End::BackendGone, End::ClientGone])]
@@ -215,7 +217,10 @@ impl<A: Stream, B: Stream> Relay<A, B> {
     /// Whether it took too long, or is not there any more.
     fn poll_time(&mut self, context: &mut Context<'_>) -> Poll<End> {
         if self.up.has_ended() || self.down.has_ended() {
-            while self.look.due().is_none() || self.look.poll(context).is_ready() {
+            if self.look.due().is_none() {
+                self.look.set(Instant::now() + LOOK);
+            }
+            while self.look.poll(context).is_ready() {
                 if self.up.has_ended() && self.client.is_broken() {
                     return Poll::Ready(End::ClientGone);
                 }

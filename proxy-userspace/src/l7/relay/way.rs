@@ -32,6 +32,8 @@ pub(super) struct Way {
     closed: bool,
     /// There was nothing to read, when that was last tried.
     waits: bool,
+    /// The other way is over: the receiver is told by the end of the connection.
+    pub(super) last: bool,
     /// Bytes that were sent on.
     pub(super) moved: u64,
 }
@@ -85,7 +87,8 @@ impl Way {
         for _ in 0..TURNS {
             ready!(self.poll_send(to, context)).map_err(Gone::Receiver)?;
             if self.ended {
-                ready!(to.poll_shutdown(context)).map_err(Gone::Receiver)?;
+                let told = if self.last { to.poll_farewell(context) } else { to.poll_shutdown(context) };
+                ready!(told).map_err(Gone::Receiver)?;
                 self.closed = true;
                 return Poll::Ready(Ok(()));
             }

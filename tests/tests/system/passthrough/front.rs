@@ -7,8 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use proxy_tests::daemon::Daemon;
 use proxy_tests::hello::Hello;
+use proxy_tests::program::Program;
 use proxy_tests::web;
 use proxy_tests::world::{Family, World};
+
+use crate::issuer::Ca;
 
 /// Reads no longer than this: a machine under load is slow.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -93,4 +96,17 @@ pub(super) fn exactly(stream: &mut TcpStream, count: usize) -> Result<Vec<u8>> {
 
 pub(super) fn hello() -> Vec<u8> {
     Hello::asking_for("a.test").record()
+}
+
+/// nginx by TLS, which says who it is, and who has come.
+pub(super) fn nginx(world: &World, ca: &Ca, at: SocketAddr) -> Result<Program> {
+    let [cert, key, root] = ["a.test.crt", "a.test.key", "ca.pem"].map(|file| ca.path(file));
+    let http = format!(
+        "server {{ listen {at} ssl http2; ssl_certificate {cert}; ssl_certificate_key {key}; \
+         ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:s:1m; ssl_client_certificate {root}; \
+         ssl_verify_client optional; location / {{ default_type text/plain; \
+         return 200 \"theirs client=$ssl_client_s_dn\\n\"; }} }}"
+    );
+    let namespace = &world.backends[0].namespace;
+    proxy_tests::nginx::start(namespace, &world.folder(), "nginx", &http)
 }
