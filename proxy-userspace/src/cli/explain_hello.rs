@@ -218,3 +218,44 @@ fn print(output: &Output, question: &HelloQuestion, said: &HelloExplanation) {
         output.line(format_args!("{} routes have another listener or host", said.elsewhere));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proxy_tests::hello::Hello;
+
+    use super::*;
+    use crate::net::quic::testing::clients;
+
+    /// A capture of raw IP packets with these datagrams of one client (`pcap(5)`).
+    fn capture(datagrams: &[Vec<u8>]) -> Vec<u8> {
+        let mut file = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 101].map(u32::to_le_bytes).concat();
+        for datagram in datagrams {
+            let udp =
+                [&[0x9c, 0x40, 1, 0xbb], &(8 + datagram.len() as u16).to_be_bytes()[..], &[0, 0]].concat();
+            let total = (28 + datagram.len() as u16).to_be_bytes();
+            let ip =
+                [&[0x45, 0][..], &total, &[0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 9, 192, 0, 2, 1]].concat();
+            let bytes = (28 + datagram.len() as u32).to_le_bytes();
+            file.extend([&[0; 8][..], &bytes, &bytes, &ip, &udp, datagram].concat());
+        }
+        file
+    }
+
+    #[test]
+    fn the_first_clienthello_of_a_capture_may_be_by_quic() {
+        let message = Hello::asking_for("h3.test").after(0xfe77, vec![7; 1500]).message();
+        for client in clients() {
+            let mut datagrams = client.datagrams(&message);
+            // What is in the middle of something else comes first, and pieces in another order.
+            datagrams.reverse();
+            datagrams.insert(0, vec![0x40; 100]);
+            let path =
+                std::env::temp_dir().join(format!("pn-{}-{}.pcap", client.version, std::process::id()));
+            std::fs::write(&path, capture(&datagrams)).unwrap();
+            let question = read(&path).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            assert_eq!(question.sni.as_deref(), Some("h3.test"));
+            assert!(question.ja4.is_some_and(|ja4| ja4.starts_with('q')));
+        }
+    }
+}
