@@ -11,6 +11,7 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use proxy_common::pod::Pod;
 
 /// Bytes of a packet that are restored.
 pub(crate) const PACKET: usize = 72;
@@ -65,6 +66,14 @@ fn update(map: &OwnedFd, value: *const u8) -> Result<()> {
     Ok(())
 }
 
+/// Whatever is pinned at `path`.
+fn object(path: &Path) -> Result<OwnedFd> {
+    let text = CString::new(path.to_string_lossy().as_bytes())?;
+    let mut attribute = [0; 16];
+    attribute[0] = text.as_ptr() as u64;
+    Ok(owned(bpf(OBJ_GET, &mut attribute).with_context(|| path.display().to_string())?))
+}
+
 /// An XDP program by its descriptor.
 #[derive(Debug)]
 pub(crate) struct Program(OwnedFd);
@@ -72,10 +81,7 @@ pub(crate) struct Program(OwnedFd);
 impl Program {
     /// The program pinned at `path`.
     pub(crate) fn pinned(path: &Path) -> Result<Self> {
-        let text = CString::new(path.to_string_lossy().as_bytes())?;
-        let mut attribute = [0; 16];
-        attribute[0] = text.as_ptr() as u64;
-        Ok(Self(owned(bpf(OBJ_GET, &mut attribute).with_context(|| path.display().to_string())?)))
+        Ok(Self(object(path)?))
     }
 
     /// A program that passes everything on: the floor.
@@ -117,9 +123,10 @@ impl Program {
     /// Runs it once on each of `count` packets, from flow number `from` on: the last verdict, and nanoseconds a packet
     /// by the kernel's own clock.
     pub(crate) fn singly(&self, template: &Template, from: u32, count: u32) -> Result<(u32, f64)> {
-        let (mut out, mut sum, mut verdict) = (vec![0u8; PACKET + 256], 0u64, 0);
+        let mut packet = template.bytes.clone();
+        let (mut out, mut sum, mut verdict) = (vec![0u8; packet.len() + 256], 0u64, 0);
         for n in from..from + count {
-            let packet = template.flow(n & (template.flows - 1));
+            template.write(n & (template.flows - 1), &mut packet);
             let mut attribute = [0; 16];
             attribute[0] = pair(self.0.as_raw_fd() as u32, 0);
             attribute[1] = pair(packet.len() as u32, out.len() as u32);
@@ -134,11 +141,43 @@ impl Program {
     }
 }
 
+/// A map by its descriptor.
+#[derive(Debug)]
+pub(crate) struct Map(OwnedFd);
+
+impl Map {
+    /// The map pinned at `path`.
+    pub(crate) fn pinned(path: &Path) -> Result<Self> {
+        Ok(Self(object(path)?))
+    }
+
+    /// Writes an entry.
+    pub(crate) fn put<K: Pod, V: Pod>(&self, key: &K, value: &V) -> Result<()> {
+        let mut attribute = [0; 16];
+        attribute[0] = self.0.as_raw_fd() as u64;
+        attribute[1] = core::ptr::from_ref(key) as u64;
+        attribute[2] = core::ptr::from_ref(value) as u64;
+        bpf(MAP_UPDATE, &mut attribute).context("the entry of a map")?;
+        Ok(())
+    }
+
+    /// Reads a 64-bit number out of an array.
+    pub(crate) fn number(&self, index: u32) -> Result<u64> {
+        let mut value = 0u64;
+        let mut attribute = [0; 16];
+        attribute[0] = self.0.as_raw_fd() as u64;
+        attribute[1] = (&raw const index) as u64;
+        attribute[2] = (&raw mut value) as u64;
+        bpf(MAP_LOOKUP, &mut attribute).context("the entry of a map")?;
+        Ok(value)
+    }
+}
+
 /// A packet, and how the counter turns it into one of many flows.
 #[derive(Clone, Debug)]
 pub(crate) struct Template {
-    /// The first bytes of the packet: Ethernet, IPv4 without options, TCP or UDP.
-    pub(crate) bytes: [u8; PACKET],
+    /// The packet: Ethernet, IPv4 without options, TCP or UDP. Its first bytes are restored.
+    pub(crate) bytes: Vec<u8>,
     /// How many flows: a power of two.
     pub(crate) flows: u32,
 }
@@ -146,14 +185,19 @@ pub(crate) struct Template {
 impl Template {
     /// The packet of flow `n`, as the restoring program makes it: the low 16 bits in the source address and, inverted,
     /// in the identification, so that the header checksum holds; the bits above in the source port.
-    pub(crate) fn flow(&self, n: u32) -> [u8; PACKET] {
-        let mut bytes = self.bytes;
+    pub(crate) fn flow(&self, n: u32) -> Vec<u8> {
+        let mut bytes = self.bytes.clone();
+        self.write(n, &mut bytes);
+        bytes
+    }
+
+    /// The same, over a packet of another flow.
+    fn write(&self, n: u32, bytes: &mut [u8]) {
         let low = (n & 0xffff) as u16;
         bytes[28..30].copy_from_slice(&low.to_be_bytes());
         bytes[18..20].copy_from_slice(&(!low).to_be_bytes());
-        let port = u16::from_be_bytes([bytes[34], bytes[35]]) + (n >> 16) as u16;
+        let port = u16::from_be_bytes([self.bytes[34], self.bytes[35]]) + (n >> 16) as u16;
         bytes[34..36].copy_from_slice(&port.to_be_bytes());
-        bytes
     }
 }
 
@@ -205,7 +249,7 @@ impl Harness {
         // Behind the counter stand the bytes of the packet.
         let state = map(MAP_ARRAY, 8 + PACKET as u32)?;
         let mut value = vec![0u8; 8];
-        value.extend_from_slice(&template.bytes);
+        value.extend_from_slice(&template.bytes[..PACKET]);
         update(&state, value.as_ptr())?;
         let programs = map(MAP_PROG_ARRAY, 4)?;
         let fd = subject.0.as_raw_fd() as u32;

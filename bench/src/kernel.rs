@@ -30,6 +30,8 @@ struct Case {
     most: Option<f64>,
     /// So many addresses are banned from here on, those of the clients among them.
     bans: u32,
+    /// They are cut short or grow, and no program can restore them: they are measured one by one alone.
+    changes_length: bool,
     /// Packets that are measured in turn with these, which may cost so many nanoseconds more.
     beside: Option<(Template, f64)>,
 }
@@ -70,7 +72,17 @@ fn measure_all(only: &str) -> Result<ExitCode> {
 }
 
 fn cases(scene: &Scene) -> Result<Vec<Case>> {
-    let case = |name, template, verdict, most| Case { name, template, verdict, most, bans: 0, beside: None };
+    let case = |name, template, verdict, most| Case {
+        name,
+        template,
+        verdict,
+        most,
+        bans: 0,
+        changes_length: false,
+        beside: None,
+    };
+    let answered =
+        |name, template| Case { changes_length: true, ..case(name, template, XDP_REDIRECT, Some(5.0)) };
     let limited = |name, template, beside, extra| Case {
         beside: Some((beside, extra)),
         ..case(name, template, XDP_REDIRECT, None)
@@ -104,6 +116,15 @@ fn cases(scene: &Scene) -> Result<Vec<Case>> {
             15.0,
         ),
         case("dsr, 1 flow, a limit that is spent", scene.establish_spent(1)?, XDP_DROP, None),
+        answered("dsr, SYN flood, guarded", scene.asked(Forward::Dsr, SOURCES)?),
+        answered("nat, SYN flood, guarded", scene.asked(Forward::Nat, SOURCES)?),
+        answered("socket, SYN flood, cookies", scene.cookies(SOURCES)?),
+        Case {
+            beside: Some((Scene::hello(false), 250.0)),
+            ..case("ClientHello, looked at (peek)", Scene::hello(true), XDP_PASS, None)
+        },
+        case("handed over, 1 flow", scene.handed_over(1)?, XDP_REDIRECT, Some(6.0)),
+        case("handed over, 65,536 flows", scene.handed_over(MANY)?, XDP_REDIRECT, None),
         // Last: whatever comes after them is looked up among the banned.
         banned("banned, of 1,000, 1 source", 1, 1000, Some(2.2)),
         banned("banned, of 65,536, 65,536 sources", MANY, MANY, None),
@@ -128,7 +149,12 @@ fn measure(case: &Case, scene: &Scene, pass: &Program) -> Result<bool> {
             extras.push(ns - scene.program.singly(template, from, SINGLES)?.1);
         }
     }
-    let stream = stream(case, scene, pass)?;
+    let stream = if case.changes_length {
+        format!("{:>8} {:>6}", "-", "-")
+    } else {
+        let (ns, floor) = stream(case, scene, pass)?;
+        format!("{ns:>8.0} {floor:>6.0}")
+    };
     let (low, high) =
         (ratios.iter().copied().fold(f64::MAX, f64::min), ratios.iter().copied().fold(0.0, f64::max));
     let ratio = median(ratios);
@@ -136,12 +162,10 @@ fn measure(case: &Case, scene: &Scene, pass: &Program) -> Result<bool> {
     let promise =
         case.most.map_or(String::new(), |most| format!("≤ {most}{}", if kept { "" } else { "  MISSED" }));
     println!(
-        "{:<38} {:>6.0} {:>6.0} {ratio:>8.2} {low:>6.2} {high:>6.2} {:>8.0} {:>6.0}  {promise}",
+        "{:<39} {:>5.0} {:>6.0} {ratio:>8.2} {low:>6.2} {high:>6.2} {stream}  {promise}",
         case.name,
         median(times),
         median(floors),
-        stream.0,
-        stream.1
     );
     let Some((_, most)) = case.beside else { return Ok(kept) };
     let extra = median(extras);

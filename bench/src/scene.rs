@@ -1,21 +1,30 @@
 //! What the kernel path is measured with: a namespace with routes and neighbours, listeners, and flows that real
 //! packets made.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use proxy_common::addr::{Be16, Ip4};
+use proxy_common::cookie::Keys;
+use proxy_common::flow::{Flow, FlowKey, FlowKind, Rewrite, SPLICED};
+use proxy_common::guard::GuardSettings;
+use proxy_common::splice::{self, Shift, Splice};
+use proxy_common::{known, names};
+use proxy_tests::hello::Hello;
 use proxy_tests::netns::Namespace;
 use proxy_userspace::ban::{Book, Content, List};
 use proxy_userspace::config::{
-    Amount, AttachMode, Forward, GuardConfig, KernelConfig, LimitAction, LimitConfig, Measure, Measures, Per,
-    Protocol, Rate,
+    Amount, AttachMode, Forward, GuardConfig, HostPattern, KernelConfig, LimitAction, LimitConfig, Measure,
+    Measures, Per, Protocol, Rate, SynCookies,
 };
-use proxy_userspace::l4::{Desired, DesiredBackend, DesiredListener, Kernel};
+use proxy_userspace::l4::{
+    Desired, DesiredBackend, DesiredListener, Kernel, LocalListener, NameAction, NameRule,
+};
 
-use crate::harness::{PACKET, Program, Template};
+use crate::harness::{Map, PACKET, Program, Template};
 
 /// Verdicts of XDP.
 pub(crate) const XDP_DROP: u32 = 1;
@@ -31,9 +40,30 @@ const DSR: [u8; 4] = [192, 0, 2, 2];
 /// `dsr`, too: one with a limit that nobody meets, one with a limit that is spent.
 const LIMITED: [u8; 4] = [192, 0, 2, 3];
 const SPENT: [u8; 4] = [192, 0, 2, 4];
+/// Guarded as listeners are by default: `dsr`, and `nat`.
+const GUARDED: [u8; 4] = [192, 0, 2, 5];
+const GUARDED_NAT: [u8; 4] = [192, 0, 2, 6];
+/// Where sockets of this host wait: one guarded as by default, one of a listener of TLS whose connections are handed over.
+const SOCKET: [u8; 4] = [192, 0, 2, 254];
+const COOKIE: [u8; 4] = SOCKET;
+const DOOR: u16 = 443;
 const CLIENT: [u8; 4] = [10, 1, 0, 0];
+/// Likewise, but nobody of these was ever seen to be alive.
+const STRANGER: [u8; 4] = [10, 2, 0, 0];
 const CLIENT_PORT: u16 = 20_000;
 const BACKENDS: u8 = 64;
+
+/// What the daemon says for guards, once it has drawn keys.
+const GUARDS: GuardSettings = GuardSettings {
+    keys: Keys { keys: [[0x0102_0304_0506_0708, 2], [3, 4]], current: 0 },
+    second: 250,
+    icmp_limit: 0,
+    flags: GuardSettings::SOCKETS
+        | GuardSettings::TIMESTAMPS
+        | GuardSettings::WINDOW_SCALE
+        | GuardSettings::SACK,
+    mtu: 1500,
+};
 
 /// A namespace with a way to 64 backends.
 pub(crate) fn namespace() -> Result<Namespace> {
@@ -59,6 +89,9 @@ pub(crate) struct Scene {
     kernel: Kernel,
     pins: PathBuf,
     pub(crate) program: Program,
+    folder: PathBuf,
+    /// Held: cookies are for sockets that wait.
+    _socket: TcpListener,
 }
 
 impl Drop for Scene {
@@ -73,11 +106,13 @@ impl Scene {
     pub(crate) fn new() -> Result<Self> {
         let pins = PathBuf::from(format!("/sys/fs/bpf/{}", proxy_tests::leftovers::unique_name()));
         let desired = desired(pins.clone());
+        let socket = TcpListener::bind(SocketAddr::from((COOKIE, 80)))?;
         let kernel = Kernel::open(&desired.kernel)?;
         kernel.apply(&desired)?;
         let folder = pins.join(format!("v{}", proxy_common::ABI_VERSION));
-        let program = Program::pinned(&folder.join(proxy_common::names::PROGRAM_XDP))?;
-        Ok(Self { kernel, pins, program })
+        let program = Program::pinned(&folder.join(names::PROGRAM_XDP))?;
+        Map::pinned(&folder.join(names::GUARD_SETTINGS))?.put(&0u32, &GUARDS)?;
+        Ok(Self { kernel, pins, program, folder, _socket: socket })
     }
 
     /// Established `nat` flows: SYN, the backend's SYN-ACK, ACK, each through the program.
@@ -117,6 +152,77 @@ impl Scene {
         for n in 0..flows {
             self.program.run(&template.flow(n), 1)?;
         }
+        Ok(template)
+    }
+
+    /// Bare SYNs of ever other sources, to a balanced listener that is guarded: it asks whether they are there.
+    pub(crate) fn asked(&self, forward: Forward, flows: u32) -> Result<Template> {
+        self.answered(if forward == Forward::Nat { GUARDED_NAT } else { GUARDED }, flows)
+    }
+
+    /// The same to a socket, for which cookies answer.
+    pub(crate) fn cookies(&self, flows: u32) -> Result<Template> {
+        self.answered(COOKIE, flows)
+    }
+
+    /// The first segment of a TLS connection: a ClientHello of the usual length, or what only looks like one at first.
+    pub(crate) fn hello(is_one: bool) -> Template {
+        let hello = Hello::asking_for("www.example.test");
+        let padding = 512 - hello.message().len();
+        let mut record = hello.after(21, vec![0; padding]).record();
+        if !is_one {
+            record[0] = 23;
+        }
+        from(STRANGER, segment(DOOR, 2000, &record, 1))
+    }
+
+    /// Connections that userspace handed over, with timestamps, as the relay leaves them behind.
+    pub(crate) fn handed_over(&self, flows: u32) -> Result<Template> {
+        let pinned = |name| Map::pinned(&self.folder.join(name));
+        let (table, known, splices) =
+            (pinned(names::FLOWS4)?, pinned(names::KNOWN)?, pinned(names::SPLICES)?);
+        let options = [1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 8];
+        let mut template = segment(DOOR, 5001, &[&options[..], b"abcdef"].concat(), flows);
+        template.bytes[46] = 0x80;
+        let shift = Shift { sequence: 1000, acknowledgment: 2000, flags: Shift::SACK, ..Shift::default() };
+        let splice = Splice {
+            state: splice::state::LIVE,
+            shifts: [shift; 2],
+            clocks: [splice::clock::RUNS | 77; 2],
+            ..Splice::default()
+        };
+        let ip = |octets: [u8; 4]| Ip4::from_octets(octets);
+        for n in 0..flows {
+            let packet = template.flow(n);
+            let port = u16::from_be_bytes([packet[34], packet[35]]);
+            let mut key = FlowKey::default();
+            let client = [packet[26], packet[27], packet[28], packet[29]];
+            key.set(&ip(client), &ip(SOCKET), Be16::new(port), Be16::new(DOOR), 6);
+            let rewrite = Rewrite {
+                new_source: ip(SOCKET),
+                new_destination: ip([192, 0, 2, 101]),
+                new_source_port: Be16::new(port),
+                new_destination_port: Be16::new(DOOR),
+                backend: 1,
+                kind: FlowKind::NatForward as u8 | SPLICED,
+                ..Rewrite::default()
+            };
+            splices.put(&n, &splice)?;
+            table.put(&key, &Flow::<Ip4> { rewrite, born: n, ..Flow::default() })?;
+            let (word, bits) = known::place(known::hash(&key));
+            for word in word..word + known::COPIES {
+                known.put(&word, &(known.number(word)? | bits))?;
+            }
+        }
+        Ok(template)
+    }
+
+    fn answered(&self, to: [u8; 4], flows: u32) -> Result<Template> {
+        let template = from(STRANGER, tcp(to, SYN, 0, flows));
+        // So many that the guard goes on.
+        self.program.singly(&template, 0, 100_000)?;
+        let (_, answer, _) = self.program.run(&template.flow(0), 1)?;
+        ensure!(answer[26..30] == to && answer[47] == SYN_ACK, "a SYN was answered with {answer:02x?}");
         Ok(template)
     }
 
@@ -166,6 +272,21 @@ fn desired(pins: PathBuf) -> Desired {
             backends: (1..=BACKENDS).map(backend).collect(),
         }
     };
+    let guard = |threshold| GuardConfig {
+        syn_cookies: SynCookies::Auto,
+        syn_threshold: threshold,
+        ..GuardConfig::default()
+    };
+    let local = |name: &str, port, guard, tls| LocalListener {
+        name: name.into(),
+        addresses: vec![SocketAddr::from((SOCKET, port))],
+        protocol: Protocol::Tcp,
+        guard,
+        tls,
+        names: if tls { refused() } else { Vec::new() },
+        handoff: tls,
+        backends: Vec::new(),
+    };
     Desired {
         kernel: KernelConfig {
             interfaces: vec!["front".into()],
@@ -186,10 +307,23 @@ fn desired(pins: PathBuf) -> Desired {
             listener("dsr", DSR, Forward::Dsr),
             listener("limited", LIMITED, Forward::Dsr),
             listener("spent", SPENT, Forward::Dsr),
+            DesiredListener { guard: guard(10_000), ..listener("guarded", GUARDED, Forward::Dsr) },
+            DesiredListener { guard: guard(1000), ..listener("guarded-nat", GUARDED_NAT, Forward::Nat) },
         ],
-        local: Vec::new(),
+        local: vec![
+            local("cookie", 80, guard(10_000), false),
+            local("door", DOOR, GuardConfig::default(), true),
+        ],
         limits: vec![limit("limited"), limit("spent")],
     }
+}
+
+/// Names that are kept out; the one that is asked for is not among them.
+fn refused() -> Vec<NameRule> {
+    let rule = |host| NameRule { host, route: "r".into(), action: NameAction::Drop };
+    let exact = (0..100).map(|n| HostPattern::Exact(format!("bad{n}.example.test").into()));
+    let wildcards = ["wild.test", "bad.example.test"].map(|name| HostPattern::Wildcard(name.into()));
+    exact.chain(wildcards).map(|host| rule(Some(host))).collect()
 }
 
 /// A limit of a listener, of its name: more packets than anybody sends.
@@ -209,21 +343,45 @@ fn limit(listener: &str) -> LimitConfig {
 
 /// A TCP packet of 72 bytes: Ethernet, IPv4, TCP, padding as payload.
 fn tcp(to: [u8; 4], flags: u8, acknowledgment: u32, flows: u32) -> Template {
-    let mut b = [0u8; PACKET];
+    packet((to, 80), flags, acknowledgment, &[0; PACKET - 54], flows)
+}
+
+/// A segment to a socket of this host.
+fn segment(port: u16, acknowledgment: u32, payload: &[u8], flows: u32) -> Template {
+    packet((SOCKET, port), ACK, acknowledgment, payload, flows)
+}
+
+fn packet(
+    (to, port): ([u8; 4], u16),
+    flags: u8,
+    acknowledgment: u32,
+    payload: &[u8],
+    flows: u32,
+) -> Template {
+    let mut b = vec![0u8; 54];
+    let [high, low] = (40 + payload.len() as u16).to_be_bytes();
     b[..14].copy_from_slice(&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0]);
-    b[14..26].copy_from_slice(&[0x45, 0, 0, (PACKET - 14) as u8, 0xff, 0xff, 0x40, 0, 64, 6, 0, 0]);
-    b[26..30].copy_from_slice(&CLIENT);
+    b[14..26].copy_from_slice(&[0x45, 0, high, low, 0xff, 0xff, 0x40, 0, 64, 6, 0, 0]);
     b[30..34].copy_from_slice(&to);
-    let sum = proxy_common::checksum::fold(proxy_common::checksum::sum_bytes(&b[14..34]));
-    b[24..26].copy_from_slice(&(!sum).to_ne_bytes());
     b[34..36].copy_from_slice(&CLIENT_PORT.to_be_bytes());
-    b[36..38].copy_from_slice(&80u16.to_be_bytes());
+    b[36..38].copy_from_slice(&port.to_be_bytes());
     let sequence = if flags & SYN != 0 { 1000u32 } else { 1001 };
     b[38..42].copy_from_slice(&sequence.to_be_bytes());
     b[42..46].copy_from_slice(&acknowledgment.to_be_bytes());
     b[46] = 0x50;
     b[47] = flags;
-    Template { bytes: b, flows }
+    b.extend_from_slice(payload);
+    from(CLIENT, Template { bytes: b, flows })
+}
+
+/// The same packets, of other clients.
+fn from(client: [u8; 4], mut template: Template) -> Template {
+    let b = &mut template.bytes;
+    b[26..30].copy_from_slice(&client);
+    b[24..26].fill(0);
+    let sum = proxy_common::checksum::fold(proxy_common::checksum::sum_bytes(&b[14..34]));
+    b[24..26].copy_from_slice(&(!sum).to_ne_bytes());
+    template
 }
 
 /// The SYN-ACK that a backend sends for a SYN as it left the balancer: sequence number 5000.

@@ -79,6 +79,12 @@ impl Cell64 {
         self.0.fetch_sub(by, core::sync::atomic::Ordering::SeqCst)
     }
 
+    /// Adds one to the lower half, whose upper half somebody else may write at this instant: neither harms the other. Where
+    /// two count at once, one of them may not be counted.
+    pub fn count(&self) {
+        self.fetch_add(1);
+    }
+
     /// Writes `new` if the value is `old`. A full barrier. Whether it did.
     pub fn replace_if(&self, old: u64, new: u64) -> bool {
         use core::sync::atomic::Ordering::SeqCst;
@@ -123,6 +129,18 @@ impl Cell64 {
     #[inline(always)]
     pub fn fetch_sub(&self, by: u64) -> u64 {
         self.fetch_add(by.wrapping_neg())
+    }
+
+    /// Adds one to the lower half, whose upper half somebody else may write at this instant: neither harms the other. Where
+    /// two count at once, one of them may not be counted.
+    #[inline(always)]
+    pub fn count(&self) {
+        // SAFETY: the pointer is this cell's own, aligned and valid; the target is little-endian, and half of an aligned word
+        // is read and written at once. A locked instruction would cost more than the rest of what is done there.
+        unsafe {
+            let low = self.0.as_ptr().cast::<u32>();
+            low.write_volatile(low.read_volatile().wrapping_add(1));
+        }
     }
 
     /// Writes `new` if the value is `old`. A full barrier. Whether it did.

@@ -295,6 +295,23 @@ pub struct Young<A> {
     pub bits: u8,
 }
 
+impl<A: Address> Young<A> {
+    /// Becomes the young flow of a client's packet, with no port to the backend.
+    #[inline(always)]
+    pub fn become_of(&mut self, key: &FlowKey<A>, backend: u16, isn: u32, bits: u8) {
+        self.client.assign(&key.source);
+        self.service.assign(&key.destination);
+        self.client_port = key.source_port;
+        self.service_port = key.destination_port;
+        self.nat_port = Be16::default();
+        self.backend = backend;
+        self.client_isn = isn;
+        self.backend_isn = 0;
+        self.protocol = key.protocol;
+        self.bits = bits;
+    }
+}
+
 /// Bits of [`Young::bits`].
 pub mod young {
     /// The backend answered (seen with `nat` only).
@@ -313,6 +330,12 @@ pub struct YoungSlot<const N: usize, U64 = u64> {
     pub guard: U64,
     /// The young flow.
     pub words: [U64; N],
+}
+
+impl<const N: usize> Default for SharedYoungSlot<N> {
+    fn default() -> Self {
+        Self { guard: Cell64::new(0), words: [(); N].map(|()| Cell64::new(0)) }
+    }
 }
 
 // One cache line holds two whole ones.

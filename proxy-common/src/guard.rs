@@ -215,7 +215,9 @@ pub mod alive {
             _ => 0,
         };
         let hash = mix64(mix64(network ^ seed) ^ seed.rotate_left(32));
-        let places = [hash as u32 & (ALIVE - 1), (hash >> 18) as u32 & (ALIVE - 1)];
+        let place = hash as u32 & (ALIVE - 1);
+        // The other one is on the same cache line: one of the seven beside it.
+        let places = [place, place ^ (1 + (((hash >> 18 & 0xffff) as u32 * 7) >> 16))];
         Source { places, tag: hash >> TAG }
     }
 

@@ -65,6 +65,8 @@ pub mod siphash;
 pub mod sni;
 /// Connections that userspace handed over.
 pub mod splice;
+/// A young flow of `dsr` in one word.
+pub mod young_word;
 
 /// The version of everything in this crate that has a layout. It is part of the pin path, stands in the BPF object
 /// and in [`settings::Settings`], and is checked before a map is adopted.

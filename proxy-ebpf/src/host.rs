@@ -16,7 +16,6 @@ use proxy_common::{
     flow::{Flow, FlowKey, FragmentKey, SharedFlow, SharedYoungSlot, Slot, YoungSlot},
     guard::{GuardRule, GuardSettings, SharedGuard},
     hop::SharedHop,
-    known,
     limit_event::Event,
     listener::{DestinationFilter, Listener, ListenerKey},
     maglev::{NO_BACKEND, RING_SLOTS},
@@ -38,6 +37,7 @@ use crate::{
     world::{Bans, Insert, LimitOutcome, Packet, Route, RouteQuery, Socket, Tables, World},
 };
 use family::{Addresses, FamilyTables};
+use known::Known;
 
 /// The tables of one address family.
 mod family;
@@ -47,6 +47,8 @@ mod given;
 mod guarded;
 /// Names.
 mod hellos;
+/// Flows that are known.
+mod known;
 /// Limits.
 mod limits;
 /// Spliced connections.
@@ -70,7 +72,7 @@ pub struct Host {
     frame: Vec<u8>,
     ingress: u32,
     filter: Box<DestinationFilter>,
-    known: Vec<Cell64>,
+    known: Known,
     hops: Vec<SharedHop>,
     v4: FamilyTables<Ip4, SharedYoungSlot<3>>,
     v6: FamilyTables<Ip6, SharedYoungSlot<6>>,
@@ -112,10 +114,6 @@ fn v6(address: IpAddr) -> Option<Ip6> {
     if let IpAddr::V6(v6) = address { Some(v6.into()) } else { None }
 }
 
-fn zero() -> Cell64 {
-    Cell64::new(0)
-}
-
 impl Host {
     /// A world with these services and these ways. A ring gives its slots to the backends by turns.
     #[must_use]
@@ -130,10 +128,10 @@ impl Host {
             frame: Vec::new(),
             ingress: 0,
             filter: Box::new(DestinationFilter::EMPTY),
-            known: (0..known::WORDS).map(|_| zero()).collect(),
+            known: Known::new(sizes.young),
             hops: Vec::new(),
-            v4: FamilyTables::new(sizes, || YoungSlot { guard: zero(), words: [(); 3].map(|()| zero()) }),
-            v6: FamilyTables::new(sizes, || YoungSlot { guard: zero(), words: [(); 6].map(|()| zero()) }),
+            v4: FamilyTables::new(sizes, YoungSlot::default),
+            v6: FamilyTables::new(sizes, YoungSlot::default),
             traffic: RefCell::default(),
             notices: RefCell::default(),
             drops: RefCell::default(),
@@ -281,7 +279,7 @@ impl Host {
         if lines.is_empty()
             && let Some(shape) = small()
         {
-            let line = || [(); ban::LINE_WORDS].map(|()| zero());
+            let line = || [(); ban::LINE_WORDS].map(|()| Cell64::default());
             lines.extend((0..ban::length_of::<A>(shape)).map(|_| line()));
             ban::prepare::<A, _>(lines.as_slice(), shape);
         }
@@ -445,7 +443,7 @@ macro_rules! tables {
 }
 
 impl<A: ban::Family> Bans<A> for Host {
-    fn has(&self, table: u32, address: &A, now: u32) -> bool {
+    fn has(&self, table: u32, address: &A, _: A::Suspect, now: u32) -> bool {
         let lines = self.bans[table as usize].as_slice();
         ban::find::<A, _>(lines, address, now).inspect(|found| found.hit()).is_some()
     }
@@ -520,12 +518,13 @@ impl World for Host {
         Some(&self.filter)
     }
     fn may_be_known(&self, hash: u64) -> bool {
-        let (word, bit) = known::place(hash);
-        self.known[word as usize].load() & bit != 0
+        self.known.has(hash)
     }
     fn note_known(&self, hash: u64) {
-        let (word, bit) = known::place(hash);
-        self.known[word as usize].fetch_or(bit);
+        self.known.note(hash);
+    }
+    fn young_word(&self, hash: u64, seeded: u64) -> Option<&Cell64> {
+        self.known.young(hash, seeded)
     }
     fn ring_slot(&self, listener: u16, slot: u32) -> Option<u16> {
         let ids = self.rings.get(usize::from(listener))?;

@@ -152,8 +152,8 @@ pub trait Tables<A: Address> {
 /// The tables of bans of one address family.
 pub trait Bans<A: Family> {
     /// Whether a prefix that covers the address is in a table ([`proxy_common::ban::table`]) and has not ended; then it
-    /// is counted there.
-    fn has(&self, table: u32, address: &A, now: u32) -> bool;
+    /// is counted there. `suspect` is what the address's region says.
+    fn has(&self, table: u32, address: &A, suspect: A::Suspect, now: u32) -> bool;
 }
 
 /// Everything: a packet, the tables of both families, and what belongs to neither.
@@ -172,6 +172,9 @@ pub trait World: Packet + Keys + Names + Tables<Ip4> + Tables<Ip6> + Bans<Ip4> +
     fn may_be_known(&self, hash: u64) -> bool;
     /// Notes that a flow with this hash is in the flow table.
     fn note_known(&self, hash: u64);
+    /// The place of a young flow of `dsr` ([`proxy_common::young_word`]) with this hash of [`proxy_common::known::hash`], and
+    /// this one under the secret seed.
+    fn young_word(&self, hash: u64, seeded: u64) -> Option<&Cell64>;
     /// A slot of a listener's ring.
     fn ring_slot(&self, listener: u16, slot: u32) -> Option<u16>;
     /// The remembered hop to a backend.

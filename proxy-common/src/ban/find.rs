@@ -19,9 +19,8 @@ impl Found<'_> {
     /// Counts that it was met. Where CPUs meet it at once, some are not counted: nobody waits for that.
     #[inline(always)]
     pub fn hit(&self) {
-        let life = self.life.load();
-        if life as u32 != u32::MAX {
-            self.life.replace_if(life, life + 1);
+        if self.life.load() as u32 != u32::MAX {
+            self.life.count();
         }
     }
 }

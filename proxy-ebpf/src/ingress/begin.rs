@@ -1,7 +1,7 @@
 //! What the flow table does not settle: a SYN, a young flow, a backend's first answer, or nothing of ours.
 
 use proxy_common::{
-    addr::{Address, Be16},
+    addr::Address,
     backend::Backend,
     drop_reason::{DropReason, Notice},
     flow::{FlowKind, SharedFlow, state, young as bits},
@@ -142,7 +142,7 @@ fn begin<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Out
     }
     work.asked.copy_from(&work.ip.key);
     work.hash = flow_hash(&work.ip.key, settings.hash_seed);
-    let is_young = young::of_client(world, work, settings);
+    let is_young = young::of_client(world, work, settings, &listener);
     if has_flow
         && let Some(known) = world.flow(&work.ip.key)
         && !reuse(world, work, known, is_young, listener.id)
@@ -280,8 +280,10 @@ fn stay<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, proved:
     }
     // What stays young, because the table is full or nothing is proved yet, is kept from growing old by its packets.
     // So is the way back: another young flow may have taken its place since, and answers must find this one.
-    young::remember(world, work, settings);
-    if work.young.nat_port.raw() != 0 {
+    if work.young.nat_port.raw() == 0 {
+        young::remember_word(world, work, settings);
+    } else {
+        young::remember(world, work, settings);
         flow::other_way(&mut work.back, work.ip.key.protocol, &work.rewrite);
         young::remember_return(world, &work.back, work.hash, settings.hash_seed);
     }
@@ -298,26 +300,15 @@ fn birth<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Out
     }
     let id = work.rewrite.backend;
     let Some(backend) = Tables::<A>::backend(world, id) else { return dropped(DropReason::NoBackend) };
-    let young = &mut work.young;
-    young.client.assign(&key.source);
-    young.service.assign(&key.destination);
-    young.client_port = key.source_port;
-    young.service_port = key.destination_port;
-    young.nat_port = Be16::default();
-    young.backend = id;
-    young.client_isn = work.transport.sequence;
-    young.backend_isn = 0;
-    young.protocol = key.protocol;
-    young.bits = if syn { bits::SYN } else { 0 };
+    work.young.become_of(key, id, work.transport.sequence, if syn { bits::SYN } else { 0 });
     if work.listener.forward == Forward::Dsr as u8 {
         translation::dsr(&mut work.rewrite, key, id, backend);
+        young::remember_word(world, work, settings);
     } else {
         let source = select::source(world, backend)?;
         work.young.nat_port = select::port(world, work, backend, source)?;
         translation::nat(&mut work.rewrite, &work.ip.key, &work.there, FlowKind::NatForward, id);
-    }
-    young::remember(world, work, settings);
-    if work.young.nat_port.raw() != 0 {
+        young::remember(world, work, settings);
         // After the lock of the slot, which would wait until this store has reached memory.
         young::remember_return(world, &work.back, work.hash, settings.hash_seed);
     }

@@ -75,7 +75,7 @@ fn whose<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, settin
         return false;
     }
     work.hash = flow_hash(&work.asked, settings.hash_seed);
-    let is_young = young::of_client(world, work, settings);
+    let is_young = young::of_client(world, work, settings, &listener);
     let is_dsr = listener.forward == Forward::Dsr as u8;
     let id = match select::by_ring(world, listener.id, work.hash) {
         _ if is_young => work.young.backend,

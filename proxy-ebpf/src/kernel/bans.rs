@@ -43,8 +43,7 @@ fn look<A: Family>(table: u32, key: &A::Key, shape: u32, now: u32) -> u32 {
 
 /// Looks for every prefix that an address's region speaks of.
 #[inline(always)]
-fn look_all<A: Family>(table: u32, address: &A, each: impl Fn(&A::Key, u32) -> u32) -> u32 {
-    let Some(mut suspect) = A::suspect(&Table(table), address) else { return 0 };
+fn look_all<A: Family>(address: &A, mut suspect: A::Suspect, each: impl Fn(&A::Key, u32) -> u32) -> u32 {
     let shape = A::shape(&suspect).bits();
     for _ in 0..u32::from(A::BITS) + 1 {
         let Some(key) = A::next(address, &mut suspect) else { return 0 };
@@ -63,9 +62,9 @@ extern "C" fn proxy_ban4(key: u64, table: u32, shape: u32, now: u32) -> u32 {
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn proxy_bans4(address: u32, table: u32, now: u32) -> u32 {
+extern "C" fn proxy_bans4(suspect: u64, address: u32, table: u32, now: u32) -> u32 {
     let address = Ip4(Be32::from_raw(address));
-    look_all(table, &address, |key, shape| proxy_ban4(*key, table, shape, now))
+    look_all(&address, suspect, |key, shape| proxy_ban4(*key, table, shape, now))
 }
 
 /// The class and the table are one number: a function has five arguments at the most.
@@ -80,21 +79,23 @@ extern "C" fn proxy_ban6(high: u64, low: u64, class: u32, shape: u32, now: u32) 
 extern "C" fn proxy_bans6(high: u64, low: u64, table: u32, now: u32) -> u32 {
     let word = |half: u64, shift: u32| Be32::from_raw((half >> shift) as u32);
     let address = Ip6([word(high, 0), word(high, 32), word(low, 0), word(low, 32)]);
-    look_all(table, &address, |key, shape| {
+    let Some(suspect) = Ip6::suspect(&Table(table), &address) else { return 0 };
+    look_all(&address, suspect, |key, shape| {
         proxy_ban6(key.high, key.low, key.class as u32 | table << 8, shape, now)
     })
 }
 
 impl Bans<Ip4> for Frame {
     #[inline(always)]
-    fn has(&self, table: u32, address: &Ip4, now: u32) -> bool {
-        proxy_bans4(address.0.raw(), table, now) != 0
+    fn has(&self, table: u32, address: &Ip4, suspect: u64, now: u32) -> bool {
+        proxy_bans4(suspect, address.0.raw(), table, now) != 0
     }
 }
 
 impl Bans<Ip6> for Frame {
     #[inline(always)]
-    fn has(&self, table: u32, address: &Ip6, now: u32) -> bool {
+    fn has(&self, table: u32, address: &Ip6, _: <Ip6 as Family>::Suspect, now: u32) -> bool {
+        // More words than a function has arguments: it looks again.
         let [a, b, c, d] = address.0.map(|word| word.raw() as u64);
         proxy_bans6(a | b << 32, c | d << 32, table, now) != 0
     }

@@ -225,21 +225,25 @@ impl World for Frame {
     }
     #[inline(always)]
     fn may_be_known(&self, hash: u64) -> bool {
-        let (word, bit) = known::place(hash);
+        let (place, bits) = known::place(hash);
         let Some(asked) = known_word(known::ASKED) else { return true };
-        let word = if asked.load() & 1 == 0 { word } else { word + known::WORDS };
-        known_word(word).is_none_or(|word| word.load() & bit != 0)
+        known_word(place + (asked.load() as u32 & 1)).is_none_or(|word| known::has(word.load(), bits))
     }
     #[inline(always)]
     fn note_known(&self, hash: u64) {
-        let (word, bit) = known::place(hash);
-        for word in [word, word + known::WORDS] {
-            if let Some(word) = known_word(word)
-                && word.load() & bit == 0
+        let (place, bits) = known::place(hash);
+        for copy in 0..known::COPIES {
+            if let Some(word) = known_word(place + copy)
+                && !known::has(word.load(), bits)
             {
-                word.fetch_or(bit);
+                word.fetch_or(bits);
             }
         }
+    }
+    #[inline(always)]
+    fn young_word(&self, hash: u64, seeded: u64) -> Option<&Cell64> {
+        let (place, _) = known::place(hash);
+        known_word(known::young(place, seeded))
     }
     #[inline(always)]
     fn ring_slot(&self, listener: u16, slot: u32) -> Option<u16> {

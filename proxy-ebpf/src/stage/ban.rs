@@ -29,13 +29,12 @@ impl<W: World> Lines for Table<'_, W> {
 #[inline(never)]
 pub fn source<W: World + Bans<A>, A: Family>(world: &W, source: &A) -> Outcome {
     let (bans, allows) = (table(A::FAMILY, false), table(A::FAMILY, true));
-    if A::suspect(&Table { world, number: bans }, source).is_none() {
-        return Continue(());
-    }
+    let Some(banned) = A::suspect(&Table { world, number: bans }, source) else { return Continue(()) };
     let now = moment(world.ticks());
-    let suspect = A::suspect(&Table { world, number: allows }, source);
-    if suspect.is_some() && world.has(allows, source, now) {
+    if let Some(allowed) = A::suspect(&Table { world, number: allows }, source)
+        && world.has(allows, source, allowed, now)
+    {
         return Continue(());
     }
-    if world.has(bans, source, now) { dropped(DropReason::Banned) } else { Continue(()) }
+    if world.has(bans, source, banned, now) { dropped(DropReason::Banned) } else { Continue(()) }
 }

@@ -6,7 +6,10 @@ use proxy_common::{
     drop_reason::Notice,
     flow::{FlowKey, Slot, Young, way_back, young as bits},
     hash::flow_hash,
+    known,
+    listener::{Forward, Listener},
     settings::Settings,
+    young_word::YoungWord,
 };
 
 use crate::{
@@ -15,13 +18,41 @@ use crate::{
     world::{Tables, World},
 };
 
-/// Finds the young flow of a client's packet under `work.asked` and leaves it in `work.young`.
-#[inline(never)]
+/// Finds the young flow of a client's packet under `work.asked` to a listener and leaves it in `work.young`.
+#[inline(always)]
 pub fn of_client<W: World + Tables<A>, A: Address>(
     world: &W,
     work: &mut Work<A>,
     settings: &Settings,
+    listener: &Listener,
 ) -> bool {
+    if listener.forward == Forward::Dsr as u8 {
+        by_word(world, work, settings)
+    } else {
+        by_slot(world, work, settings)
+    }
+}
+
+/// The same with `dsr`.
+#[inline(never)]
+fn by_word<W: World, A: Address>(world: &W, work: &mut Work<A>, settings: &Settings) -> bool {
+    let Some(cell) = world.young_word(known::hash(&work.asked), work.hash) else { return false };
+    let word = YoungWord(cell.load());
+    if !word.is_of(work.hash) || word.age(world.now()) > settings.young_lifetime {
+        return false;
+    }
+    // What follows a SYN begins one behind it.
+    let syn = work.transport.is_bare_syn();
+    let isn = word.isn(work.transport.sequence.wrapping_sub(!syn as u32));
+    let bits = if word.began_with_syn() { bits::SYN } else { 0 };
+    let Work { young, asked, .. } = work;
+    young.become_of(asked, word.backend(), isn, bits);
+    true
+}
+
+/// The same with `nat`.
+#[inline(never)]
+fn by_slot<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, settings: &Settings) -> bool {
     let slot = Tables::<A>::young(world, work.hash as u32);
     let Some(touched) = slot.and_then(|slot| slot.read(&mut work.young)) else {
         return false;
@@ -59,7 +90,19 @@ pub fn of_backend<W: World + Tables<A>, A: Address>(
     (work.back == work.asked && world.now().wrapping_sub(touched) <= settings.young_lifetime).then_some(index)
 }
 
-/// Enters or renews `work.young`; whoever had the slot is replaced.
+/// Enters or renews `work.young`, a flow of `dsr`; whoever had the place is replaced.
+#[inline(always)]
+pub fn remember_word<W: World, A: Address>(world: &W, work: &Work<A>, settings: &Settings) {
+    let Some(cell) = world.young_word(known::hash(&work.ip.key), work.hash) else { return };
+    let (now, young, old) = (world.now(), &work.young, YoungWord(cell.load()));
+    if old.is_there() && !old.is_of(work.hash) && old.age(now) <= settings.young_lifetime {
+        world.notice(Notice::YoungReplaced);
+    }
+    let syn = young.bits & bits::SYN != 0;
+    cell.store(YoungWord::of(work.hash, young.backend, young.client_isn, syn, now).0);
+}
+
+/// Enters or renews `work.young`, a flow of `nat`; whoever had the slot is replaced.
 #[inline(never)]
 pub fn remember<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, settings: &Settings) {
     let Some(slot) = Tables::<A>::young(world, work.hash as u32) else { return };

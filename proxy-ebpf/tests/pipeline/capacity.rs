@@ -1,6 +1,7 @@
 //! Full tables, floods, what is left when nothing is left.
 
 use proxy_common::drop_reason::DropReason;
+use proxy_common::young_word::SLACK;
 use proxy_ebpf::host::Sizes;
 use proxy_ebpf::verdict::Verdict;
 use proxy_tests::packet::{Packet, flag};
@@ -79,7 +80,7 @@ fn a_young_flow_gives_way_to_a_newer_one_and_is_counted() {
         scene.sent(&Packet::syn(scene.client(2), scene.tcp(), 1));
         assert_eq!(scene.noticed("young_replaced"), 1);
         // One that is past its time is nobody's loss.
-        scene.host.now += scene.host.settings.young_lifetime + 1;
+        scene.host.now += scene.host.settings.young_lifetime + SLACK + 1;
         scene.sent(&Packet::syn(scene.client(3), scene.tcp(), 1));
         assert_eq!(scene.noticed("young_replaced"), 1);
     });

@@ -1,6 +1,7 @@
 //! Flows from their first packet to their last.
 
 use proxy_common::backend::Backend;
+use proxy_common::young_word::SLACK;
 use proxy_ebpf::verdict::Verdict;
 use proxy_tests::packet::{Packet, flag};
 
@@ -359,7 +360,7 @@ fn a_young_flow_past_its_time_is_forgotten() {
         let (client, service) = (scene.client(2), scene.tcp());
         let first = scene.sent(&Packet::syn(client, service, 1));
         take_out(scene, u16::from(first.to_mac[5]));
-        scene.host.now += lifetime + 1;
+        scene.host.now += lifetime + SLACK + 1;
         if scene.is_nat() {
             let late = Packet::tcp(first.to(), first.from(), SYN_ACK, 1, 2, b"").bytes();
             assert_eq!(scene.frame_from(BACK, &late).0, Verdict::Pass);

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use proxy_common::addr::{Address, Be16, Ip4, Ip6};
 use proxy_common::backend::Backend;
 use proxy_common::drop_reason::DropReason;
-use proxy_common::flow::{Encode, Flow, FlowKey, FlowKind, Young, YoungSlot, state, young};
+use proxy_common::flow::{Encode, Flow, FlowKey, FlowKind, Young, YoungSlot, state, way_back, young};
 use proxy_common::hash::{flow_hash, one_of};
 use proxy_common::limits::YOUNG;
 use proxy_common::listener::{Forward, Listener, ListenerKey, Ours, filter_bit};
@@ -202,6 +202,8 @@ where
 {
     /// The young flow in a slot, and when it was written last.
     fn young(tables: &Tables, index: u32) -> Result<Option<(Young<Self>, u32)>, MapError>;
+    /// What leads the answers of this hash to a young flow.
+    fn way_back(tables: &Tables, hash: u64) -> Result<u64, MapError>;
     fn flow(tables: &Tables, key: &FlowKey<Self>) -> Result<Option<Flow<Self>>, MapError>;
     fn listener(tables: &Tables, key: &ListenerKey<Self>) -> Result<Option<Listener>, MapError>;
 }
@@ -227,6 +229,9 @@ macro_rules! family {
         impl Family for $address {
             fn young(tables: &Tables, index: u32) -> Result<Option<(Young<Self>, u32)>, MapError> {
                 read_young(&tables.$tables, index)
+            }
+            fn way_back(tables: &Tables, hash: u64) -> Result<u64, MapError> {
+                Ok(tables.$tables.young_return.get(&(hash as u32 & (YOUNG - 1)))?.unwrap_or(0))
             }
             fn flow(tables: &Tables, key: &FlowKey<Self>) -> Result<Option<Flow<Self>>, MapError> {
                 tables.$tables.flows.get(key)
@@ -318,7 +323,9 @@ impl Explainer<'_> {
         if let Some(flow) = A::flow(self.tables, &key)? {
             self.established(&mut said, &flow)?;
         } else if listener.is_none() {
-            said.why.push("no listener is there, and no flow has it: the host gets it (answers to young flows are looked up by their backend)".into());
+            if !self.answer(&mut said, &key, hash)? {
+                said.why.push("no listener is there, and no flow has it: the host gets it".into());
+            }
         } else if is_martian(tuple.source.ip()) || tuple.source.ip() == tuple.destination.ip() {
             drop_for(&mut said, DropReason::MartianSource);
         } else {
@@ -408,6 +415,77 @@ impl Explainer<'_> {
         Ok(())
     }
 
+    /// Whether it is a backend's answer to a young flow.
+    fn answer<A: Family>(&self, said: &mut Explanation, key: &FlowKey<A>, hash: u64) -> Result<bool, MapError>
+    where
+        FlowKey<A>: Pod,
+        Flow<A>: Pod,
+        ListenerKey<A>: Pod,
+        Backend<A>: Pod,
+    {
+        let index = way_back::index(A::way_back(self.tables, hash)?, hash);
+        let Some(index) = index else { return Ok(false) };
+        let Some((flow, touched)) = A::young(self.tables, index)? else { return Ok(false) };
+        let Some(backend) = self.chosen(flow.backend) else { return Ok(false) };
+        let idle = self.idle(touched)?;
+        if flow.protocol != key.protocol
+            || flow.nat_port != key.destination_port
+            || backend.address != said.tuple.source
+            || !self.is_young(idle)
+        {
+            return Ok(false);
+        }
+        let whole = |address: A, port: Be16| SocketAddr::new(address.into(), port.get());
+        let client = whole(flow.client, flow.client_port);
+        said.flow = Some(FlowStatus {
+            new_source: Some(whole(flow.service, flow.service_port)),
+            new_destination: Some(client),
+            ..young_status("return", idle)
+        });
+        said.why.push(format!(
+            "a young flow has it, written {idle:.1} s ago: {} answers {client}, which has not proved to be alive",
+            backend.address
+        ));
+        (said.backend, said.verdict) = (Some(backend), Verdict::Forward);
+        Ok(true)
+    }
+
+    /// Whether a young flow that was written so many seconds ago is one still.
+    fn is_young(&self, idle: f64) -> bool {
+        idle <= self.clock.time(self.present.settings.young_lifetime).as_secs_f64()
+    }
+
+    /// The young flow of a client's packet: its backend, seconds since it was written, and what its backend has done.
+    fn young<A: Family>(
+        &self,
+        said: &Explanation,
+        key: &FlowKey<A>,
+        hash: u64,
+    ) -> Result<Option<(u16, f64, &'static str)>, MapError>
+    where
+        FlowKey<A>: Pod,
+        Flow<A>: Pod,
+        ListenerKey<A>: Pod,
+        Backend<A>: Pod,
+    {
+        if said.forward == Some("dsr") {
+            let word = self.tables.known.young(key, hash);
+            let age = word.age(self.clock.now().map_err(no_clock)?);
+            let idle = self.clock.time(age).as_secs_f64();
+            let answers = "is not seen to answer with dsr";
+            return Ok((word.is_of(hash) && self.is_young(idle)).then_some((word.backend(), idle, answers)));
+        }
+        let slot = A::young(self.tables, hash as u32 & (YOUNG - 1))?;
+        let Some((flow, touched)) = slot else { return Ok(None) };
+        let is_its = flow.protocol == key.protocol
+            && (flow.client, flow.client_port) == (key.source, key.source_port)
+            && (flow.service, flow.service_port) == (key.destination, key.destination_port);
+        let idle = self.idle(touched)?;
+        let answered = flow.bits & young::ANSWERED != 0;
+        let answers = if answered { "has answered" } else { "has not been seen to answer" };
+        Ok((is_its && self.is_young(idle)).then_some((flow.backend, idle, answers)))
+    }
+
     /// A young flow, or none.
     fn new_flow<A: Family>(&self, said: &mut Explanation, key: &FlowKey<A>, hash: u64) -> Result<(), MapError>
     where
@@ -416,31 +494,15 @@ impl Explainer<'_> {
         ListenerKey<A>: Pod,
         Backend<A>: Pod,
     {
-        if let Some((flow, touched)) = A::young(self.tables, hash as u32 & (YOUNG - 1))?
-            && flow.protocol == key.protocol
-            && (flow.client, flow.client_port) == (key.source, key.source_port)
-            && (flow.service, flow.service_port) == (key.destination, key.destination_port)
-        {
-            let idle = self.idle(touched)?;
-            if idle <= self.clock.time(self.present.settings.young_lifetime).as_secs_f64() {
-                said.backend = self.chosen(flow.backend);
-                said.verdict = Verdict::Forward;
-                said.flow = Some(FlowStatus {
-                    kind: "young",
-                    direction: "forward",
-                    idle_seconds: idle,
-                    closing: false,
-                    new_source: None,
-                    new_destination: said.backend.as_ref().map(|backend| backend.address),
-                });
-                let answered = if flow.bits & young::ANSWERED != 0 {
-                    "has answered"
-                } else {
-                    "has not been seen to answer"
-                };
-                said.why.push(format!("a young flow has it, written {idle:.1} s ago: its backend {answered}, its client has not proved to be alive"));
-                return Ok(());
-            }
+        if let Some((backend, idle, answers)) = self.young(said, key, hash)? {
+            said.backend = self.chosen(backend);
+            said.verdict = Verdict::Forward;
+            said.flow = Some(FlowStatus {
+                new_destination: said.backend.as_ref().map(|backend| backend.address),
+                ..young_status("forward", idle)
+            });
+            said.why.push(format!("a young flow has it, written {idle:.1} s ago: its backend {answers}, its client has not proved to be alive"));
+            return Ok(());
         }
         match &said.backend {
             Some(backend) => {
@@ -500,6 +562,12 @@ impl Explainer<'_> {
             }
         }
     }
+}
+
+/// What is said of every young flow.
+fn young_status(direction: &'static str, idle_seconds: f64) -> FlowStatus {
+    let (new_source, new_destination) = (None, None);
+    FlowStatus { kind: "young", direction, idle_seconds, closing: false, new_source, new_destination }
 }
 
 fn drop_for(said: &mut Explanation, reason: DropReason) {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use proxy_common::addr::Address;
 use proxy_common::flow::FlowKey;
 use proxy_common::known;
+use proxy_common::young_word::YoungWord;
 
 use super::maps::SharedWords;
 
@@ -19,23 +20,23 @@ impl KnownFlows {
     }
 
     /// Clears the copy that is not asked. To be called before a walk begins: the kernel enters a flow here after it has
-    /// put it into its table, so one whose bit is cleared is there for the walk to find.
+    /// put it into its table, so one whose bits are cleared is there for the walk to find.
     pub(super) fn begin(&self) {
-        let from = self.aside() as usize;
-        self.0.words()[from..from + known::WORDS as usize].iter().for_each(|word| word.store(0, SeqCst));
+        let words = self.0.words()[..known::ASKED as usize].iter().skip(self.aside() as usize);
+        words.step_by(known::LINE as usize).for_each(|word| word.store(0, SeqCst));
     }
 
     /// Enters a flow that a walk has found.
     pub(super) fn enter<A: Address>(&self, key: &FlowKey<A>) {
-        let (word, bit) = known::place(known::hash(key));
-        self.0.words()[(self.aside() + word) as usize].fetch_or(bit, Relaxed);
+        let (word, bits) = known::place(known::hash(key));
+        self.0.words()[(self.aside() + word) as usize].fetch_or(bits, Relaxed);
     }
 
     /// Enters a flow that this process has just put into a table: into both copies, as the kernel does.
     pub(super) fn note<A: Address>(&self, key: &FlowKey<A>) {
-        let (word, bit) = known::place(known::hash(key));
-        for copy in [0, known::WORDS] {
-            self.0.words()[(copy + word) as usize].fetch_or(bit, SeqCst);
+        let (word, bits) = known::place(known::hash(key));
+        for copy in 0..known::COPIES {
+            self.0.words()[(copy + word) as usize].fetch_or(bits, SeqCst);
         }
     }
 
@@ -47,14 +48,20 @@ impl KnownFlows {
     /// What the kernel would be told of a flow.
     #[cfg(test)]
     pub(super) fn may_have<A: Address>(&self, key: &FlowKey<A>) -> bool {
-        let (word, bit) = known::place(known::hash(key));
-        let asked = known::WORDS - self.aside();
-        self.0.words()[(asked + word) as usize].load(Relaxed) & bit != 0
+        let (word, bits) = known::place(known::hash(key));
+        let asked = 1 - self.aside();
+        known::has(self.0.words()[(asked + word) as usize].load(Relaxed), bits)
     }
 
-    /// The first word of the copy that is not asked.
+    /// The young flow of `dsr` that may be that of a 5-tuple, whose hash under the secret seed is `seeded`.
+    pub(super) fn young<A: Address>(&self, key: &FlowKey<A>, seeded: u64) -> YoungWord {
+        let (place, _) = known::place(known::hash(key));
+        YoungWord(self.0.words()[known::young(place, seeded) as usize].load(Relaxed))
+    }
+
+    /// The copy that is not asked: 0 or 1.
     fn aside(&self) -> u32 {
         let asked = self.0.words()[known::ASKED as usize].load(Relaxed) & 1;
-        if asked == 0 { known::WORDS } else { 0 }
+        1 - asked as u32
     }
 }

@@ -155,6 +155,7 @@ pub(super) fn flows_v6(flows: u32) -> u32 {
 pub(super) struct FamilyTables<A, Slot> {
     pub(super) flows: Table<FlowKey<A>, Flow<A>>,
     pub(super) young: Table<u32, Slot>,
+    pub(super) young_return: Table<u32, u64>,
     pub(super) listeners: Table<ListenerKey<A>, Listener>,
     pub(super) backends: Table<u32, Backend<A>>,
     pub(super) nat_sources: Table<u32, NatSource<A>>,
@@ -191,6 +192,7 @@ impl Tables {
             v4: FamilyTables {
                 flows: Table::new(names::FLOWS4, fd(names::FLOWS4)?)?,
                 young: Table::new(names::YOUNG4, fd(names::YOUNG4)?)?,
+                young_return: Table::new(names::YOUNG_REVERSE4, fd(names::YOUNG_REVERSE4)?)?,
                 listeners: Table::new(names::LISTENERS4, fd(names::LISTENERS4)?)?,
                 backends: Table::new(names::BACKENDS4, fd(names::BACKENDS4)?)?,
                 nat_sources: Table::new(names::NAT_SOURCES4, fd(names::NAT_SOURCES4)?)?,
@@ -198,6 +200,7 @@ impl Tables {
             v6: FamilyTables {
                 flows: Table::new(names::FLOWS6, fd(names::FLOWS6)?)?,
                 young: Table::new(names::YOUNG6, fd(names::YOUNG6)?)?,
+                young_return: Table::new(names::YOUNG_REVERSE6, fd(names::YOUNG_REVERSE6)?)?,
                 listeners: Table::new(names::LISTENERS6, fd(names::LISTENERS6)?)?,
                 backends: Table::new(names::BACKENDS6, fd(names::BACKENDS6)?)?,
                 nat_sources: Table::new(names::NAT_SOURCES6, fd(names::NAT_SOURCES6)?)?,

@@ -1,7 +1,7 @@
 //! Sequences of frames through the whole pipeline. The first byte says how packets are forwarded.
 #![no_main]
 
-use proxy_fuzz::{check, frames, host};
+use proxy_fuzz::pipeline::{check, frames, host};
 use proxy_tests::world::Layout;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
