@@ -61,8 +61,10 @@ pub struct Splice<U64 = u64> {
     pub clocks: [U64; 2],
     /// When it was made, in jiffies.
     pub born: u32,
+    /// What the first timestamp of each side becomes: what its receiver echoes of before was not written by it. 0: no matter.
+    pub firsts: [u32; 2],
     /// Zero.
-    pub pad: [u32; 3],
+    pub pad: u32,
 }
 
 /// A spliced connection in a table that every CPU reads and writes.
@@ -181,7 +183,8 @@ mod tests {
             shifts: [Shift::default(); 2],
             clocks: clocks.map(Cell64::new),
             born: 0,
-            pad: [0; 3],
+            firsts: [0; 2],
+            pad: 0,
         }
     }
 

@@ -130,6 +130,8 @@ pub struct Translated {
     pub words: u32,
     /// What the options change the checksum by.
     pub delta: u16,
+    /// The receiver does without congestion notification.
+    pub unmark: bool,
     /// They are timestamps alone, in their usual place: `stamps`. Else `options`.
     pub aligned: bool,
     /// The two timestamps, as they lie in memory.

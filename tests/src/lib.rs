@@ -37,6 +37,8 @@ pub mod raw;
 pub mod runner;
 /// Small real servers that say who they are.
 pub mod server;
+/// Connections that end without a word.
+pub mod silent;
 /// What `status --json` says.
 pub mod status;
 /// Waiting for facts.

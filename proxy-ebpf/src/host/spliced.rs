@@ -17,9 +17,9 @@ pub struct Spliced {
 impl Spliced {
     /// Adds a connection. Its number.
     pub fn add(&mut self, plain: Splice) -> u32 {
-        let Splice { state, shifts, clocks, born, pad } = plain;
+        let Splice { state, shifts, clocks, born, firsts, pad } = plain;
         let clocks = clocks.map(Cell64::new);
-        self.entries.push(SharedSplice { state: Cell64::new(state), shifts, clocks, born, pad });
+        self.entries.push(SharedSplice { state: Cell64::new(state), shifts, clocks, born, firsts, pad });
         self.entries.len() as u32 - 1
     }
 

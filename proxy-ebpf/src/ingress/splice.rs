@@ -10,12 +10,12 @@ use proxy_common::{
     splice::{Side, state},
 };
 
-use super::leave;
+use super::{charged::limited, leave};
 use crate::{
     parsed::{Piece, UDP},
     stage::{flow, forward, splice},
     verdict::{Outcome, Verdict, dropped, passed, some},
-    work::Work,
+    work::{Step, Work},
     world::{Tables, World},
 };
 
@@ -49,11 +49,17 @@ pub(super) fn resume<W: World + Tables<A>, A: Address>(
     work: &mut Work<A>,
 ) -> Outcome<Verdict> {
     settle(world, work)?;
+    if work.exit.hop.plan != 0 {
+        limited(world, work, Step::Packet, work.exit.hop.plan)?;
+    }
     leave::may_leave(work)?;
     // A later fragment has nothing to be translated.
     if !matches!(work.ip.piece, Piece::Later(_)) {
         some(translate(world, work), DropReason::TcpHeader)?;
         some(splice::write(world, &work.translated), DropReason::Rewrite)?;
+        if work.translated.unmark {
+            some(splice::unmark(world, &work.ip), DropReason::Rewrite)?;
+        }
     }
     leave::send(world, work)
 }

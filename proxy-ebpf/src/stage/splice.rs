@@ -3,7 +3,7 @@
 //! a wrong one stays wrong. The addresses are another stage's.
 
 use proxy_common::{
-    addr::Address,
+    addr::{Address, Ip4},
     checksum::{self, delta},
     splice::{SharedSplice, Shift, Side},
 };
@@ -46,6 +46,7 @@ pub fn translate<W: World, A: Address>(
     let [sequence, acknowledgment, control, tail] = world.words::<4>(ip.l4 + 4)?;
     to.words = (u32::from_be(control) >> 28).checked_sub(5)?;
     to.at = ip.l4 + 20;
+    to.unmark = shift.flags & Shift::NOT_ECN != 0;
     if !stamps_alone(world, splice, side, to)? {
         to.options.side = side as u8;
         any(world, A::FAMILY, number, to)?;
@@ -71,6 +72,23 @@ pub fn translate<W: World, A: Address>(
     let [c0, c1] = sum.to_ne_bytes();
     to.head = [new_sequence, new_acknowledgment, new_control, u32::from_ne_bytes([c0, c1, u0, u1])];
     Some(())
+}
+
+/// Takes the marks of congestion notification out of a packet's head: its receiver would not tell of them, and whoever marks a
+/// packet instead of dropping it would not be heard (RFC 3168 §6.1.1).
+#[inline(always)]
+pub fn unmark<P: Packet, A: Address>(packet: &mut P, ip: &Internet<A>) -> Option<()> {
+    let at = ip.link.l3;
+    let [old] = packet.words::<1>(at)?;
+    let [a, b, c, d] = old.to_ne_bytes();
+    if A::FAMILY != Ip4::FAMILY {
+        // The traffic class begins in the middle of the first byte (RFC 8200 §3).
+        return packet.set_words(at, [u32::from_ne_bytes([a, b & !0x30, c, d])]);
+    }
+    let new = u32::from_ne_bytes([a, b & !3, c, d]);
+    let sum = checksum::update(packet.half(at + 10)?, delta(old as u64, new as u64));
+    packet.set_half(at + 10, sum)?;
+    packet.set_words(at, [new])
 }
 
 /// Writes it. `None`: it could not be; that it can be read says that it can be written.
@@ -217,13 +235,23 @@ fn new_value(splice: &SharedSplice, side: Side, value: u32) -> u32 {
 }
 
 /// A timestamp that this side echoes, as the receiver wrote it. What was ours, before anything of the receiver's was seen,
-/// tells it nothing: 0 is none.
+/// tells it nothing: 0 is none. Nor does what was ours and is echoed late.
 #[inline(always)]
 fn new_echo(splice: &SharedSplice, side: Side, echo: u32) -> u32 {
     match splice.settled_offset(side.other()) {
-        Some(offset) if echo != 0 => echo.wrapping_sub(offset),
+        Some(offset) if echo != 0 && !is_before(echo, splice.firsts[side.other() as usize]) => {
+            echo.wrapping_sub(offset)
+        }
         _ => 0,
     }
+}
+
+/// Whether a timestamp is one of those shortly before the first one; 0: there is none. (Those of much later come around to
+/// be before it, too.)
+#[inline(always)]
+const fn is_before(stamp: u32, first: u32) -> bool {
+    const SHORTLY: u32 = 1 << 20;
+    first != 0 && first.wrapping_sub(stamp).wrapping_sub(1) < SHORTLY
 }
 
 #[inline(always)]

@@ -90,7 +90,8 @@ fn through<A: Address>(
     let transport = parse::tcp(host, &ip)?;
     let mut to = Translated::default();
     let done = splice::translate(host, &ip, &transport, (number, side), &mut to)
-        .and_then(|()| splice::write(host, &to));
+        .and_then(|()| splice::write(host, &to))
+        .and_then(|()| if to.unmark { splice::unmark(host, &ip) } else { Some(()) });
     Continue(if done.is_some() { Verdict::Transmit } else { Verdict::Drop(DropReason::Rewrite) })
 }
 
@@ -135,6 +136,24 @@ fn edges(edges: &[u32]) -> Vec<u8> {
 
 fn joined(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
+}
+
+#[test]
+fn marks_of_congestion_go_no_further_than_they_are_understood() {
+    for v6 in [0, 1] {
+        for (flags, left) in [(Shift::SACK, 2), (Shift::SACK | Shift::NOT_ECN, 0)] {
+            let mut splice = plain(5, 6, 0);
+            splice.shifts[0].flags = flags;
+            let mut packet = segment(v6, flag::ACK, &[], b"x");
+            packet.tos = 0xba;
+            let frame = packet.bytes();
+            let after = translated(spliced(splice), Side::Client, &frame).unwrap();
+            let seen = Parsed::of(&after).unwrap();
+            assert!(seen.checksums_hold, "{seen:?}");
+            let tos = if v6 == 0 { after[15] } else { after[14] << 4 | after[15] >> 4 };
+            assert_eq!(tos, 0xb8 | left);
+        }
+    }
 }
 
 #[test]
@@ -201,6 +220,7 @@ fn without_selective_acknowledgments_the_receiver_sees_padding() {
 fn an_echo_of_what_the_other_side_never_wrote_says_nothing() {
     let mut plain = plain(0, 0, 0);
     plain.clocks = [clock::WAITS | 7_000_000, clock::WAITS | 9_000_000];
+    plain.firsts = [7_000_000, 9_000_000];
     let splice = spliced(plain);
     let side = |side, value, echo| {
         let sent = segment(0, flag::ACK, &joined(&[&[1, 1], &clocks(value, echo)]), b"");
@@ -209,6 +229,7 @@ fn an_echo_of_what_the_other_side_never_wrote_says_nothing() {
     assert_eq!(side(Side::Client, 50, 8_999_000), clocks(7_000_000, 0));
     assert_eq!(side(Side::Backend, 333, 7_000_000), clocks(9_000_000, 50), "the client's was seen by then");
     assert_eq!(side(Side::Client, 60, 9_000_000), clocks(7_000_010, 333));
+    assert_eq!(side(Side::Client, 61, 8_737_000), clocks(7_000_011, 0), "sent before, and late");
 }
 
 #[test]

@@ -228,6 +228,9 @@ pub struct Kernel {
     pub drops: Vec<Counter>,
     /// What else was counted.
     pub notices: Vec<Counter>,
+    /// What came of handing relayed connections over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handoffs: Vec<Counter>,
     /// Hosts that ClientHellos name, as far as the kernel programs see.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<NamedHost>,

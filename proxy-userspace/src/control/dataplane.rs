@@ -130,6 +130,8 @@ pub(super) struct Observed {
     pub(super) guards: Vec<Guard>,
     pub(super) drops: Vec<Counter>,
     pub(super) notices: Vec<Counter>,
+    /// What came of handing relayed connections over.
+    pub(super) handoffs: Vec<Counter>,
     pub(super) names: Vec<NamedHost>,
     /// Backends of each listener.
     pub(super) backends: HashMap<Place, Seen>,

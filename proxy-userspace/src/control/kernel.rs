@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use proxy_common::plan::LimitCount;
@@ -13,8 +13,9 @@ use crate::admin::api::{self, Status};
 use crate::admin::limits::LimitedKey;
 use crate::config::{Amount, KernelConfig, LimitName, Measure};
 use crate::l4::{
-    BackendState, BackendStatus, Count, Desired, GuardStatus, Hear, HelloSeen, InterfaceStatus, KeptLimit,
-    Kernel, KernelStatus, ListenerStatus, MapError, NameAction, NameStatus, RefusedKey, Taker, View,
+    BackendState, BackendStatus, Count, Desired, GuardStatus, HandOffCount, Hear, HelloSeen, InterfaceStatus,
+    KeptLimit, Kernel, KernelStatus, ListenerStatus, MapError, NameAction, NameStatus, RefusedKey, Taker,
+    View,
 };
 use crate::l7::relay::hand_off::{HandOff, Kept, Moment, Passed, Reserved};
 
@@ -77,7 +78,8 @@ impl Dataplane for Kernel {
         let backends = backends.collect();
         let api::Kernel { interfaces, flow_tables, guards, drops, notices, .. } = kernel(status);
         let names = self.names()?.into_iter().map(named).collect();
-        Ok(Observed { interfaces, flow_tables, guards, drops, notices, names, backends })
+        let handoffs = self.taker().counts().into_iter().map(handoff).collect();
+        Ok(Observed { interfaces, flow_tables, guards, drops, notices, handoffs, names, backends })
     }
 
     fn hand_off(&self) -> Option<Arc<dyn HandOff>> {
@@ -189,9 +191,13 @@ impl HandOff for ToKernel {
         backend: BorrowedFd<'_>,
         _reserved: &mut Option<Reserved>,
         of: &Passed,
-        _moment: Moment,
+        moment: Moment,
     ) -> Result<(), Kept> {
-        self.0.hand_off(client, backend, &about(of)).map_err(kept)
+        let waits = match moment {
+            Moment::Quiet => [0; 2],
+            Moment::Bulk(waits) => waits,
+        };
+        self.0.hand_off([client, backend], waits, &about(of)).map_err(kept)
     }
 
     fn reserve_datagrams(&self, backend: BorrowedFd<'_>, of: &Passed) -> Result<(), Kept> {
@@ -200,6 +206,51 @@ impl HandOff for ToKernel {
 
     fn take_datagrams(&self, backend: BorrowedFd<'_>, of: &Passed) -> Result<(), Kept> {
         self.0.hand_off_datagrams(backend, (of.client, of.local), &about(of)).map_err(kept)
+    }
+}
+
+/// Whoever takes connections over, once there is somebody: routes are made before a reload loads the kernel part.
+#[derive(Debug, Default)]
+pub(super) struct Late(OnceLock<Arc<dyn HandOff>>);
+
+/// Nobody takes them yet.
+const NOBODY: Kept = Kept { reason: handoff::Kept::NoKernel.label(), again: false };
+
+impl Late {
+    /// There is somebody.
+    pub(super) fn come(&self, hand_off: Arc<dyn HandOff>) {
+        // A kernel part comes once in a process, and whoever came first is that one.
+        let _ = self.0.set(hand_off);
+    }
+}
+
+impl HandOff for Late {
+    fn reserve(
+        &self,
+        backend: BorrowedFd<'_>,
+        client: BorrowedFd<'_>,
+        about: &Passed,
+    ) -> Result<Reserved, Kept> {
+        self.0.get().ok_or(NOBODY)?.reserve(backend, client, about)
+    }
+
+    fn try_hand_off(
+        &self,
+        client: BorrowedFd<'_>,
+        backend: BorrowedFd<'_>,
+        reserved: &mut Option<Reserved>,
+        about: &Passed,
+        moment: Moment,
+    ) -> Result<(), Kept> {
+        self.0.get().ok_or(NOBODY)?.try_hand_off(client, backend, reserved, about, moment)
+    }
+
+    fn reserve_datagrams(&self, backend: BorrowedFd<'_>, about: &Passed) -> Result<(), Kept> {
+        self.0.get().ok_or(NOBODY)?.reserve_datagrams(backend, about)
+    }
+
+    fn take_datagrams(&self, backend: BorrowedFd<'_>, about: &Passed) -> Result<(), Kept> {
+        self.0.get().ok_or(NOBODY)?.take_datagrams(backend, about)
     }
 }
 
@@ -299,6 +350,11 @@ fn kernel(status: KernelStatus) -> api::Kernel {
         guards: status.guards.into_iter().map(guard).collect(),
         drops: status.drops.into_iter().map(counter).collect(),
         notices: status.notices.into_iter().map(counter).collect(),
+        handoffs: Vec::new(),
         names: Vec::new(),
     }
+}
+
+fn handoff(HandOffCount { word, meaning, count }: HandOffCount) -> api::Counter {
+    api::Counter { name: word.into(), meaning: meaning.into(), count }
 }

@@ -173,6 +173,13 @@ fn kernel(text: &mut Text, status: &Status) {
     };
     counters(text, "proxy_now_drops_total", "Packets dropped, by reason.", "reason", &kernel.drops);
     counters(text, "proxy_now_notices_total", "What else the kernel part counts.", "notice", &kernel.notices);
+    counters(
+        text,
+        "proxy_now_handoffs_total",
+        "Relayed connections that were to be handed over to the kernel part, by what came of it.",
+        "result",
+        &kernel.handoffs,
+    );
     let mut hellos = text.metric(
         "proxy_now_kernel_hellos_total",
         Counts,

@@ -6,12 +6,14 @@ use crate::admin::api::{Change, Mistake, Refusal, RefusalKind, Reload};
 use crate::admin::{Server, SocketError};
 use crate::config::{AdminConfig, Config, ConfigErrors, Diagnostic, KernelConfig, Severity};
 use crate::l4::Desired;
+use crate::l7::relay::hand_off::HandOff;
 use crate::upstream::health::CheckKey;
 
 use super::cert_files::CertFiles;
 use super::dataplane::DataplaneError;
 use super::difference::difference;
 use super::health::{checks, names};
+use super::kernel::Late;
 use super::notes::Source;
 use super::occupied::{addresses, refuse_occupied};
 use super::snapshot::compile;
@@ -68,7 +70,11 @@ impl Supervisor {
         )
         .map_err(|error| failed("the routes", &error))?;
         snapshot.bans = self.bans.view().clone();
-        snapshot.hand_off = self.kernel.as_ref().and_then(|kernel| kernel.hand_off());
+        let late = Arc::new(Late::default());
+        snapshot.hand_off = match &self.kernel {
+            Some(kernel) => kernel.hand_off(),
+            None => config.kernel.is_some().then(|| Arc::clone(&late) as Arc<dyn HandOff>),
+        };
         serve::tell_pools(&snapshot, &findings, &drained);
         let web = self.web.prepare(Arc::new(snapshot)).map_err(|error| failed("a listener", &error))?;
         let tickets = self.certs.tickets.prepare(&config.tls.tickets);
@@ -77,6 +83,7 @@ impl Supervisor {
         if let Some(desired) = compile(&config, &findings, &drained) {
             self.replace_kernel(desired).map_err(|error| failed("the kernel part", &error))?;
         }
+        self.kernel.iter().filter_map(|kernel| kernel.hand_off()).for_each(|hand_off| late.come(hand_off));
         self.certs.tickets.put(tickets);
         if let Some(admin) = admin {
             self.admin = admin;

@@ -159,6 +159,7 @@ fn kernel(observed: &Observed) -> api::Kernel {
         guards: observed.guards.clone(),
         drops: observed.drops.clone(),
         notices: observed.notices.clone(),
+        handoffs: observed.handoffs.clone(),
         names: observed.names.clone(),
     }
 }

@@ -313,8 +313,13 @@ impl Explainer<'_> {
         let listener = A::listener(self.tables, &place)?;
         if let Some(listener) = listener.filter(|listener| listener.forward == Forward::Local as u8) {
             let name = self.present.names.get(&listener.id).cloned().unwrap_or_default();
-            said.why.push(format!("the listener {name} waits there by a socket: the host gets it"));
+            let handed_over = A::flow(self.tables, &key)?.filter(|flow| flow.rewrite.is_spliced());
+            let gets = if handed_over.is_some() { "it had the connection" } else { "the host gets it" };
+            said.why.push(format!("the listener {name} waits there by a socket: {gets}"));
             (said.listener, said.forward) = (Some(name), Some("local"));
+            if let Some(flow) = handed_over {
+                self.established(&mut said, &flow)?;
+            }
             return Ok(said);
         }
         if let Some(listener) = listener {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,11 +10,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use socket2::{Domain, Protocol as Transport, Socket, Type};
+use socket2::{Domain, Protocol as Transport, SockRef, Socket, Type};
 
+use super::handoff::step::Step;
+use super::handoff::step::seam::when;
 use super::*;
 use crate::config::{AttachMode, GuardConfig, KernelConfig, Protocol};
 use crate::net::handoff::{Kept, Passed};
+use crate::net::repair;
 
 /// Three hosts in a row, and a BPF file system.
 struct Row {
@@ -211,7 +214,9 @@ impl Through {
     fn hand_over(self, row: &Row, kernel: &Kernel, family: usize) -> (TcpStream, TcpStream) {
         let (taker, until) = (kernel.taker(), Instant::now() + Duration::from_secs(10));
         loop {
-            match row.at("b", || taker.hand_off(self.near.as_fd(), self.far.as_fd(), &about(family))) {
+            match row
+                .at("b", || taker.hand_off([self.near.as_fd(), self.far.as_fd()], [0; 2], &about(family)))
+            {
                 Ok(()) => return (self.client, self.backend),
                 Err(Kept::Busy) if Instant::now() < until => {}
                 Err(kept) => panic!("{kept}"),
@@ -232,11 +237,111 @@ fn a_relayed_connection_goes_on_without_its_relay() {
             carry(&mut client, &mut backend, &round.to_ne_bytes());
             carry(&mut backend, &mut client, &round.to_be_bytes());
         }
-        client.shutdown(std::net::Shutdown::Write).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
         assert_eq!(backend.read(&mut [0; 1]).unwrap(), 0, "half closed");
         carry(&mut backend, &mut client, b"last words");
         drop(backend);
         assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
     }
     assert_eq!(kernel.taker().handed_over(), 2);
+}
+
+/// What a peer does in the middle of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ends {
+    Closes,
+    Resets,
+}
+
+/// One end does it at this step.
+fn ends(how: Ends, at: Step, end: &mut Option<TcpStream>) {
+    let own =
+        if how == Ends::Closes { end.as_ref().unwrap().try_clone().unwrap() } else { end.take().unwrap() };
+    when(at, move || {
+        if how == Ends::Closes {
+            own.shutdown(Shutdown::Write).unwrap();
+        } else {
+            SockRef::from(&own).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(own);
+        }
+        // It is on its way.
+        std::thread::sleep(Duration::from_millis(1));
+    });
+}
+
+/// Whether a read says that the connection was reset, or has ended.
+fn is_over(end: &mut TcpStream) -> bool {
+    match end.read(&mut [0; 16]) {
+        Ok(count) => count == 0,
+        Err(error) => {
+            let gone = [std::io::ErrorKind::ConnectionReset, std::io::ErrorKind::BrokenPipe];
+            assert!(gone.contains(&error.kind()), "{error}");
+            true
+        }
+    }
+}
+
+#[test]
+fn a_peer_may_close_or_reset_at_every_step() {
+    let Some(row) = Row::new() else { return };
+    let kernel = row.kernel();
+    let cases = Step::ALL.into_iter().flat_map(|step| {
+        [Ends::Closes, Ends::Resets].into_iter().flat_map(move |how| [(step, how, 0), (step, how, 1)])
+    });
+    for (step, how, who) in cases {
+        let mut through = connect(&row, &kernel, 0);
+        through.relay();
+        let Through { client, near, far, backend } = through;
+        until_quiet(&near, &far);
+        let mut peers = [Some(client), Some(backend)];
+        let taker = kernel.taker();
+        let result = row.at("b", || {
+            ends(how, step, &mut peers[who]);
+            taker.hand_off([near.as_fd(), far.as_fd()], [0; 2], &about(0))
+        });
+        let case = format!("{step:?} {how:?} {who}: {result:?}");
+        let [mut one, mut other] = peers;
+        if who == 1 {
+            std::mem::swap(&mut one, &mut other);
+        }
+        let mut other = other.unwrap();
+        // Its relay goes on: what one side says the other is told.
+        let (mut its, mut others) = if who == 0 { (near, far) } else { (far, near) };
+        let handed = result.is_ok();
+        if handed {
+            drop((its, others));
+            if how == Ends::Closes {
+                assert_eq!(other.read(&mut [0; 1]).expect(&case), 0, "{case}");
+                carry(&mut other, one.as_mut().unwrap(), b"last words");
+                drop(other);
+                assert_eq!(one.unwrap().read(&mut [0; 1]).expect(&case), 0, "{case}");
+            } else {
+                // A reset that was lost comes again when it is asked for.
+                assert!(other.write_all(b"?").is_err() || is_over(&mut other), "{case}");
+            }
+        } else if how == Ends::Closes {
+            assert_eq!(its.read(&mut [0; 1]).expect(&case), 0, "{case}");
+            others.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(other.read(&mut [0; 1]).expect(&case), 0, "{case}");
+            carry(&mut other, &mut others, b"last words");
+            carry(&mut its, one.as_mut().unwrap(), b"last words");
+        } else {
+            assert!(is_over(&mut its), "{case}");
+            SockRef::from(&others).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(others);
+            assert!(is_over(&mut other), "{case}");
+        }
+    }
+    std::thread::sleep(Duration::from_millis(150));
+    kernel.taker().tidy().unwrap();
+    assert!(kernel.taker().counts().iter().all(|count| count.word != "torn" || count.count == 0));
+}
+
+/// Waits until all that was sent was acknowledged.
+fn until_quiet(near: &TcpStream, far: &TcpStream) {
+    let until = Instant::now() + SOON;
+    while [near, far].iter().any(|socket| repair::unacknowledged(socket.as_fd()).unwrap() > 0) {
+        assert!(Instant::now() < until);
+        std::thread::yield_now();
+    }
 }

@@ -46,3 +46,5 @@ pub mod sysctl;
 pub mod tc;
 /// Connections by TLS.
 pub mod tls;
+/// The window that a socket's peer may send into.
+pub mod window;

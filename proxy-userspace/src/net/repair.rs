@@ -15,6 +15,7 @@ mod option {
     pub(super) const REPAIR_QUEUE: libc::c_int = 20;
     pub(super) const QUEUE_SEQUENCE: libc::c_int = 21;
     pub(super) const TIMESTAMP: libc::c_int = 24;
+    pub(super) const WINDOW: libc::c_int = 29;
 }
 
 /// `TCP_REPAIR_ON` and kin of linux/tcp.h.
@@ -91,14 +92,36 @@ pub struct Numbers {
     pub peer_size: u16,
 }
 
-fn get<T: Copy>(socket: BorrowedFd<'_>, name: libc::c_int, mut value: T) -> io::Result<T> {
+/// `struct tcp_repair_window` of linux/tcp.h.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+struct Window {
+    send: [u32; 3],
+    received: u32,
+    /// Where it began.
+    from: u32,
+}
+
+/// Whose option it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(i32)]
+pub(super) enum Level {
+    Socket = libc::SOL_SOCKET,
+    Tcp = libc::IPPROTO_TCP,
+}
+
+fn get<T: Copy>(socket: BorrowedFd<'_>, name: libc::c_int, value: T) -> io::Result<T> {
+    get_of(socket, Level::Tcp, name, value)
+}
+
+fn get_of<T: Copy>(socket: BorrowedFd<'_>, level: Level, name: libc::c_int, mut value: T) -> io::Result<T> {
     let mut length = size_of::<T>() as libc::socklen_t;
     // SAFETY: `value` is live, exclusive, and of the length given; the kernel writes no more than that, and every byte
     // pattern is a valid one of the types that this file asks for.
     let result = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
+            level as libc::c_int,
             name,
             std::ptr::from_mut(&mut value).cast(),
             &raw mut length,
@@ -107,12 +130,27 @@ fn get<T: Copy>(socket: BorrowedFd<'_>, name: libc::c_int, mut value: T) -> io::
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(value) }
 }
 
+/// An option that is a number.
+pub(super) fn number(socket: BorrowedFd<'_>, level: Level, name: libc::c_int) -> io::Result<libc::c_int> {
+    get_of(socket, level, name, 0)
+}
+
 fn set(socket: BorrowedFd<'_>, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    set_number(socket, Level::Tcp, name, value)
+}
+
+/// Sets such an option.
+pub(super) fn set_number(
+    socket: BorrowedFd<'_>,
+    level: Level,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     // SAFETY: the kernel reads one live number of the length given.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
+            level as libc::c_int,
             name,
             (&raw const value).cast(),
             size_of::<libc::c_int>() as libc::socklen_t,
@@ -147,12 +185,20 @@ pub fn facts(socket: BorrowedFd<'_>) -> io::Result<Facts> {
     })
 }
 
-/// Whether nothing waits: all that came was read, and all that was sent was acknowledged (`SIOCINQ`, `SIOCOUTQ`).
+/// Bytes that came and were not read (`SIOCINQ`).
 ///
 /// # Errors
 /// It is no TCP socket.
-pub fn is_drained(socket: BorrowedFd<'_>) -> io::Result<bool> {
-    Ok(count(socket, libc::FIONREAD)? == 0 && count(socket, libc::TIOCOUTQ)? == 0)
+pub fn waits(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    Ok(count(socket, libc::FIONREAD)? as usize)
+}
+
+/// Bytes that were sent and not acknowledged (`SIOCOUTQ`).
+///
+/// # Errors
+/// It is no TCP socket.
+pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    Ok(count(socket, libc::TIOCOUTQ)? as usize)
 }
 
 /// Whether urgent data waits, which is in no queue.
@@ -198,7 +244,27 @@ pub fn begin(socket: BorrowedFd<'_>) -> io::Result<()> {
 /// # Errors
 /// The kernel refuses.
 pub fn end(socket: BorrowedFd<'_>) -> io::Result<()> {
-    set(socket, option::REPAIR, value::OFF_WITHOUT_PROBE)
+    set(socket, option::REPAIR, value::OFF_WITHOUT_PROBE)?;
+    // The end of repair has other connections keep off from its port.
+    SockRef::from(&socket).set_reuse_address(true)
+}
+
+/// Bytes that the peer may still send, as it was told. (The socket is under repair for a moment.)
+///
+/// # Errors
+/// CAP_NET_ADMIN is missing, or the connection is none.
+pub fn window_left(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    begin(socket)?;
+    let read = || -> io::Result<u32> {
+        let window = get(socket, option::WINDOW, Window::default())?;
+        set(socket, option::REPAIR_QUEUE, value::RECEIVED)?;
+        let received = get(socket, option::QUEUE_SEQUENCE, 0u32)?;
+        let left = window.from.wrapping_add(window.received).wrapping_sub(received);
+        Ok(if left > u32::MAX / 2 { 0 } else { left })
+    };
+    let left = read();
+    end(socket)?;
+    left
 }
 
 /// Sends the peer of a socket under repair a segment that it must answer by saying where it is (a window probe), and takes
@@ -257,7 +323,9 @@ mod tests {
         server.read_exact(&mut [0; 5]).unwrap();
         server.write_all(b"you").unwrap();
         client.read_exact(&mut [0; 3]).unwrap();
-        while !is_drained(client.as_fd()).unwrap() || !is_drained(server.as_fd()).unwrap() {
+        let busy =
+            |socket: &TcpStream| waits(socket.as_fd()).unwrap() + unacknowledged(socket.as_fd()).unwrap() > 0;
+        while busy(&client) || busy(&server) {
             std::thread::yield_now();
         }
         begin(client.as_fd()).unwrap();
@@ -278,7 +346,7 @@ mod tests {
         client.write_all(b"lost").unwrap();
         server.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         assert!(server.read(&mut [0; 4]).is_err());
-        assert!(!is_drained(client.as_fd()).unwrap(), "nobody acknowledges it");
+        assert_eq!(unacknowledged(client.as_fd()).unwrap(), 4, "nobody acknowledges it");
         hear(server.as_fd()).unwrap();
         server.set_read_timeout(None).unwrap();
         server.read_exact(&mut [0; 4]).unwrap();

@@ -322,6 +322,11 @@ impl Pool {
         members.places.iter().flat_map(|place| place.backends.iter().map(move |b| view(place, b))).collect()
     }
 
+    /// Whether its operator has bounded the connections to a backend.
+    pub fn is_bounded(&self) -> bool {
+        self.web().max_connections != WebPoolConfig::default().max_connections
+    }
+
     /// Requests that wait for a place.
     pub fn waiting(&self) -> usize {
         self.group.queue.len()

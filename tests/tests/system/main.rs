@@ -104,6 +104,8 @@ fn main() -> std::process::ExitCode {
         passthrough::clients::FACTS,
         passthrough::starttls::FACTS,
         passthrough::peek::FACTS,
+        passthrough::handoff_idle::FACTS,
+        passthrough::handoff_live::FACTS,
         certificates::FACTS,
         limits_web::FACTS,
         conformance::FACTS,

@@ -6,10 +6,22 @@ pub(crate) mod clients;
 mod front;
 /// Connections leave the daemon for the kernel part.
 mod handoff;
+/// Much goes by them.
+mod handoff_bulk;
+/// The daemon dies while connections leave.
+mod handoff_faults;
+/// They are flows.
+mod handoff_flows;
+/// Thousands that say nothing.
+pub(crate) mod handoff_idle;
+/// A thousand of them leave at once.
+pub(crate) mod handoff_live;
 /// Who is kept out by its ClientHello before a socket exists.
 pub(crate) mod peek;
 /// QUIC.
 mod quic;
+/// A listener whose connections leave.
+mod spliced;
 /// Clients that ask for TLS in the words of their protocol.
 pub(crate) mod starttls;
 
@@ -27,7 +39,17 @@ use proxy_tests::web::curl;
 use proxy_tests::world::{Family, World};
 
 use self::front::{Front, PATIENCE, accept, exactly, hello, listen, metrics, nginx, passing, text};
-use self::handoff::connections_leave_at_their_first_pause_and_outlive_the_daemon;
+use self::handoff::{
+    a_kernel_part_that_comes_by_a_reload_takes_connections,
+    connections_leave_at_their_first_pause_and_outlive_the_daemon,
+};
+use self::handoff_bulk::{
+    bytes_without_end_both_ways_leave_in_a_pause_that_is_made,
+    much_goes_by_connections_that_have_left_and_half_closes_do, of_a_hundred_packets_one_is_lost_and_no_byte,
+    peers_may_do_without_options_and_with_short_segments, segments_of_nine_thousand_bytes_are_no_hindrance,
+};
+use self::handoff_faults::whoever_kills_the_daemon_while_connections_leave_lets_none_hang;
+use self::handoff_flows::connections_that_have_left_are_shown_and_explained_and_forgotten_when_they_are_over;
 use self::quic::{
     first_flights_that_never_end_are_bounded_and_left,
     flows_of_http3_leave_for_the_kernel_part_and_outlive_the_daemon, http3_goes_to_the_backend_of_its_name,
@@ -51,6 +73,14 @@ pub(crate) const FACTS: &[Fact] = facts![
     flows_of_http3_leave_for_the_kernel_part_and_outlive_the_daemon,
     what_comes_to_nothing_by_quic_is_counted_with_its_reason,
     first_flights_that_never_end_are_bounded_and_left,
+    a_kernel_part_that_comes_by_a_reload_takes_connections,
+    much_goes_by_connections_that_have_left_and_half_closes_do,
+    of_a_hundred_packets_one_is_lost_and_no_byte,
+    bytes_without_end_both_ways_leave_in_a_pause_that_is_made,
+    peers_may_do_without_options_and_with_short_segments,
+    segments_of_nine_thousand_bytes_are_no_hindrance,
+    whoever_kills_the_daemon_while_connections_leave_lets_none_hang,
+    connections_that_have_left_are_shown_and_explained_and_forgotten_when_they_are_over,
 ];
 
 fn clients_see_the_certificate_of_their_backend_and_others_ours() -> Result<()> {

@@ -70,6 +70,7 @@ pub(super) const UNSAFE: &[(&str, &str)] = &[
     ("tests/src/bpf.rs", "bpf(2), for programs that are run on one packet"),
     ("tests/src/ethtool.rs", "ioctl(2), for offloads"),
     ("tests/src/raw.rs", "packet sockets"),
+    ("tests/src/silent.rs", "an option of TCP sockets"),
 ];
 
 /// Folders that are one machine's own, without their slashes.

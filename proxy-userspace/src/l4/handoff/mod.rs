@@ -17,6 +17,8 @@ mod open;
 mod ports;
 /// The table of spliced connections, and which of its numbers are taken.
 mod splices;
+/// Where it has come to.
+pub(super) mod step;
 /// What is read out of two sockets, and what it makes.
 mod take;
 /// Hands over.

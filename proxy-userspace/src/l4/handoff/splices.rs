@@ -28,6 +28,8 @@ struct Numbers {
     seen: Box<[u64; CHUNKS]>,
     /// Those that were given since it began.
     fresh: Box<[u64; CHUNKS]>,
+    /// Those that were given since the one before it began: whoever has got one may only now enter its flows.
+    older: Box<[u64; CHUNKS]>,
     next: usize,
     count: u32,
 }
@@ -41,7 +43,8 @@ impl Splices {
     /// which has no socket for them, and says so.
     pub(super) fn new(memory: SharedArray) -> Self {
         let none = || Box::new([0; CHUNKS]);
-        let mut numbers = Numbers { taken: none(), seen: none(), fresh: none(), next: 0, count: 0 };
+        let mut numbers =
+            Numbers { taken: none(), seen: none(), fresh: none(), older: none(), next: 0, count: 0 };
         for number in 0..SPLICES {
             let word = &memory.words()[number as usize * WORDS];
             match word.load(SeqCst) & state::MASK {
@@ -112,6 +115,7 @@ impl Splices {
     pub(crate) fn begin(&self) {
         let numbers = &mut *self.lock();
         numbers.seen.fill(0);
+        std::mem::swap(&mut numbers.older, &mut numbers.fresh);
         numbers.fresh.fill(0);
     }
 
@@ -125,7 +129,8 @@ impl Splices {
     pub(crate) fn finish(&self) {
         let numbers = &mut *self.lock();
         for chunk in 0..CHUNKS {
-            let mut gone = numbers.taken[chunk] & !numbers.seen[chunk] & !numbers.fresh[chunk];
+            let given = numbers.fresh[chunk] | numbers.older[chunk];
+            let mut gone = numbers.taken[chunk] & !numbers.seen[chunk] & !given;
             numbers.taken[chunk] &= !gone;
             while gone != 0 {
                 let number = chunk * 64 + gone.trailing_zeros() as usize;

@@ -80,20 +80,16 @@ pub(super) fn splice(client: &State, backend: &State, now: u32) -> Result<Splice
     if from_client > numbers_b.peer_size || facts_b.advertised_size > numbers_c.peer_size {
         return Err(Kept::SegmentSize);
     }
-    let clock = |facts: &Facts, numbers: &Numbers| {
-        if facts.timestamps {
-            clock::WAITS | u64::from(numbers.clock.wrapping_add(LATER))
-        } else {
-            clock::NONE
-        }
-    };
+    // Each side's timestamps go on from ours, as the other side knows them.
+    let firsts = [numbers_b, numbers_c].map(|numbers| numbers.clock.wrapping_add(LATER));
+    let clock = |first: u32| if facts_c.timestamps { clock::WAITS | u64::from(first) } else { clock::NONE };
     Ok(Splice {
         state: state::LIVE,
         shifts: [shift(client, backend), shift(backend, client)],
-        // Each side's timestamps go on from ours, as the other side knows them.
-        clocks: [clock(facts_b, numbers_b), clock(facts_c, numbers_c)],
+        clocks: firsts.map(clock),
         born: now,
-        pad: [0; 3],
+        firsts,
+        pad: 0,
     })
 }
 

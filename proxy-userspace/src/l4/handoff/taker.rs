@@ -19,6 +19,7 @@ use super::known::Known;
 use super::linger::{Linger, Sockets};
 use super::ports::Turns;
 use super::splices::Splices;
+use super::step::{Step, reach};
 use super::take::{self, Ends, State};
 use crate::l4::clock;
 use crate::net::handoff::{Kept, Passed};
@@ -64,6 +65,8 @@ pub struct Taker {
 pub struct HandOffCount {
     /// `done`, `torn`, or why it stayed with its relay.
     pub word: &'static str,
+    /// The same for people.
+    pub meaning: &'static str,
     /// How often.
     pub count: u64,
 }
@@ -107,9 +110,17 @@ impl Taker {
     /// What came of it so far.
     #[must_use]
     pub fn counts(&self) -> Vec<HandOffCount> {
-        let count = |word, count: &AtomicU64| HandOffCount { word, count: count.load(Relaxed) };
-        let kept = Kept::ALL.iter().zip(&self.kept).map(|(kept, n)| count(kept.label(), n));
-        [count("done", &self.done), count("torn", &self.torn)].into_iter().chain(kept).collect()
+        let count = |word, meaning, count: &AtomicU64| {
+            let count = count.load(Relaxed);
+            HandOffCount { word, meaning, count }
+        };
+        let kept = Kept::ALL.iter().zip(&self.kept);
+        let kept = kept.map(|(kept, n)| count(kept.label(), kept.describe(), n));
+        let ours = [
+            count("done", "The kernel part goes on with them.", &self.done),
+            count("torn", "A socket took bytes after its state was read: both sides were reset.", &self.torn),
+        ];
+        ours.into_iter().chain(kept).collect()
     }
 
     /// Connections that are translated now.
@@ -182,7 +193,12 @@ impl Taker {
         Err(Kept::Ports)
     }
 
-    fn take(&self, client: BorrowedFd<'_>, backend: BorrowedFd<'_>, about: &Passed<'_>) -> Result<(), Kept> {
+    fn take(
+        &self,
+        [client, backend]: [BorrowedFd<'_>; 2],
+        waits: [usize; 2],
+        about: &Passed<'_>,
+    ) -> Result<(), Kept> {
         let (id, _, ports) = self.backend(about)?;
         let ends = Ends::of(client, backend)?;
         if !ports.contains(&ends.source.port()) {
@@ -191,23 +207,25 @@ impl Taker {
         let refused = |_: io::Error| Kept::Refused;
         let facts = (repair::facts(client).map_err(refused)?, repair::facts(backend).map_err(refused)?);
         take::agree(&facts.0, &facts.1)?;
-        is_quiet(client, backend)?;
+        is_quiet([client, backend], waits)?;
         self.ways(&ends)?;
         let sockets = [client, backend].map(|socket| socket.try_clone_to_owned());
         let [client, backend] = sockets;
         let sockets = [client.map_err(refused)?, backend.map_err(refused)?];
         let now = self.now()?;
+        reach(Step::Begins);
         let number = self.parts.splices.take().ok_or(Kept::Full)?;
         let held = Splice { state: held_until(now.wrapping_add(self.ticks(HELD_FOR))), ..Splice::default() };
         self.parts.splices.write(number, &held);
         self.parts.held.begin(number);
         let taken = match self.parts.flows.enter(&ends, number, id, now) {
-            Ok(()) => take_state(&sockets, facts, now),
+            Ok(()) => take_state(&sockets, waits, facts, now),
             Err(kept) => Err(kept),
         };
         let result = match taken {
             Ok((splice, expected)) => {
                 self.parts.splices.write(number, &splice);
+                reach(Step::Live);
                 let [client, backend] = sockets;
                 Ok(Sockets { number, ends: [(client, expected[0]), (backend, expected[1])] })
             }
@@ -221,12 +239,14 @@ impl Taker {
             tracing::debug!("a frame that was held could not be sent on: its sender sends it again");
         }
         let sockets = result?;
+        reach(Step::Replayed);
         for (socket, _) in &sockets.ends {
             // What each side answers tells the other where it is, and what its timestamps and its window are.
             if let Err(error) = repair::probe(socket.as_fd()) {
                 tracing::debug!("a peer could not be asked where it is: {error}");
             }
         }
+        reach(Step::Asked);
         self.linger.keep(sockets);
         Ok(())
     }
@@ -247,18 +267,19 @@ impl Taker {
         self.counted(self.place(client, backend, about))
     }
 
-    /// Takes both connections over: whoever holds the sockets closes them without a word, and nobody is told. To be called
-    /// when the relay has no byte in hand. Takes some hundred microseconds, and does not wait for anybody.
+    /// Takes the connections of a client and a backend over: whoever holds the sockets closes them without a word, and nobody is
+    /// told. To be called when the relay has no byte in hand. Takes some hundred microseconds, and does not wait for anybody.
+    /// `waits`: bytes in the queues of the sockets that were sent on already.
     ///
     /// # Errors
     /// Both sockets are as before.
     pub fn hand_off(
         &self,
-        client: BorrowedFd<'_>,
-        backend: BorrowedFd<'_>,
+        sockets: [BorrowedFd<'_>; 2],
+        waits: [usize; 2],
         about: &Passed<'_>,
     ) -> Result<(), Kept> {
-        self.counted(self.take(client, backend, about))?;
+        self.counted(self.take(sockets, waits, about))?;
         self.done.fetch_add(1, Relaxed);
         Ok(())
     }
@@ -268,13 +289,15 @@ impl Taker {
     }
 }
 
-/// Nothing is in a queue of either socket.
-fn is_quiet(client: BorrowedFd<'_>, backend: BorrowedFd<'_>) -> Result<(), Kept> {
-    for socket in [client, backend] {
-        if repair::has_urgent(socket).map_err(|_| Kept::Refused)? {
+/// Nothing is in a queue of either socket, but for so much that has come and was sent on already.
+fn is_quiet(sockets: [BorrowedFd<'_>; 2], waits: [usize; 2]) -> Result<(), Kept> {
+    let refused = |_: io::Error| Kept::Refused;
+    for (socket, waits) in sockets.into_iter().zip(waits) {
+        if repair::has_urgent(socket).map_err(refused)? {
             return Err(Kept::Urgent);
         }
-        if !repair::is_drained(socket).map_err(|_| Kept::Refused)? {
+        let unacknowledged = repair::unacknowledged(socket).map_err(refused)?;
+        if unacknowledged > 0 || repair::waits(socket).map_err(refused)? != waits {
             return Err(Kept::Busy);
         }
     }
@@ -285,16 +308,19 @@ fn is_quiet(client: BorrowedFd<'_>, backend: BorrowedFd<'_>) -> Result<(), Kept>
 /// of our sockets expects; on failure both sockets are as before.
 fn take_state(
     sockets: &[OwnedFd; 2],
+    waits: [usize; 2],
     facts: (repair::Facts, repair::Facts),
     now: u32,
 ) -> Result<(Splice, [u32; 2]), Kept> {
+    reach(Step::Held);
     let began = Instant::now();
     while began.elapsed() < SETTLE {
         std::hint::spin_loop();
     }
     let [client, backend] = sockets.each_ref().map(AsFd::as_fd);
-    is_quiet(client, backend)?;
-    let result = read(client, backend, facts, now);
+    is_quiet([client, backend], waits)?;
+    reach(Step::Settled);
+    let result = read([client, backend], waits, facts, now);
     if result.is_err() {
         for socket in [client, backend] {
             // Each was done or not, and what was not done cannot be undone.
@@ -308,8 +334,8 @@ fn take_state(
 /// The same, on sockets that hear nothing any more: what came before that shows in their queues, and what comes after it
 /// will come again.
 fn read(
-    client: BorrowedFd<'_>,
-    backend: BorrowedFd<'_>,
+    [client, backend]: [BorrowedFd<'_>; 2],
+    waits: [usize; 2],
     facts: (repair::Facts, repair::Facts),
     now: u32,
 ) -> Result<(Splice, [u32; 2]), Kept> {
@@ -318,13 +344,15 @@ fn read(
         repair::deafen(socket).map_err(refused)?;
         repair::begin(socket).map_err(refused)?;
     }
+    reach(Step::Deaf);
     let states: (State, State) = (
         (facts.0, repair::numbers(client).map_err(refused)?),
         (facts.1, repair::numbers(backend).map_err(refused)?),
     );
+    reach(Step::Read);
     let splice = take::splice(&states.0, &states.1, now)?;
     let after = (repair::facts(client).map_err(refused)?, repair::facts(backend).map_err(refused)?);
     take::agree(&after.0, &after.1)?;
-    is_quiet(client, backend)?;
+    is_quiet([client, backend], waits)?;
     Ok((splice, [states.0.1.received, states.1.1.received]))
 }

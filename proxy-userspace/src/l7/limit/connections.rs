@@ -55,6 +55,11 @@ impl Drop for Inside {
 }
 
 impl ConnectionRules {
+    /// Whether connections are counted for as long as they are there.
+    pub fn counts_those_inside(&self) -> bool {
+        !self.concurrent.is_empty()
+    }
+
     /// None yet, of this listener.
     pub(super) fn new(listener: &ListenerName) -> Self {
         let hellos = HelloRules { rules: Vec::new(), listener: listener.clone() };

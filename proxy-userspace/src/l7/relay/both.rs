@@ -1,11 +1,13 @@
 //! Bytes both ways between a client and a backend, until both have ended, one is gone, or it took too long.
 
 use std::future::poll_fn;
+use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+use super::closing::{Closing, Step};
 use super::hand_off::Moment;
 use super::way::{Gone, Way};
 use crate::net::deadline::Deadline;
@@ -15,11 +17,13 @@ use crate::net::stream::Stream;
 const _: () = assert!(2 * Way::MOST <= 1 << 20, "a backend that never reads costs no more");
 /// How often a connection is looked at of which one side has ended: nobody reads from that side, where a reset would show.
 const LOOK: Duration = Duration::from_secs(1);
-/// So many bytes are bulk, for which a pause is made if none comes.
+/// So many bytes are bulk, for which a pause is made if none comes; twice as many the next time.
 const BULK: u64 = 4 << 20;
-
-/// So much moves between two moments at least, once one has come to nothing; twice as much the next time.
-const STEP: u64 = 64 << 10;
+/// How long after a moment that has come to nothing the next one is; twice as long the next time. (A peer may take 40 ms and
+/// more to acknowledge what it got.)
+const SHORT: Duration = Duration::from_millis(1);
+/// At most so long.
+const LONG: Duration = Duration::from_millis(1024);
 
 /// How long it may take.
 #[derive(Clone, Copy, Debug)]
@@ -77,22 +81,29 @@ pub(super) enum Next {
 }
 
 /// Which moments are waited for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Moments {
     wanted: bool,
     /// The next pause is to be made when so much has moved.
     bulk_at: u64,
+    bulk: u64,
     /// A pause is being made.
-    pausing: bool,
-    /// Where the last one was.
-    last: Option<u64>,
-    /// None is wanted before so much has moved, and so much more each time that one came to nothing.
-    after: u64,
-    step: u64,
+    closing: Option<Closing>,
+    /// It has broken one side.
+    broken: Option<End>,
+    /// None is wanted before.
+    rest: Deadline,
+    /// How long the next rest is.
+    wait: Duration,
 }
 
 /// So much is counted at a time.
 const COUNTED: u64 = 1 << 20;
+
+/// The sockets of both sides.
+fn sockets<'a>(client: &'a impl Stream, backend: &'a impl Stream) -> Option<[BorrowedFd<'a>; 2]> {
+    Some([client.socket()?, backend.socket()?])
+}
 
 impl<A: Stream, B: Stream> Relay<A, B> {
     /// A connection on which `first` is to be sent to the backend before all else.
@@ -111,10 +122,11 @@ impl<A: Stream, B: Stream> Relay<A, B> {
             moments: Moments {
                 wanted: false,
                 bulk_at: BULK,
-                pausing: false,
-                last: None,
-                after: 0,
-                step: STEP,
+                bulk: BULK,
+                closing: None,
+                broken: None,
+                rest: Deadline::default(),
+                wait: SHORT,
             },
         }
     }
@@ -122,14 +134,16 @@ impl<A: Stream, B: Stream> Relay<A, B> {
     /// Moments at which it could leave this process are wanted.
     pub(super) fn want_moments(&mut self, wanted: bool) {
         self.moments.wanted = wanted;
-        self.moments.pausing = false;
     }
 
     /// A moment has come to nothing. Others may come, if they could be better.
     pub(super) fn put_off(&mut self, again: bool) {
-        self.want_moments(again && self.moments.wanted);
-        self.moments.after = self.moved() + self.moments.step;
-        self.moments.step = self.moments.step.saturating_mul(2);
+        self.moments.wanted &= again;
+        if !again || self.moments.closing.as_ref().is_some_and(Closing::is_late) {
+            self.open_again();
+        }
+        self.moments.rest.set(Instant::now() + self.moments.wait);
+        self.moments.wait = (self.moments.wait * 2).min(LONG);
     }
 
     /// Bytes both ways.
@@ -163,7 +177,7 @@ impl<A: Stream, B: Stream> Relay<A, B> {
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
-        let pausing = self.moments.pausing;
+        let pausing = self.moments.closing.as_ref().is_some_and(Closing::is_shut);
         self.up.last = self.down.is_over();
         let up = self.up.poll((&mut self.client, &mut self.backend), pausing, context);
         self.down.last = self.up.is_over();
@@ -183,35 +197,66 @@ impl<A: Stream, B: Stream> Relay<A, B> {
         if self.up.is_over() && self.down.is_over() {
             return Poll::Ready(Next::End(End::Done));
         }
-        match self.moment() {
-            Some(moment) => Poll::Ready(Next::Moment(moment)),
-            None => Poll::Pending,
+        let moment = self.moment(context);
+        match (self.moments.broken, moment) {
+            (Some(end), _) => Poll::Ready(Next::End(end)),
+            (None, Some(moment)) => Poll::Ready(Next::Moment(moment)),
+            (None, None) => Poll::Pending,
         }
     }
 
     /// Whether this is a moment at which it could leave.
-    fn moment(&mut self) -> Option<Moment> {
-        let moments = &mut self.moments;
-        let moved = self.up.moved + self.down.moved;
-        if moved < moments.after {
-            return None;
-        }
+    fn moment(&mut self, context: &mut Context<'_>) -> Option<Moment> {
         // Half of a connection is not handed over, and not before the client has been answered.
-        if !moments.wanted || self.up.has_ended() || self.down.has_ended() || self.down.moved == 0 {
-            moments.pausing = false;
+        if !self.moments.wanted || self.up.has_ended() || self.down.has_ended() || self.down.moved == 0 {
+            if self.moments.closing.is_some() {
+                self.open_again();
+                context.waker().wake_by_ref();
+            }
             return None;
         }
-        let moment = match moments.pausing && self.up.is_empty() && self.down.is_empty() {
-            true => Some(Moment::Bulk),
-            false => (self.up.is_quiet() && self.down.is_quiet()).then_some(Moment::Quiet),
-        };
-        if let Some(moment) = moment.filter(|_| moments.last != Some(moved)) {
-            (moments.pausing, moments.last) = (false, Some(moved));
-            moments.bulk_at = moved + BULK;
-            return Some(moment);
+        if let Some(closing) = &mut self.moments.closing {
+            let sockets = sockets(&self.client, &self.backend)?;
+            match closing.poll(sockets, [&mut self.up, &mut self.down], context) {
+                Step::Wait => {}
+                Step::Now(waits) => return Some(Moment::Bulk(waits)),
+                Step::GiveUp => {
+                    self.open_again();
+                    context.waker().wake_by_ref();
+                }
+            }
+            return None;
         }
-        moments.pausing = moved >= moments.bulk_at;
+        let moved = self.moved();
+        let moments = &mut self.moments;
+        if moments.rest.due().is_some() {
+            if moments.rest.poll(context).is_pending() {
+                return None;
+            }
+            moments.rest.clear();
+        }
+        if self.up.is_quiet() && self.down.is_quiet() {
+            return Some(Moment::Quiet);
+        }
+        if moved >= moments.bulk_at {
+            moments.closing = sockets(&self.client, &self.backend).and_then(|both| Closing::begin(both).ok());
+            moments.bulk_at = if moments.closing.is_some() { moved + moments.bulk } else { u64::MAX };
+            context.waker().wake_by_ref();
+        }
         None
+    }
+
+    /// A pause that was made has come to nothing: bytes move again.
+    fn open_again(&mut self) {
+        let Some(closing) = self.moments.closing.take() else { return };
+        self.moments.bulk = self.moments.bulk.saturating_mul(2);
+        self.moments.bulk_at = self.moved().saturating_add(self.moments.bulk);
+        let Some(sockets) = sockets(&self.client, &self.backend) else { return };
+        if let Err((at, error)) = closing.reopen(sockets) {
+            let end = [End::ClientGone, End::BackendGone][at];
+            tracing::debug!("a relayed connection breaks in a pause: {end:?}: {error}");
+            self.moments.broken = Some(end);
+        }
     }
 
     /// Whether it took too long, or is not there any more.

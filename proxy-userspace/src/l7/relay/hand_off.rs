@@ -38,8 +38,9 @@ pub struct Kept {
 pub enum Moment {
     /// Nothing is on its way through this process, and the client has been answered.
     Quiet,
-    /// Much has moved. Nothing was read of either socket any more, until all that was read had been sent.
-    Bulk,
+    /// Much has moved, and both senders were made to pause. So many bytes wait in the queues of the client and the backend, and
+    /// were sent on nevertheless.
+    Bulk([usize; 2]),
 }
 
 /// What was set aside for a connection before it came about, such as its port. Freed when it is dropped.

@@ -2,6 +2,8 @@
 
 /// Bytes both ways.
 pub(super) mod both;
+/// A pause that is made.
+mod closing;
 /// A connection to a backend for a client's.
 pub(super) mod connect;
 /// A client's first flight.

@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use super::both::{End, Next, Patience, Relay};
 use super::connect::{Connected, Wanted, connect};
 use super::hand_off::{HandOff, Kept, Passed, Reserved};
-use crate::config::WebListenerConfig;
+use crate::config::{WebLimits, WebListenerConfig};
 use crate::l7::crowd::ListenerCrowd;
 use crate::l7::line::Relayed;
 use crate::l7::refuse::{self, Alert};
@@ -37,6 +37,8 @@ pub(in crate::l7) struct About {
     pub(in crate::l7) ja4: Option<Box<str>>,
     /// What the client would speak, the dearest first.
     pub(in crate::l7) alpn: Option<Box<[u8]>>,
+    /// A limit counts it for as long as it is there.
+    pub(in crate::l7) counted: bool,
 }
 
 /// Where a connection goes. Nothing of the snapshot it was found in: that may be replaced many times before it ends.
@@ -162,7 +164,20 @@ struct Leaving<'a> {
     reserved: Option<Reserved>,
 }
 
+/// Why a connection stays that a limit counts as long as it is there.
+const LIMITED: &str = "limited";
+
 impl Leaving<'_> {
+    /// Whether somebody has said how many of its kind there may be, or how long they last: only who is here is counted.
+    fn is_bound(&self) -> bool {
+        let (limits, usual) = (&self.about.listener.limits, WebLimits::default());
+        self.about.counted
+            || limits.relay_total.is_some()
+            || limits.connections != usual.connections
+            || limits.connections_per_client != usual.connections_per_client
+            || self.to.pool.is_bounded()
+    }
+
     fn who(&self) -> Option<&Arc<dyn HandOff>> {
         self.to.hand_off.as_ref().filter(|_| self.about.listener.steer.handoff)
     }
@@ -175,6 +190,9 @@ impl Leaving<'_> {
     ) {
         self.reserved = None;
         let Some(who) = self.who() else { return };
+        if self.is_bound() {
+            return self.open.counts().kept(LIMITED);
+        }
         let Some(about) = self.passed(client, backend) else { return };
         match who.reserve(socket, client, &about) {
             Ok(reserved) => self.reserved = Some(reserved),

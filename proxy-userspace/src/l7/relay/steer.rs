@@ -283,6 +283,7 @@ fn about<S>(comer: &Comer<S>, worker: &Rc<Worker>) -> About {
         sni: "".into(),
         ja4: None,
         alpn: None,
+        counted: comer.limits.as_ref().is_some_and(|limits| limits.counts_those_inside()),
     }
 }
 

@@ -53,6 +53,13 @@ impl Way {
         Self { buffer: first, ..Self::default() }
     }
 
+    /// Sends this as well, which was read otherwise. Nothing is on it.
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        debug_assert!(self.is_empty(), "bytes keep their order");
+        buffers::give_if_empty(&mut self.buffer);
+        self.buffer.extend_from_slice(bytes);
+    }
+
     /// Nothing is on it.
     pub(super) fn is_empty(&self) -> bool {
         self.buffer.is_empty() && self.pipe.as_ref().is_none_or(Pipe::is_empty)

@@ -4,13 +4,15 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use proxy_tests::config;
 use proxy_tests::daemon::Daemon;
 use proxy_tests::hello::Hello;
 use proxy_tests::program;
 use proxy_tests::wait::until;
 use proxy_tests::world::{Family, World};
+
+use super::spliced::Spliced;
 
 /// Reads no longer than this: a machine under load is slow.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -97,4 +99,18 @@ pub(super) fn connections_leave_at_their_first_pause_and_outlive_the_daemon() ->
         }
     }
     Ok(())
+}
+
+pub(super) fn a_kernel_part_that_comes_by_a_reload_takes_connections() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    let text = Spliced::text(&world, Family::V4, "");
+    let (_, without) = text.split_once("[admin]").context("no [admin]")?;
+    let spliced = Spliced::with(&world, Family::V4, &format!("[admin]{without}"))?;
+    let (mut client, mut server) = spliced.pair(443)?;
+    carry(&mut server, &mut client, b"relayed")?;
+    spliced.daemon.write_config(&text)?;
+    spliced.daemon.cli(&["reload"])?;
+    let (mut other_client, mut other_server) = spliced.left()?;
+    carry(&mut other_client, &mut other_server, b"handed over")?;
+    carry(&mut client, &mut server, b"still relayed")
 }

@@ -123,6 +123,7 @@ fn about(worker: &Rc<Worker>, known: &Known, client: SocketAddr, local: SocketAd
         sni: "".into(),
         ja4: None,
         alpn: None,
+        counted: false,
     }
 }
 
