@@ -155,4 +155,5 @@ def main():
     k = sum(r['ok'] for r in res); print('%s: h2_attacks %d/%d' % (a.name, k, len(res))); print('%d passed, %d failed' % (k, len(res) - k))
     if a.out: json.dump(res, open(a.out, 'w'), indent=1)
     sys.exit(k != len(res))
-main()
+if __name__ == "__main__":
+    main()

@@ -30,4 +30,5 @@ def main():
     ok = sum(r['ok'] for r in res); uns = sum(r['outcome'] in ('UNSAFE', 'DESYNC') for r in res); print('%s: h2_downgrade strict %d/%d  safe %d/%d' % (a.name, ok, len(res), len(res)-uns, len(res))); print('%d passed, %d failed' % (ok, len(res)-ok))
     if a.out: json.dump(res, open(a.out, 'w'), indent=1)
     sys.exit(ok != len(res))
-main()
+if __name__ == "__main__":
+    main()

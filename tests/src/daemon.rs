@@ -46,8 +46,8 @@ pub struct Daemon<'w> {
     binary: PathBuf,
     starts: u32,
     environment: Vec<(String, String)>,
-    /// What it finds in place of the system's file of name servers.
-    name_servers: Option<PathBuf>,
+    /// What is done to the file system it sees, in the words of a shell.
+    mounts: Vec<String>,
 }
 
 impl<'w> Daemon<'w> {
@@ -72,7 +72,7 @@ impl<'w> Daemon<'w> {
             binary: binary()?,
             starts: 0,
             environment: Vec::new(),
-            name_servers: None,
+            mounts: Vec::new(),
         };
         daemon.write_config(config)?;
         Ok(daemon)
@@ -90,15 +90,27 @@ impl<'w> Daemon<'w> {
     pub fn set_name_server(&mut self, address: IpAddr) -> Result<()> {
         let path = self.world.folder().join("resolv.conf");
         fs::write(&path, format!("nameserver {address}\noptions ndots:0 attempts:1 timeout:1\n"))?;
-        self.name_servers = Some(path);
+        self.mounts.push(format!("mount --bind '{}' /etc/resolv.conf", path.display()));
         Ok(())
     }
 
+    /// From the next start on, it finds the system's log at this socket.
+    pub fn set_syslog(&mut self, socket: &Path) {
+        self.mounts.extend([
+            "mount -t tmpfs none /dev".to_owned(),
+            "mknod -m 666 /dev/null c 1 3".to_owned(),
+            "mknod -m 444 /dev/urandom c 1 9".to_owned(),
+            format!("ln -s '{}' /dev/log", socket.display()),
+        ]);
+    }
+
     fn start_command(&self) -> Command {
-        let Some(path) = &self.name_servers else { return Command::new(&self.binary) };
+        if self.mounts.is_empty() {
+            return Command::new(&self.binary);
+        }
         let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\""]);
-        command.arg(path).arg(&self.binary);
+        command.args(["--mount", "sh", "-c"]);
+        command.arg(format!("{} && exec \"$0\" \"$@\"", self.mounts.join(" && "))).arg(&self.binary);
         command
     }
 

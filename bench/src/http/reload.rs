@@ -13,7 +13,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use proxy_tests::wait::until;
 
 use super::load;
 use super::peer;
@@ -28,6 +27,8 @@ const RELOADS: usize = 9;
 const MOST_MS: f64 = 100.0;
 /// Of the 99th percentile, while reloads go on.
 const MOST_TIMES: f64 = 2.0;
+/// As exact are the times.
+const ASK_EVERY: Duration = Duration::from_millis(1);
 const CONNECTIONS: usize = 8;
 const REQUESTS: usize = 20_000;
 
@@ -126,12 +127,15 @@ fn reload(file: &Changing, ports: Ports, word: usize) -> Result<f64> {
     let mut reader = BufReader::new(stream);
     file.write(word)?;
     let begin = Instant::now();
-    until("the new configuration serves", Duration::from_secs(10), || {
+    loop {
         let now = ask(&mut reader)?;
-        ensure!(now == word.to_string(), "{now}");
-        Ok(())
-    })?;
-    Ok(begin.elapsed().as_secs_f64() * 1e3)
+        let passed = begin.elapsed();
+        if now == word.to_string() {
+            return Ok(passed.as_secs_f64() * 1e3);
+        }
+        ensure!(passed < Duration::from_secs(10), "{word} was to be served, and it is {now}");
+        thread::sleep(ASK_EVERY);
+    }
 }
 
 fn ask(reader: &mut BufReader<TcpStream>) -> Result<String> {

@@ -8,6 +8,7 @@ use super::check;
 use super::diagnostic::{ConfigErrors, Diagnostics, Fact, Severity, Source};
 use super::file::File;
 use super::model::Config;
+use super::node::Table;
 use super::report::Report;
 
 /// Reads a configuration file.
@@ -44,7 +45,11 @@ pub fn parse(text: &str, name: &str) -> Result<Config, ConfigErrors> {
         found.dedup_by_key(|diagnostic| diagnostic.line);
         return Err(ConfigErrors::Wrong(Diagnostics(found)));
     }
-    let file = File::read(&root.get_ref().into(), &mut report);
+    // One after the other: what a large file takes in one form is there for the next.
+    let table = Table::from(root.get_ref());
+    drop(root);
+    let file = File::read(&table, &mut report);
+    drop(table);
     let config = check::resolve(file, &mut report);
     match (config, report.finish()) {
         (Ok(config), (false, warnings)) => Ok(Config { warnings, ..config }),

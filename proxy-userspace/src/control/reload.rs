@@ -6,7 +6,9 @@ use crate::admin::api::{Change, Mistake, Refusal, RefusalKind, Reload};
 use crate::admin::{Server, SocketError};
 use crate::config::{AdminConfig, Config, ConfigErrors, Diagnostic, KernelConfig, Severity};
 use crate::l4::Desired;
+        self.kernel.iter().filter_map(|kernel| kernel.hand_off()).for_each(|hand_off| late.come(hand_off));
 use crate::l7::relay::hand_off::HandOff;
+        // From here on nothing fails.
 use crate::upstream::health::CheckKey;
 
 use super::cert_files::CertFiles;
@@ -16,7 +18,9 @@ use super::health::{checks, names};
 use super::kernel::Late;
 use super::notes::Source;
 use super::occupied::{addresses, refuse_occupied};
+use super::serve::ServeError;
 use super::snapshot::compile;
+use super::step_back::StepBack;
 use super::supervisor::Supervisor;
 use super::{bans, serve, signal};
 
@@ -37,13 +41,13 @@ impl Supervisor {
     }
 
     fn load(&self) -> Result<Config, Refusal> {
+        let _behind = StepBack::begin();
         (self.outside.load)(&self.file).map_err(|error| refusal(&error))
     }
 
     /// Puts a configuration in force in place of the present one.
     fn replace(&mut self, config: Config) -> Result<Reload, Refusal> {
         let config = Arc::new(config);
-        let changes = difference(&self.config, &config);
         let warnings = config.warnings.iter().map(mistake).collect();
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             Refusal::new(RefusalKind::Failed, format!("{what}: {error}; the old configuration stays"))
@@ -60,15 +64,8 @@ impl Supervisor {
 
         let admin = self.another_admin(&config.admin).map_err(|error| failed("the admin socket", &error))?;
         let named = CertFiles::marks(&config);
-        let mut snapshot = serve::compile(
-            &config,
-            self.generation + 1,
-            self.web.registry(),
-            &self.certs,
-            self.web.limits(),
-            self.web.abuse(),
-        )
-        .map_err(|error| failed("the routes", &error))?;
+        let (changes, snapshot) = self.compile(&config);
+        let mut snapshot = snapshot.map_err(|error| failed("the routes", &error))?;
         snapshot.bans = self.bans.view().clone();
         let late = Arc::new(Late::default());
         snapshot.hand_off = match &self.kernel {
@@ -97,6 +94,15 @@ impl Supervisor {
         self.set_checks();
         self.set_bans();
         Ok(Reload { changes, warnings })
+    }
+
+    /// What has changed, and what is to be served.
+    fn compile(&self, config: &Arc<Config>) -> (Vec<Change>, Result<Snapshot, ServeError>) {
+        let _behind = StepBack::begin();
+        let Self { web, certs, .. } = self;
+        let generation = self.generation + 1;
+        let snapshot = serve::compile(config, generation, web.registry(), certs, web.limits(), web.abuse());
+        (difference(&self.config, config), snapshot)
     }
 
     fn refuse_what_needs_a_restart(&self, config: &Config) -> Result<(), Refusal> {

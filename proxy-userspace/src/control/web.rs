@@ -1,6 +1,6 @@
 //! The part that serves HTTP: sockets, and the workers that take clients from them.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -11,9 +11,8 @@ use super::overload::{self, Overload};
 use super::requests_log::RequestsLog;
 use super::serve::ServeError;
 use super::snapshot::keeps_out;
-use crate::config::{
-    Config, ListenerName, RouteAction, RouteConfig, ServerConfig, WebBind, WebListenerConfig,
-};
+use super::step_back::StepBack;
+use crate::config::{Config, ListenerName, RouteAction, RouteConfig, ServerConfig, WebBind};
 use crate::l4;
 use crate::l7::{Snapshot, Workers, limit};
 use crate::limit::{Ids, Table};
@@ -186,8 +185,8 @@ impl Web {
         }
         let shared = workers.shared();
         shared.set_access_log(self.requests_log.get());
-        let configured = names(&snapshot.config);
-        shared.requests.retain(|names| configured.contains(names));
+        let configured = can_have(&snapshot.config);
+        shared.requests.retain(configured);
         for (listener, crowd) in shared.crowd.listeners() {
             crowd.steered.retain(|route| {
                 let mut routes = snapshot.config.routes.iter().filter(|it| it.listeners.contains(&listener));
@@ -247,7 +246,10 @@ impl Web {
 
     /// Decides how many requests may be in flight, and frees what nobody is served by any more. Called often.
     pub(super) fn look(&mut self, server: &ServerConfig) {
-        self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        if self.retired.iter().any(|snapshot| Arc::strong_count(snapshot) == 1) {
+            let _behind = StepBack::begin();
+            self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        }
         let (Some(workers), Some(memory)) = (&self.workers, overload::memory()) else { return };
         let crowd = &workers.shared().crowd;
         let most = self.overload.look(server, memory, crowd.requests.load(Ordering::Relaxed));
@@ -270,23 +272,23 @@ impl Web {
     }
 }
 
-/// Names that requests can have.
-fn names(config: &Config) -> HashSet<Names> {
-    let of_route = |route: &RouteConfig| {
-        let pool = match &route.action {
-            RouteAction::Pool(pool) => pool.as_str(),
-            RouteAction::Redirect(_) | RouteAction::Respond(_) | RouteAction::Refuse(_) => "",
-        };
-        let names = |listener: &ListenerName| Names {
-            listener: listener.as_str().into(),
-            route: route.name.clone(),
-            pool: pool.into(),
-        };
-        route.listeners.iter().map(names).collect::<Vec<_>>()
-    };
-    let unrouted =
-        |listener: &WebListenerConfig| Names { listener: listener.name.as_str().into(), ..Names::default() };
-    config.routes.iter().flat_map(of_route).chain(config.web_listeners.iter().map(unrouted)).collect()
+/// Says of names whether requests can have them.
+fn can_have(config: &Config) -> impl Fn(&Names) -> bool + '_ {
+    let routes: HashMap<&str, &RouteConfig> =
+        config.routes.iter().map(|route| (&*route.name, route)).collect();
+    move |names| {
+        let listener = |name: &ListenerName| name.as_str() == &*names.listener;
+        if names.route.is_empty() {
+            return config.web_listeners.iter().any(|it| listener(&it.name)) && names.pool.is_empty();
+        }
+        routes.get(&*names.route).is_some_and(|route| {
+            let pool = match &route.action {
+                RouteAction::Pool(pool) => pool.as_str(),
+                RouteAction::Redirect(_) | RouteAction::Respond(_) | RouteAction::Refuse(_) => "",
+            };
+            route.listeners.iter().any(listener) && *names.pool == *pool
+        })
+    }
 }
 
 /// Where a configuration wants clients to be waited for.

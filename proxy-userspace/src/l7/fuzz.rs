@@ -1,5 +1,5 @@
-//! What reads bytes of strangers, as fuzz targets have it: tests mutate inputs for a second, `PROXY_NOW_FUZZ_SECONDS` for
-//! longer; libFuzzer (tests/fuzz) for as long as one likes.
+//! What reads bytes of strangers, and what must hold whatever they are: tests mutate inputs for a second, or for as long as
+//! `PROXY_NOW_FUZZ_SECONDS` says.
 
 use super::{h1, h2};
 use crate::net::proxy_protocol::{self, NoHeader};

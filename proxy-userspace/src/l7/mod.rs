@@ -80,10 +80,6 @@ pub mod template;
 /// Requests for tests.
 #[cfg(test)]
 mod testing;
-/// Likewise, as far as fuzz targets need them.
-#[cfg(all(fuzzing, not(test)))]
-#[expect(dead_code, reason = "what only tests need")]
-mod testing;
 /// The time that an exchange may take as a whole.
 mod timeout;
 /// TLS with clients.
@@ -96,8 +92,8 @@ pub mod worker;
 pub mod workers;
 
 /// What is fuzzed.
-#[cfg(any(test, fuzzing))]
-pub mod fuzz;
+#[cfg(test)]
+mod fuzz;
 
 pub use body::Body;
 pub use cut::BodyError;

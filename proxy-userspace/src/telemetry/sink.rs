@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Stdout, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 /// Where lines go.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,7 +40,7 @@ impl Sink {
     pub(super) fn open(place: &Place) -> io::Result<Self> {
         Ok(match place {
             Place::Stdout => Self::Stdout(io::stdout()),
-            Place::File(path) => Self::File(File::options().create(true).append(true).open(path)?),
+            Place::File(path) => Self::File(open_file(path)?),
             Place::Syslog => {
                 let socket = UnixDatagram::unbound()?;
                 socket.connect(SYSLOG)?;
@@ -70,6 +72,14 @@ impl Sink {
             Self::Syslog(_) => Ok(()),
         }
     }
+}
+
+/// A pipe is opened at once too, or not at all: one without a reader would be waited for, for ever.
+fn open_file(path: &Path) -> io::Result<File> {
+    let file = File::options().create(true).append(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    // Only to open. What reads a pipe may be slow.
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 /// One message a line. A message that syslog does not take in time is lost; that it has gone is an error.

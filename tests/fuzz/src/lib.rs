@@ -2,8 +2,5 @@
 
 /// What must hold of a ClientHello.
 pub mod hello;
-/// What must hold of HTTP.
-#[cfg(fuzzing)]
-pub mod http;
 /// What must hold of frames.
 pub mod pipeline;

@@ -12,8 +12,7 @@ use flate2::read::ZlibDecoder;
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     pipeline(root)?;
-    client_hello(root)?;
-    http(root)
+    client_hello(root)
 }
 
 /// The packet corpus.
@@ -32,24 +31,6 @@ fn pipeline(root: &Path) -> Result<(), Box<dyn Error>> {
         fs::write(folder.join(format!("{number:03}")), input)?;
     }
     Ok(())
-}
-
-/// Requests, answers, frames.
-#[cfg(fuzzing)]
-fn http(root: &Path) -> Result<(), Box<dyn Error>> {
-    for (name, seeds) in proxy_fuzz::http::seeds() {
-        let folder = root.join("corpus").join(name);
-        fs::create_dir_all(&folder)?;
-        for (number, seed) in seeds.iter().enumerate() {
-            fs::write(folder.join(format!("{number:03}")), seed)?;
-        }
-    }
-    Ok(())
-}
-
-#[cfg(not(fuzzing))]
-fn http(_: &Path) -> Result<(), Box<dyn Error>> {
-    Err("without RUSTFLAGS='--cfg fuzzing' there are no inputs of HTTP".into())
 }
 
 /// What real clients say first.

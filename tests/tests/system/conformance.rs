@@ -16,6 +16,7 @@ use crate::issuer::Ca;
 /// Short and quiet.
 pub(crate) const FACTS: &[Fact] = facts![
     ambiguous_requests_are_refused_or_made_unambiguous,
+    neighbours_of_ambiguous_requests_are_refused_or_made_unambiguous,
     nothing_is_smuggled_from_http2_into_http1,
     nothing_is_smuggled_from_http2_into_http1_by_tls,
     tls_is_spoken_as_it_should_be,
@@ -25,6 +26,7 @@ pub(crate) const FACTS: &[Fact] = facts![
 pub(crate) const ALONE: &[Fact] = facts![alone:
     attacks_by_http2_are_stopped_and_others_are_served,
     attacks_by_http2_over_tls_are_stopped_and_others_are_served,
+    further_attacks_by_http2_are_stopped_and_others_are_served,
     slow_large_and_many_clients_meet_a_limit,
 ];
 
@@ -36,6 +38,11 @@ const SECURE: u16 = 18443;
 
 fn ambiguous_requests_are_refused_or_made_unambiguous() -> Result<()> {
     judge("conformance/h1_smuggle.py", PORT, Recorder::Known, &[], 76)
+}
+
+fn neighbours_of_ambiguous_requests_are_refused_or_made_unambiguous() -> Result<()> {
+    judge("conformance/h1_smuggle_more.py", PORT, Recorder::Known, &[], 357)?;
+    judge("conformance/h2_downgrade_more.py", PORT, Recorder::Known, &["--plain"], 229)
 }
 
 fn nothing_is_smuggled_from_http2_into_http1() -> Result<()> {
@@ -52,6 +59,10 @@ fn tls_is_spoken_as_it_should_be() -> Result<()> {
 
 fn attacks_by_http2_are_stopped_and_others_are_served() -> Result<()> {
     judge("conformance/h2_attacks.py", PORT, Recorder::Known, &["--plain", "--pid"], 20)
+}
+
+fn further_attacks_by_http2_are_stopped_and_others_are_served() -> Result<()> {
+    judge("conformance/h2_attacks_more.py", PORT, Recorder::Known, &["--plain", "--secs", "1", "--pid"], 32)
 }
 
 fn attacks_by_http2_over_tls_are_stopped_and_others_are_served() -> Result<()> {

@@ -64,6 +64,8 @@ mod web_memory;
 mod web_pools;
 /// Which route a request takes, however its path is spelled.
 mod web_routes;
+/// What is seen of requests from outside.
+mod web_seen;
 
 fn main() -> std::process::ExitCode {
     let facts = [
@@ -95,6 +97,7 @@ fn main() -> std::process::ExitCode {
         web::FACTS,
         web_pools::FACTS,
         web_routes::FACTS,
+        web_seen::FACTS,
         web_backends::FACTS,
         web_clients::FACTS,
         web_memory::FACTS,

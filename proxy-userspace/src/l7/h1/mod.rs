@@ -47,7 +47,7 @@ mod wire;
 mod write;
 
 /// What must hold, whatever comes.
-#[cfg(any(test, fuzzing))]
+#[cfg(test)]
 pub mod fuzz;
 /// Both codecs, over sockets.
 #[cfg(test)]

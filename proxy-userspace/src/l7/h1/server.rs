@@ -109,10 +109,9 @@ fn poll_answer<S: Stream, F: Future<Output = Response>>(
     exchange: Pin<&mut F>,
     context: &mut Context<'_>,
 ) -> Poll<Option<Response>> {
-    if let Poll::Ready(answer) = exchange.poll(context) {
-        return Poll::Ready(Some(answer));
-    }
+    let answer = exchange.poll(context);
     let wire = &mut *wire.borrow_mut();
+    // Also those that have come together with the answer: it goes behind them.
     if let Some(interim) = &turn.interim {
         for (status, headers) in interim.take(context.waker()) {
             // One 100 is enough, and is only for who waits for it.
@@ -120,6 +119,9 @@ fn poll_answer<S: Stream, F: Future<Output = Response>>(
                 write::interim(&mut wire.interim, status, &headers);
             }
         }
+    }
+    if let Poll::Ready(answer) = answer {
+        return Poll::Ready(Some(answer));
     }
     if let Poll::Ready(Err(_)) = wire.poll_interim(context) {
         return Poll::Ready(None);

@@ -52,7 +52,7 @@ mod client;
 #[cfg(test)]
 mod cost_tests;
 /// What must hold, whatever comes.
-#[cfg(any(test, fuzzing))]
+#[cfg(test)]
 pub mod fuzz;
 /// Whatever comes in.
 #[cfg(test)]
@@ -67,6 +67,5 @@ mod rule_tests;
 #[cfg(test)]
 mod server_tests;
 /// Frames by hand.
-#[cfg(any(test, fuzzing))]
-#[cfg_attr(fuzzing, expect(dead_code, reason = "what only tests say"))]
+#[cfg(test)]
 mod wire;

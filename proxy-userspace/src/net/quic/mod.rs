@@ -10,7 +10,7 @@ mod flight;
 /// Frames of Initial packets.
 mod frames;
 /// What must hold of first flights, whatever comes.
-#[cfg(any(test, fuzzing))]
+#[cfg(test)]
 pub mod fuzz;
 /// What can be seen of a packet without a key.
 mod head;
@@ -19,7 +19,7 @@ mod keys;
 /// Numbers of one to eight bytes.
 mod number;
 /// Initial packets as clients make them, for tests.
-#[cfg(any(test, fuzzing))]
+#[cfg(test)]
 pub mod testing;
 
 pub use fault::NoFlight;

@@ -1,4 +1,0 @@
-//! Frames of a client by HTTP/2, whole and in pieces. The first byte says how long pieces are.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| proxy_fuzz::http::check("h2_frames", data));
