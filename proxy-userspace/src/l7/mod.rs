@@ -93,7 +93,7 @@ pub mod workers;
 
 /// What is fuzzed.
 #[cfg(test)]
-mod fuzz;
+pub mod fuzz;
 
 pub use body::Body;
 pub use cut::BodyError;
