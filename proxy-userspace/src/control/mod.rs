@@ -61,8 +61,6 @@ mod signal;
 mod snapshot;
 /// What is told to those who ask.
 mod status;
-/// Work that workers go before.
-mod step_back;
 /// The loop: what happens, and what is done about it.
 mod supervisor;
 /// Hands over to the program on disk.

@@ -1,6 +1,9 @@
-//! What the supervisor reaches for: a configuration, the kernel part, the allocator.
+//! What the supervisor reaches for: a configuration, the kernel part, the allocator, the scheduler.
 
 use std::path::Path;
+
+use rustix::process::{Resource, getpriority_process, getrlimit, setpriority_process};
+use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::config::{Config, ConfigErrors, KernelConfig};
 
@@ -17,4 +20,58 @@ pub(super) struct Outside {
     pub(super) open: Box<Open>,
     /// Gives unused memory back to the system.
     pub(super) give_back: fn(),
+}
+
+/// How much less than workers this thread is worth while it reads and compiles a configuration (nice): where they want all of
+/// a CPU, it gets a tenth.
+const STEPS: i32 = 10;
+
+/// Work that takes milliseconds and that no client waits for: while this lives, the thread stands behind others. Threads
+/// and processes that are begun meanwhile would stay there.
+#[derive(Debug)]
+pub(super) struct StepBack {
+    before: i32,
+}
+
+impl StepBack {
+    /// Steps back, unless the system would not let it come forward again.
+    pub(super) fn begin() -> Option<Self> {
+        // Of this thread alone: Linux has no priority of processes.
+        let before = getpriority_process(None).ok()?;
+        if !may_return(before) {
+            return None;
+        }
+        setpriority_process(None, before + STEPS).ok()?;
+        Some(Self { before })
+    }
+}
+
+impl Drop for StepBack {
+    fn drop(&mut self) {
+        if let Err(error) = setpriority_process(None, self.before) {
+            tracing::warn!("the control thread stays behind others (nice {}): {error}", self.before + STEPS);
+        }
+    }
+}
+
+/// setpriority(2): who has CAP_SYS_NICE, or a limit (RLIMIT_NICE, 20 - nice) that reaches so far.
+fn may_return(nice: i32) -> bool {
+    let capable = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_NICE));
+    let limit = getrlimit(Resource::Nice).current;
+    capable || limit.is_none_or(|limit| i64::from(20 - nice) <= limit as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_is_behind_others_for_a_while_and_then_where_it_was() {
+        let before = getpriority_process(None).unwrap();
+        let behind = StepBack::begin();
+        let now = getpriority_process(None).unwrap();
+        assert_eq!(now, if behind.is_some() { (before + STEPS).min(19) } else { before });
+        drop(behind);
+        assert_eq!(getpriority_process(None).unwrap(), before);
+    }
 }

@@ -18,9 +18,9 @@ use super::health::{checks, names};
 use super::kernel::Late;
 use super::notes::Source;
 use super::occupied::{addresses, refuse_occupied};
+use super::outside::StepBack;
 use super::serve::ServeError;
 use super::snapshot::compile;
-use super::step_back::StepBack;
 use super::supervisor::Supervisor;
 use super::{bans, serve, signal};
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::outside::StepBack;
 use super::overload::{self, Overload};
 use super::requests_log::RequestsLog;
 use super::serve::ServeError;
 use super::snapshot::keeps_out;
-use super::step_back::StepBack;
 use crate::config::{Config, ListenerName, RouteAction, RouteConfig, ServerConfig, WebBind};
 use crate::l4;
 use crate::l7::{Snapshot, Workers, limit};

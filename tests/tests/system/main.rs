@@ -64,8 +64,6 @@ mod web_memory;
 mod web_pools;
 /// Which route a request takes, however its path is spelled.
 mod web_routes;
-/// What is seen of requests from outside.
-mod web_seen;
 
 fn main() -> std::process::ExitCode {
     let facts = [
@@ -95,9 +93,9 @@ fn main() -> std::process::ExitCode {
         limits_cli::FACTS,
         limits_kernel::FACTS,
         web::FACTS,
+        web::seen::FACTS,
         web_pools::FACTS,
         web_routes::FACTS,
-        web_seen::FACTS,
         web_backends::FACTS,
         web_clients::FACTS,
         web_memory::FACTS,

@@ -1,5 +1,8 @@
 //! HTTP through the daemon: curl and h2load before it, nginx and our own servers behind it.
 
+/// What is seen of requests from outside.
+pub(crate) mod seen;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;

@@ -57,6 +57,7 @@ fn lines_about_requests_go_to_syslog() -> Result<()> {
         ensure!(line["status"] == 410 && line["route"] == "gone" && line["uri"] == *path, "{message}");
     }
     // Its syslog starts again, and nobody is told.
+    drop(syslog);
     fs::remove_file(&socket)?;
     let syslog = UnixDatagram::bind(&socket)?;
     syslog.set_read_timeout(Some(Duration::from_millis(200)))?;
