@@ -8,8 +8,8 @@ use crate::l7::cause::Cause;
 /// ends: where the next message would begin is anyone's guess.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Fault {
-    /// A line that ends without CR, or a CR that ends none (RFC 9112 §2.2).
-    #[error("a line does not end with CRLF")]
+    /// A line that ends without CR (RFC 9112 §2.2).
+    #[error("a line ends without CR")]
     BareLf,
     /// Too many empty lines before it (RFC 9112 §2.2).
     #[error("empty lines where a request should begin")]

@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http_body::Frame;
 
 use super::fields::trailers;
-use super::scan::{HeadLimits, Scan, has_bare_cr};
+use super::scan::{HeadLimits, Scan};
 use crate::l7::cut::BodyError;
 
 /// Bytes of a chunk's size and its extensions.
@@ -156,10 +156,8 @@ impl Chunked {
 
     /// A chunk's size. Its extensions are dropped.
     fn size(&mut self, buffer: &mut BytesMut) -> Result<Option<u64>, BodyError> {
-        let begun = &buffer[..buffer.len().min(CHUNK_LINE)];
-        let Some(lf) = memchr::memchr(b'\n', begun) else {
-            let wrong = begun.len() >= CHUNK_LINE || has_bare_cr(begun);
-            return if wrong { Err(BodyError::Framing) } else { Ok(None) };
+        let Some(lf) = memchr::memchr(b'\n', &buffer[..buffer.len().min(CHUNK_LINE)]) else {
+            return if buffer.len() >= CHUNK_LINE { Err(BodyError::Framing) } else { Ok(None) };
         };
         let line = buffer[..lf].strip_suffix(b"\r").ok_or(BodyError::Framing)?;
         let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();

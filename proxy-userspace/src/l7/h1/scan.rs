@@ -56,21 +56,12 @@ impl Scan {
                 return Err(Fault::TooMany);
             }
         }
-        // What was the last byte before may have been a CR.
-        if has_bare_cr(&buffer[self.seen.saturating_sub(1).max(self.line)..]) {
-            return Err(Fault::BareLf);
-        }
         self.seen = buffer.len();
         if self.lines == 0 && buffer.len() > limits.target.saturating_add(LINE_REST) {
             return Err(Fault::TargetTooLong);
         }
         if buffer.len() > limits.bytes { Err(Fault::TooLong) } else { Ok(None) }
     }
-}
-
-/// Whether a line that has not ended holds a CR that ends none: more bytes make it no better.
-pub(super) fn has_bare_cr(begun: &[u8]) -> bool {
-    memchr::memchr(b'\r', begun).is_some_and(|at| at + 1 < begun.len())
 }
 
 #[cfg(test)]
@@ -94,17 +85,6 @@ mod tests {
     fn a_line_without_cr_is_refused_at_once() {
         assert_eq!(whole("GET / HTTP/1.1\nHost"), Err(Fault::BareLf));
         assert_eq!(whole("\n"), Err(Fault::BareLf));
-    }
-
-    #[test]
-    fn a_cr_that_ends_no_line_is_refused_without_waiting_for_more() {
-        for text in ["GET / HTTP/1.1\rHost: a", "GET / HTTP/1.1\r\nHost: a\r\n\rX", "\r\r"] {
-            assert_eq!(whole(text), Err(Fault::BareLf), "{text:?}");
-            let mut scan = Scan::default();
-            let mut piece = |length| scan.end(&text.as_bytes()[..length], LIMITS);
-            assert!((1..=text.len()).any(|length| piece(length) == Err(Fault::BareLf)), "{text:?}");
-        }
-        assert_eq!(whole("GET / HTTP/1.1\r"), Ok(None));
     }
 
     #[test]
