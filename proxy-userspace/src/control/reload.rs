@@ -6,9 +6,8 @@ use crate::admin::api::{Change, Mistake, Refusal, RefusalKind, Reload};
 use crate::admin::{Server, SocketError};
 use crate::config::{AdminConfig, Config, ConfigErrors, Diagnostic, KernelConfig, Severity};
 use crate::l4::Desired;
-        self.kernel.iter().filter_map(|kernel| kernel.hand_off()).for_each(|hand_off| late.come(hand_off));
+use crate::l7::Snapshot;
 use crate::l7::relay::hand_off::HandOff;
-        // From here on nothing fails.
 use crate::upstream::health::CheckKey;
 
 use super::cert_files::CertFiles;

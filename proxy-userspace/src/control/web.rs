@@ -12,7 +12,9 @@ use super::overload::{self, Overload};
 use super::requests_log::RequestsLog;
 use super::serve::ServeError;
 use super::snapshot::keeps_out;
-use crate::config::{Config, ListenerName, RouteAction, RouteConfig, ServerConfig, WebBind};
+use crate::config::{
+    Config, ListenerName, RouteAction, RouteConfig, ServerConfig, WebBind, WebListenerConfig,
+};
 use crate::l4;
 use crate::l7::{Snapshot, Workers, limit};
 use crate::limit::{Ids, Table};
