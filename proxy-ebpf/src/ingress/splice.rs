@@ -4,7 +4,7 @@
 use proxy_common::{
     addr::Address,
     drop_reason::{DropReason, Notice},
-    flow::{FlowKind, Rewrite, SharedFlow},
+    flow::{FlowKind, Rewrite, SharedFlow, state as flow_state},
     known,
     listener::Listener,
     splice::{Side, state},
@@ -82,7 +82,7 @@ fn settle<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Ou
         }
         _ => return passed(),
     }
-    if work.transport.is_bare_syn() && flow::is_over(world, work, known) {
+    if work.transport.is_bare_syn() && is_over(world, work, known) {
         // The client begins anew.
         flow::forget(world, work, known);
         return passed();
@@ -92,6 +92,18 @@ fn settle<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Ou
     work.fresh = false;
     work.rewrite.copy_from(&known.rewrite);
     forward::exit(world, work.ip.key.protocol, &work.rewrite, Some(&known.hop), &mut work.exit)
+}
+
+/// Whether the client may begin anew: both sides have finished, or the backend has reset it. What looks like a reset of the
+/// client's may be anybody's: until the backend agrees, a SYN asks it (see [`splice::translate`]).
+#[inline(never)]
+fn is_over<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, known: &SharedFlow<A>) -> bool {
+    if side(&known.rewrite) == Side::Backend {
+        return false;
+    }
+    flow::other_way(&mut work.back, work.ip.key.protocol, &known.rewrite);
+    let theirs = world.flow(&work.back).map_or(flow_state::RST, |other| other.state());
+    theirs & flow_state::RST != 0 || known.state() & theirs & flow_state::FIN != 0
 }
 
 #[inline(never)]

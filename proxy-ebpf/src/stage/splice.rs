@@ -18,6 +18,10 @@ use crate::{
 pub const OPTIONS: usize = 40;
 const WORDS: u32 = OPTIONS as u32 / 4;
 
+/// Where flags are in the third word after the ports.
+const SYN_BIT: u32 = (tcp::SYN as u32) << 16;
+const ACK_BIT: u32 = (tcp::ACK as u32) << 16;
+
 /// End of the list.
 const END: u8 = 0;
 /// Padding.
@@ -58,9 +62,11 @@ pub fn translate<W: World, A: Address>(
     } else {
         acknowledgment
     };
-    // The window of a SYN is not scaled (RFC 7323 §2.2).
+    // Whoever begins anew on a connection that is there is asked whether it is still so: as a SYN it would come to whoever
+    // listens where the other side was, past all that decides about new connections. As an acknowledgment of nothing it
+    // is answered by one, if the connection is there, and by a reset otherwise (RFC 5961 §4.2). Its window means nothing.
     let new_control = if transport.flags & tcp::SYN != 0 {
-        control
+        (u32::from_be(control) & !SYN_BIT | ACK_BIT).to_be()
     } else {
         let plain = u32::from_be(control);
         (plain & !0xffff | u32::from(splice.window(side, plain as u16))).to_be()

@@ -101,12 +101,6 @@ fn main() -> std::process::ExitCode {
         web_memory::FACTS,
         https::FACTS,
         fingerprints::FACTS,
-        passthrough::FACTS,
-        passthrough::clients::FACTS,
-        passthrough::starttls::FACTS,
-        passthrough::peek::FACTS,
-        passthrough::handoff_idle::FACTS,
-        passthrough::handoff_live::FACTS,
         certificates::FACTS,
         limits_web::FACTS,
         conformance::FACTS,
@@ -118,5 +112,5 @@ fn main() -> std::process::ExitCode {
         web_continuity::ALONE,
         limits_web::ALONE,
     ];
-    proxy_tests::runner::main(&[&facts, abuse::ALL].concat())
+    proxy_tests::runner::main(&[&facts, passthrough::ALL, abuse::ALL].concat())
 }

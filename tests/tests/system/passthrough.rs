@@ -1,7 +1,7 @@
 //! Connections that are steered by their ClientHello: passed through undecrypted, decrypted and relayed, refused.
 
 /// Real clients: browsers, PostgreSQL's, those of CAs.
-pub(crate) mod clients;
+mod clients;
 /// A listener, and what stands before and behind it.
 mod front;
 /// Connections leave the daemon for the kernel part.
@@ -13,17 +13,17 @@ mod handoff_faults;
 /// They are flows.
 mod handoff_flows;
 /// Thousands that say nothing.
-pub(crate) mod handoff_idle;
+mod handoff_idle;
 /// A thousand of them leave at once.
-pub(crate) mod handoff_live;
+mod handoff_live;
 /// Who is kept out by its ClientHello before a socket exists.
-pub(crate) mod peek;
+mod peek;
 /// QUIC.
 mod quic;
 /// A listener whose connections leave.
 mod spliced;
 /// Clients that ask for TLS in the words of their protocol.
-pub(crate) mod starttls;
+mod starttls;
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -57,7 +57,11 @@ use self::quic::{
 };
 use crate::issuer::{Ca, s_client};
 
-pub(crate) const FACTS: &[Fact] = facts![
+/// All of them.
+pub(crate) const ALL: &[&[Fact]] =
+    &[FACTS, clients::FACTS, starttls::FACTS, peek::FACTS, handoff_idle::FACTS, handoff_live::FACTS];
+
+const FACTS: &[Fact] = facts![
     clients_see_the_certificate_of_their_backend_and_others_ours,
     a_client_hello_may_be_cut_anywhere,
     what_comes_to_nothing_is_counted_with_its_reason,
