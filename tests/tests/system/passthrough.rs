@@ -44,7 +44,7 @@ use self::handoff::{
     connections_leave_at_their_first_pause_and_outlive_the_daemon,
 };
 use self::handoff_bulk::{
-    bytes_without_end_both_ways_leave_in_a_pause_that_is_made,
+    bytes_without_end_leave_in_a_pause_that_is_made,
     much_goes_by_connections_that_have_left_and_half_closes_do, of_a_hundred_packets_one_is_lost_and_no_byte,
     peers_may_do_without_options_and_with_short_segments, segments_of_nine_thousand_bytes_are_no_hindrance,
 };
@@ -80,7 +80,7 @@ const FACTS: &[Fact] = facts![
     a_kernel_part_that_comes_by_a_reload_takes_connections,
     much_goes_by_connections_that_have_left_and_half_closes_do,
     of_a_hundred_packets_one_is_lost_and_no_byte,
-    bytes_without_end_both_ways_leave_in_a_pause_that_is_made,
+    bytes_without_end_leave_in_a_pause_that_is_made,
     peers_may_do_without_options_and_with_short_segments,
     segments_of_nine_thousand_bytes_are_no_hindrance,
     whoever_kills_the_daemon_while_connections_leave_lets_none_hang,

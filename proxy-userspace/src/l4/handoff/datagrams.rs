@@ -45,8 +45,8 @@ impl Taker {
             return Err(Kept::Families);
         }
         let socket = SockRef::from(&backend);
-        for _ in 0..PORTS {
-            let place = SocketAddr::new(source, self.turns.next(&ports));
+        for port in self.turns.candidates(&ports, PORTS) {
+            let place = SocketAddr::new(source, port);
             let taken = self.parts.flows.is_taken(UDP, about.backend, place);
             if taken.map_err(|_| Kept::Refused)? {
                 continue;

@@ -26,6 +26,19 @@ impl Turns {
         let count = u32::from(ports.end().saturating_sub(*ports.start())) + 1;
         ports.start() + (self.0.fetch_add(1, Relaxed) % count) as u16
     }
+
+    /// So many that may be tried for one connection: the next one, and then any, since those after it may all be of
+    /// connections that the daemon before this one has left.
+    pub(super) fn candidates(
+        &self,
+        ports: &RangeInclusive<u16>,
+        count: usize,
+    ) -> impl Iterator<Item = u16> + use<> {
+        let all = ports.clone();
+        std::iter::once(self.next(ports))
+            .chain(std::iter::repeat_with(move || fastrand::u16(all.clone())))
+            .take(count)
+    }
 }
 
 #[cfg(test)]
@@ -44,5 +57,13 @@ mod tests {
         let turns = Turns::default();
         let given: Vec<_> = (0..5).map(|_| turns.next(&(7..=8))).collect();
         assert_eq!(given, [7, 8, 7, 8, 7]);
+    }
+
+    #[test]
+    fn what_lies_behind_a_row_of_taken_ports_is_found() {
+        let (turns, taken) = (Turns::default(), 24_832..=25_831);
+        for _ in 0..100 {
+            assert!(turns.candidates(&(24_832..=32_767), 16).any(|port| !taken.contains(&port)));
+        }
     }
 }

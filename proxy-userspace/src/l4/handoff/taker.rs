@@ -32,7 +32,7 @@ const HELD_FOR: Duration = Duration::from_secs(1);
 /// look at the queues, or is sent again by its sender.
 const SETTLE: Duration = Duration::from_micros(30);
 /// Ports that are tried for one connection.
-pub(super) const PORTS: u32 = 16;
+pub(super) const PORTS: usize = 16;
 
 /// What it works with.
 #[derive(Debug)]
@@ -179,8 +179,8 @@ impl Taker {
         let refused = |_: io::Error| Kept::Refused;
         // Connections to other backends may leave from the same port.
         socket.set_reuse_address(true).map_err(refused)?;
-        for _ in 0..PORTS {
-            let place = SocketAddr::new(source, self.turns.next(&ports));
+        for port in self.turns.candidates(&ports, PORTS) {
+            let place = SocketAddr::new(source, port);
             if self.parts.flows.is_taken(TCP, about.backend, place).map_err(|_| Kept::Refused)? {
                 continue;
             }
