@@ -184,3 +184,29 @@ fn those_who_say_nothing_keep_nobody_from_being_answered_for_long() {
         assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     });
 }
+
+#[test]
+fn whoever_was_answered_before_the_end_hears_it() {
+    use std::io::{Read as _, Write as _};
+    let folder = Folder::new("last");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (calls, mut called) = mpsc::channel::<Call>(4);
+    let (server, mut asks, mut idle) = runtime.block_on(async {
+        let server = Server::start(&folder.socket(), 0o660, calls).unwrap();
+        let mut asks = std::os::unix::net::UnixStream::connect(folder.socket()).unwrap();
+        asks.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        let idle = std::os::unix::net::UnixStream::connect(folder.socket()).unwrap();
+        let call = called.recv().await.unwrap();
+        let _ = call.answer.send(well(call.request));
+        (server, asks, idle)
+    });
+    runtime.block_on(server.finish());
+    // From here on nobody serves: what can be read has been sent before.
+    let mut answer = String::new();
+    asks.set_nonblocking(true).unwrap();
+    asks.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("\"version\":\"1\""), "{answer}");
+    idle.set_nonblocking(true).unwrap();
+    let told = idle.read(&mut [0; 1]);
+    assert!(told.is_err() || told.is_ok_and(|count| count == 0), "nobody waits for those who ask nothing");
+}

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use hyper::{Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::api::{Answer, Refusal, RefusalKind, Request};
@@ -29,7 +30,7 @@ use super::route::{is_foreign, route};
 use super::socket::{Bound, SocketError, make};
 
 /// Connections at once; more wait in the socket's backlog.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: u32 = 64;
 /// A request's head, and how long it may take; also how long a connection may be idle.
 const HEAD_BYTES: usize = 16 * 1024;
 const HEAD_FIELDS: usize = 64;
@@ -41,6 +42,8 @@ const BODY_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// A connection, however many requests it carries.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(120);
+/// How long those who asked before the end may take to be told.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// A request, and where its answer goes.
 #[derive(Debug)]
@@ -60,6 +63,22 @@ pub struct Server {
     /// Kept so that it can be handed over.
     socket: std::os::unix::net::UnixListener,
     task: AbortHandle,
+    clients: Clients,
+}
+
+/// Who is connected.
+#[derive(Clone, Debug)]
+struct Clients {
+    /// One permit for each that may be.
+    permits: Arc<Semaphore>,
+    /// Changes when they are to be told what they asked, and no more.
+    ending: watch::Sender<()>,
+}
+
+impl Clients {
+    fn new() -> Self {
+        Self { permits: Arc::new(Semaphore::new(CONNECTIONS as usize)), ending: watch::Sender::new(()) }
+    }
 }
 
 impl Drop for Server {
@@ -73,8 +92,9 @@ impl Server {
     pub fn start(path: &Path, mode: u32, calls: mpsc::Sender<Call>) -> Result<Self, SocketError> {
         let (socket, bound) = make(path, mode)?;
         let system = |error| SocketError::System { path: path.into(), error };
-        let task = listen(&socket, calls).map_err(system)?;
-        Ok(Self { bound, socket, task })
+        let clients = Clients::new();
+        let task = listen(&socket, calls, clients.clone()).map_err(system)?;
+        Ok(Self { bound, socket, task, clients })
     }
 
     /// Serves a socket that was handed over, and is at `path`. Needs a tokio runtime.
@@ -87,8 +107,9 @@ impl Server {
         let system = |error| SocketError::System { path: path.into(), error };
         let bound = Bound::adopt(path).map_err(system)?;
         let socket = std::os::unix::net::UnixListener::from(socket);
-        let task = listen(&socket, calls).map_err(system)?;
-        let server = Self { bound, socket, task };
+        let clients = Clients::new();
+        let task = listen(&socket, calls, clients.clone()).map_err(system)?;
+        let server = Self { bound, socket, task, clients };
         server.set_mode(mode);
         Ok(server)
     }
@@ -103,8 +124,18 @@ impl Server {
     /// # Errors
     /// What the kernel says.
     pub fn resume(&mut self, calls: mpsc::Sender<Call>) -> io::Result<()> {
-        self.task = listen(&self.socket, calls)?;
+        self.task = listen(&self.socket, calls, self.clients.clone())?;
         Ok(())
+    }
+
+    /// Takes no calls, and waits until those that were answered have been told so.
+    pub async fn finish(&self) {
+        self.task.abort();
+        self.clients.ending.send_replace(());
+        let all = self.clients.permits.acquire_many(CONNECTIONS);
+        if tokio::time::timeout(LAST_WORDS_WITHIN, all).await.is_err() {
+            tracing::warn!("admin socket: somebody did not hear the answer within {LAST_WORDS_WITHIN:?}");
+        }
     }
 
     /// The socket, to be handed over.
@@ -134,21 +165,25 @@ impl Server {
     }
 }
 
-fn listen(socket: &std::os::unix::net::UnixListener, calls: mpsc::Sender<Call>) -> io::Result<AbortHandle> {
+fn listen(
+    socket: &std::os::unix::net::UnixListener,
+    calls: mpsc::Sender<Call>,
+    clients: Clients,
+) -> io::Result<AbortHandle> {
     socket.set_nonblocking(true)?;
     let listener = UnixListener::from_std(socket.try_clone()?)?;
-    Ok(tokio::spawn(serve(listener, calls)).abort_handle())
+    Ok(tokio::spawn(serve(listener, calls, clients)).abort_handle())
 }
 
-async fn serve(listener: UnixListener, calls: mpsc::Sender<Call>) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+async fn serve(listener: UnixListener, calls: mpsc::Sender<Call>, clients: Clients) {
     loop {
-        let Ok(permit) = permits.clone().acquire_owned().await else { return };
+        let Ok(permit) = clients.permits.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let calls = calls.clone();
+                let (calls, ending) = (calls.clone(), clients.ending.subscribe());
                 tokio::spawn(async move {
-                    let _ = tokio::time::timeout(CONNECTION_WITHIN, connection(stream, calls)).await;
+                    let connection = connection(stream, calls, ending);
+                    let _ = tokio::time::timeout(CONNECTION_WITHIN, connection).await;
                     drop(permit);
                 });
             }
@@ -160,20 +195,28 @@ async fn serve(listener: UnixListener, calls: mpsc::Sender<Call>) {
     }
 }
 
-async fn connection(stream: UnixStream, calls: mpsc::Sender<Call>) {
+async fn connection(stream: UnixStream, calls: mpsc::Sender<Call>, mut ending: watch::Receiver<()>) {
     let uid = stream.peer_cred().ok().map(|who| who.uid());
     let service = service_fn(move |request| {
         let calls = calls.clone();
         async move { Ok::<_, Infallible>(respond(request, uid, &calls).await) }
     });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
-        .max_buf_size(HEAD_BYTES)
-        .max_headers(HEAD_FIELDS)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
+    let mut served = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_WITHIN)
+            .max_buf_size(HEAD_BYTES)
+            .max_headers(HEAD_FIELDS)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let result = tokio::select! {
+        result = &mut served => result,
+        _ = ending.changed() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = result {
         tracing::debug!("admin socket: {error}");
     }
 }

@@ -103,8 +103,12 @@ pub fn run(options: &RunOptions) -> Result<(), RunError> {
     tracing::info!("ready: {}", summary(&supervisor));
     signal::ready();
     let loop_ = Builder::new_current_thread().enable_all().build()?;
-    let who = loop_.block_on(supervisor.run(events));
-    signal::stopping();
+    let who = loop_.block_on(async {
+        let who = supervisor.run(events).await;
+        signal::stopping();
+        supervisor.admin.finish().await;
+        who
+    });
     tracing::info!("stopping ({who}); the kernel part goes on forwarding until `proxy-now detach`");
     Ok(())
 }
