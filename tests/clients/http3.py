@@ -3,11 +3,12 @@
 
     http3.py server ADDRESS PORT CERT KEY NAME [retry]
     http3.py client ADDRESS PORT SNI CA [v2] [protocols=N] [patience=SECONDS] [wait=FILE] [PATH ...]
-    http3.py make-up ADDRESS PORT WHAT COUNT
+    http3.py make-up ADDRESS PORT WHAT COUNT [SNI FIRST]
 
 The client prints a line of JSON for each path: status, who answered, bytes of the body and whether they are right. With
 `protocols`, it offers so many, and its ClientHello does not fit into one datagram. With `wait`, it goes on with the next path
-when that file is there.
+when that file is there. `make-up hello` sends whole ClientHellos for SNI, each from an address of its own: 10.77.0.0 and
+FIRST more, and those after it.
 """
 import asyncio
 import json
@@ -19,6 +20,7 @@ from aioquic.asyncio import QuicConnectionProtocol, connect, serve
 from aioquic.h3.connection import H3Connection
 from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection
 from aioquic.quic.crypto import CryptoPair
 from aioquic.quic.packet import QuicProtocolVersion
 
@@ -137,7 +139,30 @@ def made_up(what):
     }[what]()
 
 
-async def make_up(address, port, what, count):
+def whole_hello(sni):
+    """The datagrams that a client begins with."""
+    configuration = QuicConfiguration(is_client=True, alpn_protocols=['h3'], server_name=sni)
+    connection = QuicConnection(configuration=configuration)
+    connection.connect(('10.0.0.1', 443), now=0)
+    return [datagram for datagram, _ in connection.datagrams_to_send(now=0)]
+
+
+async def hellos(address, port, count, sni, first):
+    datagrams = whole_hello(sni)
+    for number in range(int(first), int(first) + int(count)):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+            # IP_TRANSPARENT: from an address that nobody has.
+            one.setsockopt(socket.IPPROTO_IP, 19, 1)
+            one.bind((f'10.77.{number >> 8 & 255}.{number & 255}', 4000))
+            for datagram in datagrams:
+                one.sendto(datagram, (address, int(port)))
+        # No faster than a machine under load can read.
+        await asyncio.sleep(0.0005)
+
+
+async def make_up(address, port, what, count, *words):
+    if what == 'hello':
+        return await hellos(address, port, count, *words)
     datagram = made_up(what)
     family = socket.AF_INET6 if ':' in address else socket.AF_INET
     for _ in range(int(count)):

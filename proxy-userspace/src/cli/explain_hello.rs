@@ -7,14 +7,15 @@ use std::path::Path;
 
 use proxy_common::client_hello::{ClientHello, NoHello, Reassembly, Step};
 
+use super::considered;
 use super::context::Context;
 use super::daemon::{refused, try_ask};
 use super::limit::capture::{BadCapture, Capture, Captured};
 use super::outcome::{Failure, Outcome};
-use super::output::{Output, Style, Table, left, right};
+use super::output::{Output, Style};
 use crate::admin::ClientError;
 use crate::net::quic;
-use crate::route::{HelloExplanation, HelloQuestion, Verdict};
+use crate::route::{HelloExplanation, HelloQuestion};
 use crate::tls::fingerprint::{self, Over};
 
 /// Connections of a capture that are looked into.
@@ -192,28 +193,7 @@ fn print(output: &Output, question: &HelloQuestion, said: &HelloExplanation) {
     if let Some(ja4) = &question.ja4 {
         line("ja4", ja4);
     }
-    let mut table =
-        Table::new([right(""), left("VERDICT"), left("ROUTE"), right("LINE"), left("HOST"), left("WHY")]);
-    for (place, one) in said.considered.iter().enumerate() {
-        let verdict = match one.verdict {
-            Verdict::Taken => "taken",
-            Verdict::Refused => "refused",
-            Verdict::Outranked => "outranked",
-        };
-        table.row([
-            (place + 1).to_string(),
-            verdict.to_owned(),
-            one.route.clone(),
-            one.line.to_string(),
-            one.pattern.clone(),
-            one.why.clone(),
-        ]);
-    }
-    output.line("");
-    if !table.is_empty() {
-        output.table(&table);
-        output.line("");
-    }
+    considered::print(output, "HOST", &said.considered);
     if said.elsewhere > 0 {
         output.line(format_args!("{} routes have another listener or host", said.elsewhere));
     }

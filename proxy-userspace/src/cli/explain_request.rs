@@ -1,11 +1,12 @@
 //! `proxy-now explain URL`: which route a request takes, and what the others refused.
 
+use super::considered;
 use super::context::Context;
 use super::daemon::{refused, try_ask};
 use super::outcome::{Failure, Outcome};
-use super::output::{Output, Style, Table, left, right};
+use super::output::{Output, Style};
 use crate::admin::ClientError;
-use crate::route::{Explanation, Question, Verdict};
+use crate::route::{Explanation, Question};
 
 /// Asks the daemon; without one, the configuration on disk.
 pub(super) fn run(context: &Context, question: &Question) -> Outcome {
@@ -43,28 +44,7 @@ fn print(output: &Output, said: &Explanation) {
     if let Some(other) = &said.other_reading {
         line("read as", other);
     }
-    let mut table =
-        Table::new([right(""), left("VERDICT"), left("ROUTE"), right("LINE"), left("PATTERN"), left("WHY")]);
-    for (place, one) in said.considered.iter().enumerate() {
-        let verdict = match one.verdict {
-            Verdict::Taken => "taken",
-            Verdict::Refused => "refused",
-            Verdict::Outranked => "outranked",
-        };
-        table.row([
-            (place + 1).to_string(),
-            verdict.to_owned(),
-            one.route.clone(),
-            one.line.to_string(),
-            one.pattern.clone(),
-            one.why.clone(),
-        ]);
-    }
-    output.line("");
-    if !table.is_empty() {
-        output.table(&table);
-        output.line("");
-    }
+    considered::print(output, "PATTERN", &said.considered);
     if said.left_out > 0 {
         output.line(format_args!("{} more routes of this host are not listed", said.left_out));
     }

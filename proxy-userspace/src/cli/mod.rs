@@ -15,6 +15,8 @@ mod check_hosts;
 mod check_routes;
 /// `proxy-now completions`
 mod completions;
+/// Routes that were considered, as `explain` shows them.
+mod considered;
 /// What holds for every command.
 mod context;
 /// Asks the daemon.

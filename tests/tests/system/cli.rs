@@ -1,6 +1,7 @@
 //! The command line, as a user has it: with a daemon, and without one.
 
 use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 
 use anyhow::{Context, Result, ensure};
@@ -17,6 +18,7 @@ pub(crate) const FACTS: &[Fact] = facts![
     systemd_is_told_when_everything_is_served,
     status_without_a_daemon_reads_the_pinned_maps,
     explain_tells_the_backend_that_answers,
+    explain_knows_the_answers_of_a_flow_that_has_just_begun,
     doctor_finds_what_is_wrong_and_says_what_mends_it,
     check_accepts_and_refuses_without_touching_anything,
     schema_and_completions_are_printed,
@@ -115,6 +117,49 @@ fn explain_tells_the_backend_that_answers() -> Result<()> {
     ensure!(!other.contains("10.0.0.1"), "nobody listens there, and it is said:\n{other}");
     let output = daemon.command(&["explain", "from here to there"])?;
     ensure!(matches!(output.status.code(), Some(1 | 2)), "{}", output.status);
+    Ok(())
+}
+
+fn explain_knows_the_answers_of_a_flow_that_has_just_begun() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    for family in Family::BOTH {
+        let at = SocketAddr::new(world.backend_address(family, 0), 8096);
+        let backend = world.backends[0].namespace.enter(|| UdpSocket::bind(at))??;
+        backend.set_read_timeout(Some(proxy_tests::wait::SOON))?;
+        let mut listener = Listener::of(&world, Protocol::Udp, family);
+        listener.backends[0].address = at;
+        let daemon = Daemon::start(&world, &config::text(&world, &[listener]))?;
+        let client = Udp::connect(world.client(), world.service_udp(family))?;
+        client.socket().send(b"question")?;
+        let mut buffer = [0; 64];
+        let (_, from) = backend.recv_from(&mut buffer)?;
+        let explained = |direction: &str, tuple: String, kind: &str| -> Result<()> {
+            let said = daemon.json(&["explain", &tuple])?;
+            let flow = &said["flow"];
+            ensure!(said["verdict"] == "forward" && said["backend"]["address"] == at.to_string(), "{said}");
+            ensure!(flow["kind"] == kind && flow["direction"] == direction, "{said}");
+            if direction == "return" {
+                let (service, client) = (world.service_udp(family), client.socket().local_addr()?);
+                ensure!(flow["new_source"] == service.to_string(), "{said}");
+                ensure!(flow["new_destination"] == client.to_string(), "{said}");
+            }
+            Ok(())
+        };
+        let forth = format!("udp {} {}", client.socket().local_addr()?, world.service_udp(family));
+        let back = format!("udp {at} {from}");
+        explained("forward", forth.clone(), "young")?;
+        explained("return", back.clone(), "young")?;
+        // Another port of ours is nobody's.
+        let astray = format!("udp {at} {}", SocketAddr::new(from.ip(), from.port() ^ 1));
+        let said = daemon.json(&["explain", &astray])?;
+        ensure!(said["verdict"] == "pass" && said["flow"].is_null(), "{said}");
+        backend.send_to(b"answer", from)?;
+        client.socket().recv(&mut buffer)?;
+        client.socket().send(b"again")?;
+        backend.recv_from(&mut buffer)?;
+        explained("forward", forth, "established")?;
+        explained("return", back, "established")?;
+    }
     Ok(())
 }
 

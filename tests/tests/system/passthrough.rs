@@ -20,6 +20,8 @@ mod handoff_live;
 mod peek;
 /// QUIC.
 mod quic;
+/// Whoever runs it.
+mod quic_run;
 /// A listener whose connections leave.
 mod spliced;
 /// Clients that ask for TLS in the words of their protocol.
@@ -58,8 +60,15 @@ use self::quic::{
 use crate::issuer::{Ca, s_client};
 
 /// All of them.
-pub(crate) const ALL: &[&[Fact]] =
-    &[FACTS, clients::FACTS, starttls::FACTS, peek::FACTS, handoff_idle::FACTS, handoff_live::FACTS];
+pub(crate) const ALL: &[&[Fact]] = &[
+    FACTS,
+    clients::FACTS,
+    starttls::FACTS,
+    peek::FACTS,
+    quic_run::FACTS,
+    handoff_idle::FACTS,
+    handoff_live::FACTS,
+];
 
 const FACTS: &[Fact] = facts![
     clients_see_the_certificate_of_their_backend_and_others_ours,
@@ -124,11 +133,18 @@ fn clients_see_the_certificate_of_their_backend_and_others_ours() -> Result<()> 
     // A session goes on where it began.
     let sessions = world.folder().join("session").display().to_string();
     let ca = theirs.path("ca.pem");
-    for (words, new) in [(["-sess_out", &sessions], "New, "), (["-sess_in", &sessions], "Reused, ")] {
-        let words = [&["-CAfile", &ca, "-servername", "a.test", "-tls1_2"][..], &words].concat();
-        let request = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
-        let said = s_client(world.client(), front.service, &words, request)?;
-        ensure!(said.contains(new) && said.contains("theirs"), "{new}: {said}");
+    for version in ["-tls1_2", "-tls1_3"] {
+        for (words, new) in [(["-sess_out", &sessions], "New, "), (["-sess_in", &sessions], "Reused, ")] {
+            // Who has shown a certificate is known by the session, too.
+            let own = ["-cert", &cert, "-key", &key, "-CAfile", &ca, "-servername", "a.test", version];
+            let request = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+            let said = s_client(world.client(), front.service, &[&own[..], &words].concat(), request)?;
+            let (new, version) = (said.contains(new), version.replace("-tls1_", "TLSv1."));
+            ensure!(
+                new && said.contains(&version) && said.contains("theirs client=CN=alice"),
+                "{words:?}: {said}"
+            );
+        }
     }
     // What a certificate of ours covers, and a route passes through, is not answered on a connection for another name.
     let url = format!("https://b.test:{port}/");
@@ -155,6 +171,12 @@ fn a_client_hello_may_be_cut_anywhere() -> Result<()> {
     let whole = hello();
     let mut cases: Vec<(Vec<u8>, Vec<usize>)> =
         [&large, &quantum, &small].map(|bytes| (bytes.clone(), vec![bytes.len() / 2])).into();
+    // Whatever comes first of its extensions.
+    let mut turned = Hello::asking_for("a.test");
+    for _ in 0..turned.extensions.as_ref().map_or(0, Vec::len) {
+        turned.extensions.get_or_insert_default().rotate_left(1);
+        cases.push((turned.record(), vec![turned.record().len() / 2]));
+    }
     cases.extend((1..whole.len()).map(|at| (whole.clone(), vec![at])));
     let tenths = |bytes: &[u8]| (1..10).map(|part| bytes.len() * part / 10).collect::<Vec<_>>();
     cases.extend([&whole, &large, &quantum, &small].map(|bytes| (bytes.clone(), tenths(bytes))));

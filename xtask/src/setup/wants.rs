@@ -117,6 +117,14 @@ pub(super) const ALL: &[Want] = &[
     },
     Want {
         need: Need::Test,
+        what: "hey",
+        why: "a client of the tests that says hello as programs in Go do",
+        present: || process::on_path("hey"),
+        packages: &["hey"],
+        elsewhere: "the package hey, or https://github.com/rakyll/hey",
+    },
+    Want {
+        need: Need::Test,
         what: "python3 with venv",
         why: "runs the conformance scripts, and clients that come from the index of Python's packages",
         present: || process::ask("python3", &["-c", "import venv, ensurepip"]).is_some(),

@@ -47,6 +47,8 @@ pub(in crate::l7) enum End {
     Idle,
     /// It was open for too long.
     Total,
+    /// It had not proved to be alive, and others came who might.
+    Crowded,
     /// It left this process.
     HandedOff,
 }
@@ -292,7 +294,7 @@ impl<A: Stream, B: Stream> Relay<A, B> {
             End::Done | End::HandedOff => {}
             End::ClientGone => self.backend.reset_at_end(),
             End::BackendGone => self.client.reset_at_end(),
-            End::Idle | End::Total => {
+            End::Idle | End::Total | End::Crowded => {
                 self.client.reset_at_end();
                 self.backend.reset_at_end();
             }

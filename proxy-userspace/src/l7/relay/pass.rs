@@ -165,19 +165,19 @@ struct Leaving<'a> {
 }
 
 /// Why a connection stays that a limit counts as long as it is there.
-const LIMITED: &str = "limited";
+pub(super) const LIMITED: &str = "limited";
+
+/// Whether somebody has said how many of its kind there may be, or how long they last: only who is here is counted.
+pub(super) fn is_bound(about: &About, to: &To) -> bool {
+    let (limits, usual) = (&about.listener.limits, WebLimits::default());
+    about.counted
+        || limits.relay_total.is_some()
+        || limits.connections != usual.connections
+        || limits.connections_per_client != usual.connections_per_client
+        || to.pool.is_bounded()
+}
 
 impl Leaving<'_> {
-    /// Whether somebody has said how many of its kind there may be, or how long they last: only who is here is counted.
-    fn is_bound(&self) -> bool {
-        let (limits, usual) = (&self.about.listener.limits, WebLimits::default());
-        self.about.counted
-            || limits.relay_total.is_some()
-            || limits.connections != usual.connections
-            || limits.connections_per_client != usual.connections_per_client
-            || self.to.pool.is_bounded()
-    }
-
     fn who(&self) -> Option<&Arc<dyn HandOff>> {
         self.to.hand_off.as_ref().filter(|_| self.about.listener.steer.handoff)
     }
@@ -190,7 +190,7 @@ impl Leaving<'_> {
     ) {
         self.reserved = None;
         let Some(who) = self.who() else { return };
-        if self.is_bound() {
+        if is_bound(self.about, self.to) {
             return self.open.counts().kept(LIMITED);
         }
         let Some(about) = self.passed(client, backend) else { return };
@@ -263,6 +263,7 @@ impl Outcome {
             End::BackendGone => Some("backend_reset"),
             End::Idle => Some("relay_idle"),
             End::Total => Some("relay_total"),
+            End::Crowded => Some("crowded"),
             End::HandedOff => return ("handed_off", None),
         };
         (word, cause)

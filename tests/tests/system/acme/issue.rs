@@ -20,6 +20,7 @@ use super::step::Step;
 pub(crate) const FACTS: &[Fact] = facts![
     a_host_proves_itself_by_http_01,
     a_host_proves_itself_by_tls_alpn_01,
+    a_host_beside_one_that_is_passed_through_proves_itself_by_tls_alpn_01,
     a_wildcard_and_its_parent_prove_themselves_by_dns_01,
     where_one_way_of_proving_fails_another_is_tried,
     an_account_that_the_ca_knows_already_is_bound_to_ours,
@@ -30,9 +31,9 @@ pub(crate) const FACTS: &[Fact] = facts![
 const HOST: &str = "app.example.com";
 
 /// Which challenges the server was told to look at: those that it took.
-fn first(challenges: &str) -> Result<()> {
+fn first(challenges: &str, more: &str) -> Result<()> {
     let stand = Stand::build(Settings::new())?;
-    let config = stand.config(&format!("challenges = [\"{challenges}\"]"), &[HOST]);
+    let config = stand.config(&format!("challenges = [\"{challenges}\"]"), &[HOST]) + more;
     let daemon = Daemon::start(&stand.world, &config)?;
     stand.wait_served(HOST, &daemon)?;
     ensure!(stand.finalized() == 1 && stand.proxy.taken(Step::NewOrder) == 1, "{:?}", stand.proxy.seen());
@@ -42,11 +43,18 @@ fn first(challenges: &str) -> Result<()> {
 }
 
 fn a_host_proves_itself_by_http_01() -> Result<()> {
-    first("http-01")
+    first("http-01", "")
 }
 
 fn a_host_proves_itself_by_tls_alpn_01() -> Result<()> {
-    first("tls-alpn-01")
+    first("tls-alpn-01", "")
+}
+
+/// A listener that passes another name through reads each first flight before it is known whose it is.
+fn a_host_beside_one_that_is_passed_through_proves_itself_by_tls_alpn_01() -> Result<()> {
+    let more = "\n[[route]]\nlistener = \"secure\"\nhost = \"theirs.example.com\"\npassthrough = true\npool = \"theirs\"\n\n\
+                [pool.theirs]\nbackends = [\"127.0.0.1:9\"]\n";
+    first("tls-alpn-01", more)
 }
 
 /// A program that tells the DNS of the harness what to say.

@@ -1,10 +1,11 @@
 //! Real clients through a listener that passes them on: browsers, PostgreSQL's, those of CAs.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -16,12 +17,18 @@ use proxy_tests::wait::until;
 use proxy_tests::web::curl;
 use proxy_tests::world::{Family, World};
 use rustix::process::Signal;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::front::{Front, PATIENCE, accept, exactly, listen, nginx, passing, text};
+use super::front::{Front, PATIENCE, accept, exactly, listen, metrics, nginx, passing, text};
 use crate::issuer::Ca;
 
 pub(crate) const FACTS: &[Fact] = facts![
     browsers_pass_through_and_their_capture_is_explained,
+    keys_that_no_quantum_computer_finds_are_agreed_on_end_to_end,
+    a_program_in_go_passes_through,
     postgresql_serves_whoever_asks_for_tls_in_its_words,
     a_proof_of_a_name_that_is_passed_through_is_its_backends,
 ];
@@ -78,6 +85,84 @@ fn browsers_pass_through_and_their_capture_is_explained() -> Result<()> {
     ensure!(
         curl(world.client(), &[&["--tls-max", "1.2"], &words[..]].concat())?.status == 200,
         "another client"
+    );
+    drop(nginx);
+    Ok(())
+}
+
+/// A server by TLS that agrees on nothing but X25519MLKEM768, and answers one request by HTTP/1.1 with its name.
+fn quantum_server(ca: &Ca) -> Result<Arc<ServerConfig>> {
+    let chain = CertificateDer::pem_file_iter(ca.path("a.test.crt"))?.collect::<Result<_, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(ca.path("a.test.key"))?;
+    let provider = CryptoProvider {
+        kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768],
+        ..aws_lc_rs::default_provider()
+    };
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn keys_that_no_quantum_computer_finds_are_agreed_on_end_to_end() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    let theirs = Ca::new(&world.folder().join("theirs"), "ca")?;
+    theirs.issue("a.test", &["a.test"])?;
+    let (listener, backend) = listen(&world)?;
+    let lines = passing(backend)
+        .replace("passthrough = true", "client_hello = { group = \"X25519MLKEM768\" }\npassthrough = true");
+    let front = Front::start(&world, &lines)?;
+    let server = quantum_server(&theirs)?;
+    let server = std::thread::spawn(move || -> Result<()> {
+        let mut tls = StreamOwned::new(ServerConnection::new(server)?, accept(&listener)?);
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            tls.read_exact(&mut byte)?;
+            heard.push(byte[0]);
+        }
+        let group = tls.conn.negotiated_key_exchange_group().context("no group")?.name();
+        let group = format!("{group:?}");
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{group}", group.len());
+        tls.write_all(answer.as_bytes())?;
+        tls.conn.send_close_notify();
+        Ok(tls.flush()?)
+    });
+    let (port, ip, root) =
+        (front.service.port().to_string(), front.service.ip().to_string(), theirs.path("ca.pem"));
+    let mut chrome = program::script("clients/browsers.py", &[&port, &ip, &root, "chrome"])?;
+    let said = program::succeed(world.client(), &mut chrome)?;
+    ensure!(said.trim() == "chrome X25519MLKEM768", "{said}");
+    server.join().map_err(|_| anyhow::anyhow!("the server panics"))??;
+    // One that does not offer such keys is not taken.
+    let (url, at) = (format!("https://a.test:{port}/"), format!("a.test:{port}:{ip}"));
+    let other = curl(world.client(), &["--curves", "X25519", "--cacert", &root, "--resolve", &at, &url]);
+    ensure!(other.is_err() && front.refused("no_route")? == 1, "{other:?}");
+    Ok(())
+}
+
+fn a_program_in_go_passes_through() -> Result<()> {
+    if program::command(&["hey", "-h"]).output().is_err() {
+        return Err(runner::skipped("hey is not there: cargo xtask setup"));
+    }
+    let world = World::routed().backends(1).build()?;
+    let theirs = Ca::new(&world.folder().join("theirs"), "ca")?;
+    theirs.issue("a.test", &["a.test"])?;
+    let backend = SocketAddr::new(world.backend_address(Family::V4, 0), 8443);
+    let nginx = nginx(&world, &theirs, backend)?;
+    let front = Front::start(&world, &passing(backend))?;
+    for words in [&[][..], &["-h2"]] {
+        let url = format!("https://{}/", front.service);
+        let words = [&["hey", "-n", "40", "-c", "4", "-host", "a.test"], words, &[&url]].concat();
+        let said = program::succeed(world.client(), &mut program::command(&words))?;
+        ensure!(said.contains("[200]\t40 responses"), "{said}");
+    }
+    ensure!(
+        front.metric("proxy_now_relay_connections_total{listener=\"front\",route=\"pass\"}")? >= 5,
+        "{}",
+        metrics(&front.daemon)?
     );
     drop(nginx);
     Ok(())

@@ -1,9 +1,9 @@
 //! Connections that have left are flows like any other: shown, explained, drained, adopted and forgotten.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use proxy_tests::wait::until;
 use proxy_tests::world::{Family, World};
 use serde_json::Value;
@@ -23,6 +23,14 @@ fn wait_entries(spliced: &Spliced<'_>, what: &str, count: u64) -> Result<()> {
         ensure!(there == count, "{there} entries");
         Ok(())
     })
+}
+
+/// Whoever reads is told that the connection is no more.
+fn is_reset(stream: &mut TcpStream) -> Result<()> {
+    match stream.read(&mut [0; 1]) {
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
+        other => bail!("reading came to {other:?}"),
+    }
 }
 
 /// A question and its answer.
@@ -59,21 +67,24 @@ pub(super) fn connections_that_have_left_are_shown_and_explained_and_forgotten_w
     spliced.daemon.cli(&["undrain", &backend, "--pool", "raw"])?;
     talk(&mut pair)?;
 
-    // Closed both ways, reset, and without a word.
-    let (mut client, mut server) = pair;
+    // Closed both ways, reset, and without a word. What is shown is what was there when the tables were walked last.
+    let ((mut client, mut server), reset, idle) = (pair, spliced.left()?, spliced.left()?);
+    wait_entries(&spliced, "three are there", 6)?;
     client.shutdown(Shutdown::Write)?;
     ensure!(server.read(&mut [0; 1])? == 0, "half closed");
     drop(server);
     ensure!(client.read(&mut [0; 1])? == 0, "closed");
-    wait_entries(&spliced, "what was closed is forgotten", 0)?;
-    let (client, mut server) = spliced.left()?;
+    let (client, mut server) = reset;
     proxy_tests::silent::drop_with_reset(client)?;
-    ensure!(server.read(&mut [0; 1]).is_err(), "reset");
-    wait_entries(&spliced, "what was reset is forgotten", 0)?;
-    let idle = spliced.left()?;
+    is_reset(&mut server)?;
+    wait_entries(&spliced, "what was closed and what was reset is forgotten, and nothing else", 2)?;
     spliced.daemon.write_config(&text.replace("[kernel]\n", "[kernel]\ntcp_idle = \"1s\"\n"))?;
     spliced.daemon.cli(&["reload"])?;
     wait_entries(&spliced, "what says nothing is forgotten", 0)?;
-    drop(idle);
+    let (mut client, mut server) = idle;
+    client.write_all(b"too late")?;
+    is_reset(&mut client).context("the client, who speaks later")?;
+    server.write_all(b"too late")?;
+    is_reset(&mut server).context("the backend, who speaks later")?;
     Ok(())
 }

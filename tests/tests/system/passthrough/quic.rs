@@ -1,6 +1,7 @@
 //! Flows of QUIC: steered by the host that their first datagrams name, and passed on to its backend.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
@@ -20,17 +21,19 @@ use crate::issuer::Ca;
 const PORT: u16 = 443;
 
 /// HTTP/3 servers behind a listener of QUIC.
-struct Front<'w> {
+pub(super) struct Front<'w> {
     world: &'w World,
-    daemon: Daemon<'w>,
+    pub(super) daemon: Daemon<'w>,
     ca: Ca,
     service: SocketAddr,
+    /// What the daemon began with.
+    pub(super) config: String,
     _servers: Vec<Program>,
 }
 
 impl<'w> Front<'w> {
     /// Backend 0 is `a.test`, backend 1 is everything below `b.test`. `before`: what else there is.
-    fn start(world: &'w World, family: Family, before: &str) -> Result<Self> {
+    pub(super) fn start(world: &'w World, family: Family, before: &str) -> Result<Self> {
         let ca = Ca::new(&world.folder().join("ca"), "ca")?;
         ca.issue("all", &["a.test", "x.b.test", "other.test"])?;
         let (cert, key) = (ca.path("all.crt"), ca.path("all.key"));
@@ -60,18 +63,28 @@ impl<'w> Front<'w> {
             backend(1),
         );
         let daemon = Daemon::start(world, &config)?;
-        Ok(Self { world, daemon, ca, service, _servers: servers })
+        Ok(Self { world, daemon, ca, service, config, _servers: servers })
     }
 
-    fn client(&self, sni: &str, words: &[&str]) -> Result<Output> {
+    pub(super) fn client(&self, sni: &str, words: &[&str]) -> Result<Output> {
         let (address, port) = (self.service.ip().to_string(), PORT.to_string());
         let ca = self.ca.path("ca.pem");
         let words = [&["client", &address, &port, sni, &ca], words].concat();
         program::run(self.world.client(), &mut program::script("clients/http3.py", &words)?)
     }
 
+    /// A client that asks for the first path, and for the others once the file is there.
+    pub(super) fn waiting(&self, sni: &str, file: &Path, paths: &[&str]) -> Result<Program> {
+        let (address, port, ca) = (self.service.ip().to_string(), PORT.to_string(), self.ca.path("ca.pem"));
+        let wait = format!("wait={}", file.display());
+        let words = [&["client", &address, &port, sni, &ca, &wait], paths].concat();
+        let script = program::script("clients/http3.py", &words)?;
+        let name = file.file_name().context("a name")?.to_string_lossy();
+        Program::start(self.world.client(), &self.world.folder(), &format!("client-{name}"), script)
+    }
+
     /// What a client is answered, one object a path.
-    fn ask(&self, sni: &str, words: &[&str]) -> Result<Vec<Value>> {
+    pub(super) fn ask(&self, sni: &str, words: &[&str]) -> Result<Vec<Value>> {
         let output = self.client(sni, words)?;
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         ensure!(output.status.success(), "{sni} {words:?}: {out}{err}");
@@ -80,20 +93,20 @@ impl<'w> Front<'w> {
     }
 
     /// A metric's value; 0 if it is not there.
-    fn metric(&self, line: &str) -> Result<u64> {
+    pub(super) fn metric(&self, line: &str) -> Result<u64> {
         let metrics = metrics(&self.daemon)?;
         let found = metrics.lines().find_map(|at| at.strip_prefix(line)?.trim().parse().ok());
         Ok(found.unwrap_or(0))
     }
 
-    fn refused(&self, reason: &str) -> Result<u64> {
+    pub(super) fn refused(&self, reason: &str) -> Result<u64> {
         self.metric(&format!(
             "proxy_now_steered_total{{listener=\"front\",decision=\"refused\",reason=\"{reason}\"}}"
         ))
     }
 
     /// Sends what `http3.py` makes up.
-    fn make_up(&self, words: &[&str]) -> Result<()> {
+    pub(super) fn make_up(&self, words: &[&str]) -> Result<()> {
         let (address, port) = (self.service.ip().to_string(), PORT.to_string());
         let words = [&["make-up", &address, &port], words].concat();
         program::succeed(self.world.client(), &mut program::script("clients/http3.py", &words)?).map(drop)
@@ -127,13 +140,7 @@ pub(super) fn flows_of_http3_leave_for_the_kernel_part_and_outlive_the_daemon() 
         let mut front = Front::start(&world, family, &config::text(&world, &[]))?;
         let go_on = world.folder().join("go-on");
         let _ = std::fs::remove_file(&go_on);
-        let wait = format!("wait={}", go_on.display());
-        let (address, port, ca) = (front.service.ip().to_string(), PORT.to_string(), front.ca.path("ca.pem"));
-        let words =
-            ["client", &address, &port, "x.b.test", &ca, &wait, "/bytes/300000", "/bytes/2000000", "/end"];
-        let script = program::script("clients/http3.py", &words)?;
-        let mut client =
-            Program::start(world.client(), &world.folder(), &format!("client-{family:?}"), script)?;
+        let mut client = front.waiting("x.b.test", &go_on, &["/bytes/300000", "/bytes/2000000", "/end"])?;
         until("the flow has left the daemon", SOON, || {
             let left = front.metric("proxy_now_relay_handed_off_total{listener=\"front\",route=\"b\"}")?;
             ensure!(left == 1, "{left} have left: {}{}", client.said(), front.daemon.cli(&["status"])?);

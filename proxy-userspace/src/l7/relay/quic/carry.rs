@@ -45,6 +45,8 @@ pub(super) struct Carried {
     last: Cell<Instant>,
     /// The client has written again after an answer: it is where it says.
     proved: Cell<bool>,
+    /// Why it ends, if somebody else says so.
+    over: Cell<Option<End>>,
     /// It may leave this process.
     leaves: Cell<bool>,
     gone: Notify,
@@ -61,22 +63,42 @@ impl Carried {
             sent: Cell::new(0),
             last: Cell::new(Instant::now()),
             proved: Cell::new(false),
+            over: Cell::new(None),
             leaves: Cell::new(false),
             gone: Notify::new(),
             turned: Notify::new(),
         })
     }
 
-    /// Sends a datagram of the client's on. What cannot be sent at once is lost, as on any link.
-    pub(super) fn send(&self, datagram: &[u8]) {
+    /// Sends a datagram of the client's on. What cannot be sent at once is lost, as on any link. True: with it the client has
+    /// proved to be there.
+    pub(super) fn send(&self, datagram: &[u8]) -> bool {
         self.received.set(self.received.get() + datagram.len() as u64);
         self.last.set(Instant::now());
-        if self.sent.get() > 0 && !self.proved.replace(true) {
+        let proves = self.sent.get() > 0 && !self.proved.replace(true);
+        if proves {
             self.turned.notify_one();
         }
         if let Some(socket) = &*self.backend.borrow() {
             self.send_by(socket, datagram);
         }
+        proves
+    }
+
+    /// The client has proved to be there.
+    pub(super) fn is_proved(&self) -> bool {
+        self.proved.get()
+    }
+
+    #[cfg(test)]
+    pub(super) fn prove(&self) {
+        self.proved.set(true);
+    }
+
+    /// Ends it.
+    pub(super) fn end(&self, how: End) {
+        self.over.set(Some(how));
+        self.turned.notify_one();
     }
 
     fn send_by(&self, socket: &UdpSocket, datagram: &[u8]) {
@@ -155,7 +177,11 @@ fn connect(
 fn socket_to(address: SocketAddr, passed: &Passed, open: &Open) -> io::Result<(UdpSocket, bool)> {
     let new = || Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP));
     let mut socket = new()?;
-    let reserved = passed.to.hand_off.as_ref().filter(|_| passed.about.listener.steer.handoff);
+    let mut reserved = passed.to.hand_off.as_ref().filter(|_| passed.about.listener.steer.handoff);
+    if reserved.is_some() && pass::is_bound(&passed.about, &passed.to) {
+        open.counts().kept(pass::LIMITED);
+        reserved = None;
+    }
     let reserved = reserved.map(|who| who.reserve_datagrams(socket.as_fd(), &passed.to(address)));
     if let Some(Err(kept)) = reserved {
         open.counts().kept(kept.reason);
@@ -215,12 +241,15 @@ async fn answers(
                 () = carried.turned.notified() => Ok(()),
             }
         };
-        match timeout_at(due.into(), ready).await {
+        let ready = timeout_at(due.into(), ready).await;
+        if let Some(how) = carried.over.get() {
+            return how;
+        }
+        match ready {
             Ok(Ok(())) => {}
             Err(_) if left.is_some_and(|left| left <= Instant::now()) => return End::HandedOff,
             Ok(Err(_)) => return End::BackendGone,
             Err(_) if until.is_some_and(|until| until <= Instant::now()) => return End::Total,
-            Err(_) if !carried.proved.get() && carried.sent.get() == 0 => return End::BackendGone,
             Err(_) if idle <= Instant::now() => return End::Idle,
             Err(_) => continue,
         }

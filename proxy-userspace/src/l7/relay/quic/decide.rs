@@ -46,6 +46,11 @@ pub(super) struct Passed {
 }
 
 impl Passed {
+    /// Another one had to go for it.
+    pub(super) fn crowded(&self) {
+        self.about.crowd.steered.refused(Refused::Crowded);
+    }
+
     /// The flow, once it has this backend.
     pub(super) fn to(&self, backend: SocketAddr) -> hand_off::Passed {
         hand_off::Passed {
@@ -123,7 +128,7 @@ fn about(worker: &Rc<Worker>, known: &Known, client: SocketAddr, local: SocketAd
         sni: "".into(),
         ja4: None,
         alpn: None,
-        counted: false,
+        counted: known.limits.as_ref().is_some_and(|limits| limits.counts_those_inside()),
     }
 }
 

@@ -141,7 +141,10 @@ impl Inside {
     fn take(self: &Rc<Self>, known: &Known, client: SocketAddr, datagram: &[u8]) {
         let mut flows = self.flows.borrow_mut();
         if let Some(Flow::Carried(carried)) = flows.of(&client) {
-            return carried.send(datagram);
+            if carried.send(datagram) {
+                flows.proved();
+            }
+            return;
         }
         if known.bans.keeps_out(client.ip()) {
             return;
@@ -187,7 +190,9 @@ impl Inside {
     /// Begins to pass a flow on.
     fn carry(self: &Rc<Self>, flows: &mut Flows, client: SocketAddr, held: Vec<Box<[u8]>>, passed: Passed) {
         let carried = Carried::new(held);
-        flows.carry(client, Rc::clone(&carried));
+        for _ in 0..flows.carry(client, Rc::clone(&carried)) {
+            passed.crowded();
+        }
         let inside = Rc::clone(self);
         let task = spawn_local(async move {
             carry(&carried, &inside.socket, &inside.buffer, &passed).await;

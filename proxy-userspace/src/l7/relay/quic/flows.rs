@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::carry::Carried;
+use crate::l7::relay::both::End;
 use crate::net::quic::Flight;
 
 /// First flights that are kept at a time, of one socket. The oldest goes for a new one: real ones are complete within
@@ -29,6 +30,10 @@ pub(super) struct Reading {
     number: u64,
 }
 
+/// Flows of one socket that have a backend, and whose clients have not proved to be there. The oldest goes for a new one: who
+/// is there proves it within a round trip, and each that does not takes a socket.
+pub(super) const MOST_UNPROVED: usize = 2048;
+
 /// What is known of a client's flow.
 #[derive(Debug)]
 pub(super) enum Flow {
@@ -43,6 +48,10 @@ pub(super) struct Flows {
     /// Those that are being read, the oldest first. Some may have gone meanwhile.
     order: VecDeque<(SocketAddr, u64)>,
     readers: HashMap<IpAddr, u32>,
+    /// Those whose clients have not proved to be there, the oldest first. Some may have gone, or proved it, meanwhile.
+    begun: VecDeque<(SocketAddr, Rc<Carried>)>,
+    /// How many of them are left.
+    unproved: usize,
     reading: usize,
     bytes: usize,
     next: u64,
@@ -118,18 +127,44 @@ impl Flows {
         late
     }
 
-    /// A flow has a backend.
-    pub(super) fn carry(&mut self, client: SocketAddr, carried: Rc<Carried>) {
+    /// A flow has a backend. Gives how many others had to go for it.
+    pub(super) fn carry(&mut self, client: SocketAddr, carried: Rc<Carried>) -> usize {
+        self.begun.push_back((client, Rc::clone(&carried)));
+        self.unproved += 1;
         self.by_client.insert(client, Flow::Carried(carried));
+        let mut gone = 0;
+        while self.unproved > MOST_UNPROVED {
+            let Some((client, oldest)) = self.begun.pop_front() else { break };
+            if !oldest.is_proved() && self.is_there(&client, &oldest) {
+                self.end(&client, &oldest);
+                oldest.end(End::Crowded);
+                gone += 1;
+            }
+        }
+        // As with those that are being read.
+        if self.begun.len() > 2 * MOST_UNPROVED {
+            let mut begun = std::mem::take(&mut self.begun);
+            begun.retain(|(client, carried)| !carried.is_proved() && self.is_there(client, carried));
+            self.begun = begun;
+        }
+        gone
+    }
+
+    /// The client of a flow has proved to be there.
+    pub(super) fn proved(&mut self) {
+        self.unproved -= 1;
     }
 
     /// A flow that has a backend is over.
     pub(super) fn end(&mut self, client: &SocketAddr, carried: &Rc<Carried>) {
-        if let Some(Flow::Carried(known)) = self.by_client.get(client)
-            && Rc::ptr_eq(known, carried)
-        {
+        if self.is_there(client, carried) {
             self.by_client.remove(client);
+            self.unproved -= usize::from(!carried.is_proved());
         }
+    }
+
+    fn is_there(&self, client: &SocketAddr, carried: &Rc<Carried>) -> bool {
+        matches!(self.by_client.get(client), Some(Flow::Carried(known)) if Rc::ptr_eq(known, carried))
     }
 
     /// First flights that are being read.
@@ -196,6 +231,30 @@ mod tests {
         }
         assert!(flows.order.len() <= 2 * MOST_READING + 1);
         assert_eq!((flows.reading(), flows.bytes, flows.expire(now + Duration::from_secs(9))), (0, 0, 0));
+    }
+
+    #[test]
+    fn the_oldest_flow_of_a_client_that_may_be_made_up_goes_for_a_new_one() {
+        let mut flows = Flows::default();
+        let mut gone = 0;
+        for number in 0..3 * MOST_UNPROVED as u32 {
+            let carried = Carried::new(Vec::new());
+            gone += flows.carry(client(number), Rc::clone(&carried));
+            // Every fourth one proves to be there, and every fifth one has ended.
+            if number.is_multiple_of(4) {
+                carried.prove();
+                flows.proved();
+            } else if number.is_multiple_of(5) {
+                flows.end(&client(number), &carried);
+            }
+        }
+        let proved = (0..3 * MOST_UNPROVED as u32).step_by(4).filter(|number| {
+            matches!(flows.of(&client(*number)), Some(Flow::Carried(carried)) if carried.is_proved())
+        });
+        assert_eq!(proved.count(), 3 * MOST_UNPROVED / 4, "who proves to be there stays");
+        assert_eq!(flows.unproved, MOST_UNPROVED);
+        assert_eq!(flows.by_client.len(), 3 * MOST_UNPROVED / 4 + MOST_UNPROVED);
+        assert!(gone > 0 && flows.begun.len() <= 2 * MOST_UNPROVED);
     }
 
     #[test]
