@@ -5,6 +5,9 @@
 //! nothing that an absent key does not say: such a way is **dead**, and another key may take it. If none of the
 //! eight is, the new key has no place, which is told.
 //!
+//! Keys of clients that may be made up are **lent** a place: in the second half of a set, so that half of the table is all
+//! that they fill; and a key of somebody who has proved to be there takes a lent place when no other is dead.
+//!
 //! How a way changes hands, without a lock:
 //! 1. the dead state becomes "taken", by compare-exchange: whoever charges it in the same instant has been faster, or
 //!    sees it;
@@ -18,10 +21,13 @@
 use crate::cell::Cell64;
 use crate::gcra::Gcra;
 
+/// What is wanted of a key.
+mod asked;
 /// Whose traffic is counted together.
 mod key;
 
-use key::CLAIMANT;
+pub use asked::{Asked, Charge, Enter, Make, Right, Settled, Wish};
+use key::{CLAIMANT, LENT};
 pub use key::{Key, Who, claimant_of_cpu};
 
 /// Ways of a set.
@@ -40,6 +46,8 @@ const COUNT: u64 = 1 << 63;
 /// Beside [`COUNT`]: the way changes hands.
 const TAKEN: u64 = 1 << 62;
 const NUMBER: u64 = 0xffff_ffff;
+/// Ways of a set that are never lent: the first ones.
+const KEPT: usize = WAYS / 2;
 
 /// Four ways: `BucketSet` is the plain copy, [`SharedBucketSet`] the same bytes in the table. The first cache line is all
 /// that a charge touches.
@@ -77,9 +85,9 @@ pub trait Memory {
     fn locate(&self, tag: u64) -> Option<Place> {
         find_tag(self, tag)
     }
-    /// The way that has been dead for longest, of those that a tag is at home in.
-    fn victim(&self, tag: u64, now: u64) -> Option<Place> {
-        victim(self, tag, now)
+    /// The way that a tag may take.
+    fn victim(&self, tag: u64, now: u64, right: Right) -> Option<Place> {
+        victim(self, tag, now, right)
     }
     /// Whether a tag has no confirmed entry beside a tentative one at `own`. Other tentative ones are struck out.
     fn is_alone(&self, tag: u64, own: Place) -> bool {
@@ -94,39 +102,6 @@ const fn homes(tag: u64, sets: u32) -> [u32; 2] {
     let first = (tag >> 12) as u32 & mask;
     let second = (tag >> 36) as u32 & mask;
     [first, if second == first { (second ^ 1) & mask } else { second }]
-}
-
-/// Whether an absent key gets an entry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Make {
-    /// It does.
-    Yes,
-    /// It does not.
-    No,
-}
-
-/// What a charge came to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Charge {
-    /// It may pass; so many fractions of the tolerance are left.
-    Passed(u64),
-    /// It is too much; after so many fractions it would not be.
-    Refused(u64),
-    /// The key has no entry, and was to get none.
-    Absent,
-    /// The key has no entry, and there is no place for one.
-    Full,
-}
-
-/// What an entrance came to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Enter {
-    /// It is in: so many are there now.
-    Entered(u32),
-    /// As many are there as may be.
-    Refused,
-    /// The key has no entry, and there is no place for one.
-    Full,
 }
 
 /// Where an entry is: the number of its set, and below that the way.
@@ -207,54 +182,12 @@ pub fn charge<M: Memory>(memory: &M, key: &Key, gcra: &Gcra, units: u32, now: u6
         return done;
     }
     match make {
-        Make::Yes => {
-            match settle(memory, key, &Asked { wish: Wish::Charge, gcra: *gcra, units, now, begin: 0 }) {
-                Settled::Charged(charge) => charge,
-                _ => Charge::Full,
-            }
-        }
+        Make::Yes => match settle(memory, key, &Asked { gcra: *gcra, units, now, ..Asked::default() }) {
+            Settled::Charged(charge) => charge,
+            _ => Charge::Full,
+        },
         Make::No => Charge::Absent,
     }
-}
-
-/// What a key's entry is wanted for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Wish {
-    /// To be charged.
-    #[default]
-    Charge,
-    /// To count one more, unless there are `units`.
-    Enter,
-    /// To be there.
-    Plant,
-}
-
-/// A wish, whole: a function of the BPF target takes five arguments.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Asked {
-    /// What for.
-    pub wish: Wish,
-    /// The rate.
-    pub gcra: Gcra,
-    /// What is charged, or the most there may be.
-    pub units: u32,
-    /// The clock in fractions.
-    pub now: u64,
-    /// The state that a new entry begins with.
-    pub begin: u64,
-}
-
-/// What came of a wish.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Settled {
-    /// It was charged.
-    Charged(Charge),
-    /// It was counted, or not.
-    Entered(Enter),
-    /// It is there.
-    Planted,
-    /// There is no place for it.
-    Full,
 }
 
 /// Does something with a key's entry, which is made if there is none.
@@ -272,7 +205,7 @@ pub fn settle<M: Memory>(memory: &M, key: &Key, asked: &Asked) -> Settled {
 #[inline(always)]
 pub fn settle_once<M: Memory>(memory: &M, key: &Key, asked: &Asked) -> Option<Settled> {
     let begin = if asked.wish == Wish::Enter { COUNT } else { asked.begin & !COUNT };
-    let place = match claim(memory, key, begin, asked.now) {
+    let place = match claim(memory, key, begin, asked.now, asked.right) {
         Claim::At(place) => place,
         Claim::Full => return Some(Settled::Full),
         Claim::Again => return None,
@@ -354,8 +287,7 @@ pub fn enter<M: Memory>(memory: &M, key: &Key, most: u32, now: u64) -> Enter {
     if most == 0 {
         return Enter::Refused;
     }
-    let gcra = Gcra { interval: 0, tolerance: 0 };
-    match settle(memory, key, &Asked { wish: Wish::Enter, gcra, units: most, now, begin: COUNT }) {
+    match settle(memory, key, &Asked { wish: Wish::Enter, units: most, now, ..Asked::default() }) {
         Settled::Entered(enter) => enter,
         _ => Enter::Full,
     }
@@ -518,11 +450,14 @@ enum Claim {
 
 /// Gives a key an entry that begins with this state, or finds the one that it has by now.
 #[inline(always)]
-fn claim<M: Memory>(memory: &M, key: &Key, begin: u64, now: u64) -> Claim {
+fn claim<M: Memory>(memory: &M, key: &Key, begin: u64, now: u64, right: Right) -> Claim {
     if let Some(place) = memory.locate(key.tag) {
+        if right == Right::Own {
+            keep(memory, place);
+        }
         return Claim::At(place);
     }
-    let Some(place) = memory.victim(key.tag, now) else { return Claim::Full };
+    let Some(place) = memory.victim(key.tag, now, right) else { return Claim::Full };
     let Some(set) = memory.set(place.set()) else { return Claim::Full };
     let (tag, state) = (&set.tags[place.way()], &set.states[place.way()]);
     let mine = memory.claimant() as u64 & CLAIMANT;
@@ -531,8 +466,10 @@ fn claim<M: Memory>(memory: &M, key: &Key, begin: u64, now: u64) -> Claim {
     }
     let (taken, tentative) = (COUNT | TAKEN | mine, key.tag | mine);
     let (old_tag, old_state) = (tag.load(), state.load());
-    let dead = life(old_tag, old_state) < now;
-    if !dead || !state.replace_if(old_state, taken) || !tag.replace_if(old_tag, tentative) {
+    // What is lent is looked at after the state: whoever has got the way meanwhile has changed that.
+    let free = life(old_tag, old_state) < now
+        || right == Right::Own && set.info[place.way()].load_ordered() & LENT != 0;
+    if !free || !state.replace_if(old_state, taken) || !tag.replace_if(old_tag, tentative) {
         return Claim::Again;
     }
     if !memory.is_alone(key.tag, place) {
@@ -542,28 +479,52 @@ fn claim<M: Memory>(memory: &M, key: &Key, begin: u64, now: u64) -> Claim {
     set.refused[place.way()].store(0);
     set.who[place.way()][0].store(key.who[0]);
     set.who[place.way()][1].store(key.who[1]);
-    set.info[place.way()].store(key.info);
+    set.info[place.way()].store_ordered(key.info | if right == Right::Lent { LENT } else { 0 });
     if state.replace_if(taken, begin) && tag.replace_if(tentative, key.tag) {
         return Claim::At(place);
     }
     Claim::Again
 }
 
-/// The way that has been dead for longest, of those that a tag is at home in.
+/// The way for a tag, of those that it is at home in: the one that has been dead for longest. If none is, and it has a right of its
+/// own, the lent one that is the least ahead.
 #[inline(always)]
-pub fn victim<M: Memory + ?Sized>(memory: &M, tag: u64, now: u64) -> Option<Place> {
+pub fn victim<M: Memory + ?Sized>(memory: &M, tag: u64, now: u64, right: Right) -> Option<Place> {
     let (mut best, mut least) = (0, now);
+    let (mut lent, mut soonest) = (u64::MAX, u64::MAX);
     for set in homes(tag, memory.sets()) {
         let lines = memory.set(set)?;
         for way in 0..WAYS {
+            if right == Right::Lent && way < KEPT {
+                continue;
+            }
             let life = life(lines.tags[way].load(), lines.states[way].load());
             if life < least {
                 least = life;
                 best = Place::new(set, way).0;
             }
+            if way >= KEPT && life <= soonest && lines.info[way].load() & LENT != 0 {
+                soonest = life;
+                lent = Place::new(set, way).0;
+            }
         }
     }
-    (least < now).then_some(Place(best))
+    if least < now {
+        return Some(Place(best));
+    }
+    if right == Right::Own { Place::unpack(lent) } else { None }
+}
+
+/// An entry is lent no more: its client has proved to be there.
+#[inline(always)]
+fn keep<M: Memory + ?Sized>(memory: &M, place: Place) {
+    let Some(set) = memory.set(place.set()) else { return };
+    let info = &set.info[place.way()];
+    let old = info.load();
+    if old & LENT != 0 {
+        // Not so: somebody tells of a refusal at this instant; it is kept the next time.
+        let _theirs = info.replace_if(old, old & !LENT);
+    }
 }
 
 /// How much a way says: less than the clock is nothing.
@@ -735,6 +696,53 @@ mod tests {
         assert!(matches!(charge(&table, &key(8), &gcra, 1, later, Make::Yes), Charge::Passed(_)));
         assert_eq!(table.confirmed().len(), 8);
         assert!(table.locate(key(8).tag).is_some());
+    }
+
+    fn lent(now: u64, units: u32, gcra: Gcra) -> Asked {
+        Asked { gcra, units, now, right: Right::Lent, ..Asked::default() }
+    }
+
+    #[test]
+    fn places_are_lent_in_half_of_a_set_and_go_to_whoever_has_a_right_of_his_own() {
+        let table = Plain::new(2);
+        let gcra = second(1, 1);
+        let settled = |number: u64| settle(&table, &key(number), &lent(NOW, 1, gcra));
+        for number in 0..4 {
+            assert!(matches!(settled(number), Settled::Charged(Charge::Passed(_))), "{number}");
+        }
+        assert_eq!(settled(4), Settled::Full);
+        assert!(matches!(settled(0), Settled::Charged(Charge::Refused(_))), "it is there");
+        // One who is there, with a lent place, keeps it; four more find free ones, three take lent ones.
+        assert!(matches!(charge(&table, &key(3), &gcra, 1, NOW, Make::Yes), Charge::Refused(_)));
+        settle(&table, &key(3), &Asked { wish: Wish::Plant, now: NOW, ..Asked::default() });
+        for number in 10..17 {
+            assert!(matches!(charge(&table, &key(number), &gcra, 1, NOW, Make::Yes), Charge::Passed(_)));
+        }
+        assert_eq!(charge(&table, &key(17), &gcra, 1, NOW, Make::Yes), Charge::Full);
+        assert_eq!(settled(18), Settled::Full);
+        for number in (10..17).chain([3]) {
+            assert!(matches!(charge(&table, &key(number), &gcra, 1, NOW, Make::No), Charge::Refused(_)));
+        }
+        assert_eq!(peek(&table, &key(0), &gcra, 1, NOW), Charge::Absent);
+    }
+
+    #[test]
+    fn a_lent_count_gives_way_too_and_is_of_the_same_kind_as_others() {
+        let table = Plain::new(1);
+        let enters = |number: u64| {
+            let asked = Asked { wish: Wish::Enter, ..lent(NOW, 2, second(1, 1)) };
+            settle(&table, &key(number), &asked)
+        };
+        assert_eq!(enters(0), Settled::Entered(Enter::Entered(1)));
+        assert_eq!(enters(0), Settled::Entered(Enter::Entered(2)));
+        assert_eq!(enters(1), Settled::Entered(Enter::Entered(1)));
+        let kinds = (0..WAYS).filter_map(|way| entry(&table.0[0], way)).map(|entry| entry.kind);
+        assert_eq!(kinds.collect::<Vec<_>>(), [Who::V4, Who::V4]);
+        for number in 2..6 {
+            assert_eq!(enter(&table, &key(number), 2, NOW), Enter::Entered(1));
+        }
+        leave(&table, &key(0));
+        assert_eq!((count(&table, &key(0)), count(&table, &key(2))), (0, 1));
     }
 
     #[test]

@@ -99,6 +99,8 @@ numbered! {
         Sni = "sni",
         /// The program that would have gone on with it is not there.
         ProgramMissing = "program_missing",
+        /// TCP of no known connection: a reset, or anything but a SYN to a guarded listener by who is not known to be there.
+        FlowUnknown = "flow_unknown",
     }
 }
 
@@ -153,5 +155,9 @@ numbered! {
         PeekLong = "peek_long",
         /// A ClientHello whose name is longer than 64 bytes, or not plainly a host's: read by the worker.
         PeekName = "peek_name",
+        /// A flow without a proof of life found no room among its like, and stays young.
+        UnprovedFull = "unproved_full",
+        /// A young flow lost its port to a newer one: none was free.
+        PortRetaken = "port_retaken",
     }
 }

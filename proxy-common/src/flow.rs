@@ -238,6 +238,8 @@ pub mod state {
     pub const SYN_ELSEWHERE: u32 = 1 << 2;
     /// The flow is counted no more. In the client's direction.
     pub const LEFT: u32 = 1 << 3;
+    /// Nobody has proved that its client is there: two packets alone made it ([`crate::room`]).
+    pub const UNPROVED: u32 = 1 << 4;
 }
 
 const _: () = assert!(size_of::<FlowKey<Ip4>>() == 16);

@@ -57,6 +57,8 @@ pub mod plan;
 pub mod pod;
 /// The programs that a packet's way is made of.
 pub mod program;
+/// Room in the flow tables for what nobody has proved.
+pub mod room;
 /// What the daemon tells the kernel programs, as a whole.
 pub mod settings;
 /// SipHash-2-4.

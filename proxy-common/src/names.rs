@@ -19,6 +19,8 @@ pub const FLOWS4: &str = "FLOWS4";
 pub const FLOWS6: &str = "FLOWS6";
 /// `Array<u64>`: [`crate::known`]. The daemon maps it into its memory.
 pub const KNOWN: &str = "KNOWN";
+/// `Array<u64>`: [`crate::room`]. The daemon maps it into its memory.
+pub const ROOM: &str = "ROOM";
 /// `Array<YoungSlot<3>>`, indexed by the hash of the client's side.
 pub const YOUNG4: &str = "YOUNG4";
 /// `Array<YoungSlot<6>>`, indexed by the hash of the client's side.

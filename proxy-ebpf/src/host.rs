@@ -9,7 +9,7 @@ use proxy_common::{
     addr::{Address, Ip4, Ip6},
     backend::{Backend, NatSource},
     ban,
-    bucket::{self, Place, SharedBucketSet},
+    bucket::{self, Place, Right, SharedBucketSet},
     cell::Cell64,
     counters::Traffic,
     drop_reason::{DropReason, Notice},
@@ -21,6 +21,7 @@ use proxy_common::{
     maglev::{NO_BACKEND, RING_SLOTS},
     plan::{CountedSet, SharedPlan},
     program::Program,
+    room,
     settings::Settings,
     sni::{Counted, NameEntry, NameKey, Note, NoteKey, PeekRule, Told, Trace},
     splice::SharedSplice,
@@ -36,7 +37,7 @@ use crate::{
     work::{Exit, Offer, Options, Step, Work},
     world::{Bans, Insert, LimitOutcome, Packet, Route, RouteQuery, Socket, Tables, World},
 };
-use family::{Addresses, FamilyTables};
+use family::{Addresses, FamilyTables, v4, v6};
 use known::Known;
 
 /// The tables of one address family.
@@ -104,14 +105,8 @@ pub struct Host {
     pub room_for_notes: bool,
     /// Whether there are programs behind the first one.
     pub programs: bool,
-}
-
-fn v4(address: IpAddr) -> Option<Ip4> {
-    if let IpAddr::V4(v4) = address { Some(v4.into()) } else { None }
-}
-
-fn v6(address: IpAddr) -> Option<Ip6> {
-    if let IpAddr::V6(v6) = address { Some(v6.into()) } else { None }
+    /// What is left for flows that nobody has proved, of both tables together.
+    pub room: Cell64,
 }
 
 impl Host {
@@ -158,6 +153,7 @@ impl Host {
             headroom: 256,
             room_for_notes: true,
             programs: true,
+            room: Cell64::new(i64::MAX as u64),
         };
         services.iter().for_each(|service| host.listen(service));
         host
@@ -393,6 +389,9 @@ macro_rules! tables {
             fn insert_flow(&self, key: &FlowKey<$family>, flow: &Flow<$family>) -> Insert {
                 self.$tables.insert(key, flow)
             }
+            fn take_room(&self, entries: u64) -> bool {
+                room::take(&self.room, entries)
+            }
             fn remove_flow(&self, key: &FlowKey<$family>) {
                 self.$tables.remove(key);
             }
@@ -465,8 +464,8 @@ impl Keys for Host {
     fn locate(&self, tag: u64, sets: u32) -> Option<Place> {
         bucket::find_tag(&Buckets { world: self, sets }, tag)
     }
-    fn victim(&self, tag: u64, sets: u32, now: u64) -> Option<Place> {
-        bucket::victim(&Buckets { world: self, sets }, tag, now)
+    fn victim(&self, tag: u64, sets: u32, now: u64, right: Right) -> Option<Place> {
+        bucket::victim(&Buckets { world: self, sets }, tag, now, right)
     }
     fn is_alone(&self, tag: u64, sets: u32, own: Place) -> bool {
         bucket::is_alone(&Buckets { world: self, sets }, tag, own)

@@ -2,7 +2,7 @@
 //! In the kernel all of it is one function that the verifier checks once.
 
 use proxy_common::{
-    bucket::{self, Asked, Charge, Enter, Key, Memory, Place, Settled, SharedBucketSet, Who},
+    bucket::{self, Asked, Charge, Enter, Key, Memory, Place, Right, Settled, SharedBucketSet, Who},
     cell::Cell64,
     gcra::{Charged, Gcra},
     plan::sketch,
@@ -19,7 +19,7 @@ pub trait Keys {
     /// [`Memory::locate`] in a table of so many sets.
     fn locate(&self, tag: u64, sets: u32) -> Option<Place>;
     /// [`Memory::victim`] in a table of so many sets.
-    fn victim(&self, tag: u64, sets: u32, now: u64) -> Option<Place>;
+    fn victim(&self, tag: u64, sets: u32, now: u64, right: Right) -> Option<Place>;
     /// [`Memory::is_alone`] in a table of so many sets.
     fn is_alone(&self, tag: u64, sets: u32, own: Place) -> bool;
 }
@@ -51,8 +51,8 @@ impl<W: Keys> Memory for Buckets<'_, W> {
         self.world.locate(tag, self.sets)
     }
     #[inline(always)]
-    fn victim(&self, tag: u64, now: u64) -> Option<Place> {
-        self.world.victim(tag, self.sets, now)
+    fn victim(&self, tag: u64, now: u64, right: Right) -> Option<Place> {
+        self.world.victim(tag, self.sets, now, right)
     }
     #[inline(always)]
     fn is_alone(&self, tag: u64, own: Place) -> bool {

@@ -46,11 +46,21 @@ pub struct Offer {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(u8)]
 pub enum Alive {
-    /// It may have been made up.
+    /// It may have been made up: its keys get no entries.
     #[default]
     Unproved = 0,
     /// It has.
     Yes = 1,
+    /// It has a flow, and no proof: its keys get entries that whoever has one may take.
+    Likely = 2,
+}
+
+impl Alive {
+    /// Of a flow.
+    #[inline(always)]
+    pub const fn of(proved: bool) -> Self {
+        if proved { Self::Yes } else { Self::Likely }
+    }
 }
 
 /// What limits are asked to do.
@@ -195,6 +205,8 @@ pub struct Work<A> {
     pub has_flow: bool,
     /// Whether a flow begins with it.
     pub fresh: bool,
+    /// Whether its flow's client has proved to be alive, by more than what anybody can send who makes a source up.
+    pub proved: bool,
     /// The young flow it belongs to or makes.
     pub young: Young<A>,
     /// Whoever else has a young flow's place.

@@ -117,6 +117,8 @@ pub trait Tables<A: Address> {
     fn flow(&self, key: &FlowKey<A>) -> Option<&SharedFlow<A>>;
     /// Enters a flow unless there is one under its key.
     fn insert_flow(&self, key: &FlowKey<A>, flow: &Flow<A>) -> Insert;
+    /// Takes room for so many entries of flows that nobody has proved ([`proxy_common::room`]). `false`: none is left.
+    fn take_room(&self, entries: u64) -> bool;
     /// Removes a flow, if it is there.
     fn remove_flow(&self, key: &FlowKey<A>);
     /// A slot for a young flow; `index` is taken modulo the table's size.

@@ -5,6 +5,9 @@ use crate::hash::mix64;
 /// Bits of a tag that say who is about to take a way; 0: confirmed.
 pub(super) const CLAIMANT: u64 = 0xfff;
 
+/// A bit of [`super::BucketSet::info`] beside the kind: the place is lent.
+pub(super) const LENT: u64 = 1 << 39;
+
 /// The number of a CPU as a [`super::Memory::claimant`]: an odd one, even ones are the daemon's. 0: its number is beyond those that
 /// there are.
 #[inline(always)]
@@ -77,7 +80,7 @@ impl Key {
     }
     /// What its `who` is.
     pub const fn kind_of(info: u64) -> Who {
-        Who::of((info >> 32) as u8)
+        Who::of(((info & !LENT) >> 32) as u8)
     }
 }
 

@@ -3,9 +3,10 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::net::IpAddr;
 
 use proxy_common::{
-    addr::{Address, Be16},
+    addr::{Address, Be16, Ip4, Ip6},
     backend::{Backend, NatSource},
     cell::Cell64,
     flow::{Flow, FlowKey, FragmentKey, SharedFlow},
@@ -150,9 +151,19 @@ pub(super) struct Addresses<A> {
 
 impl<A> Addresses<A> {
     /// `None`: the service is of the other family.
-    pub(super) fn of(service: &Service, convert: fn(std::net::IpAddr) -> Option<A>) -> Option<Self> {
+    pub(super) fn of(service: &Service, convert: fn(IpAddr) -> Option<A>) -> Option<Self> {
         let bind = convert(service.bind.ip())?;
         let backends = service.backends.iter().map(|backend| convert(backend.ip())).collect::<Option<_>>()?;
         Some(Self { bind, source: service.nat_source.and_then(convert), backends })
     }
+}
+
+/// An address of IPv4.
+pub(super) fn v4(address: IpAddr) -> Option<Ip4> {
+    if let IpAddr::V4(v4) = address { Some(v4.into()) } else { None }
+}
+
+/// An address of IPv6.
+pub(super) fn v6(address: IpAddr) -> Option<Ip6> {
+    if let IpAddr::V6(v6) = address { Some(v6.into()) } else { None }
 }

@@ -147,6 +147,12 @@ impl Limits {
         self.counts.borrow().get(&(limit, measure)).copied().unwrap_or_default()
     }
 
+    /// How many keys have room.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.buckets.len() * bucket::WAYS
+    }
+
     /// How many keys have an entry.
     #[must_use]
     pub fn keys(&self) -> usize {

@@ -110,6 +110,7 @@ fn amplification<W: World, A: Address>(world: &W, work: &Work<A>) -> u16 {
 #[inline(always)]
 fn prove<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Outcome {
     let proved = flow::is_proof(&work.young, &work.transport) && amplification(world, work) == 0;
+    work.proved = proved && guarded::is_proved(world, work);
     let plan = plan::<W, A>(world, work.rewrite.backend);
     if proved && plan != 0 {
         limited(world, work, Step::Establish, plan)?;
@@ -143,6 +144,9 @@ fn begin<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Out
     work.asked.copy_from(&work.ip.key);
     work.hash = flow_hash(&work.ip.key, settings.hash_seed);
     let is_young = young::of_client(world, work, settings, &listener);
+    if !has_flow && !is_young && work.ip.key.protocol == TCP && !work.transport.is_bare_syn() {
+        guarded::stray_to_backend(world, work, listener)?;
+    }
     if has_flow
         && let Some(known) = world.flow(&work.ip.key)
         && !reuse(world, work, known, is_young, listener.id)
@@ -255,6 +259,10 @@ fn grow<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, listene
         let Some(source) = Tables::<A>::nat_source(world, backend.nat_source) else { return false };
         let port = work.young.nat_port;
         translation::backend_side(&mut work.there, &source.address, port, backend, work.ip.key.protocol);
+        work.back.answer_to(&work.there);
+        if world.settings().is_none_or(|settings| select::is_lost(world, work, settings)) {
+            return false;
+        }
         let Work { rewrite, ip, there, .. } = work;
         translation::nat(rewrite, &ip.key, there, FlowKind::NatForward, work.young.backend);
     } else {

@@ -30,6 +30,7 @@ pub(super) fn resume<W: World + Tables<A>, A: Address>(
 fn go<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
     // Should it be gone by now, the backend's hop is known all the same.
     let known = world.flow(&work.ip.key);
+    work.proved = known.is_some_and(|known| known.state() & state::UNPROVED == 0);
     if let Some(known) = known {
         if known.rewrite.counted != 0 && work.transport.flags & (tcp::FIN | tcp::RST) != 0 {
             ended(world, work, known);

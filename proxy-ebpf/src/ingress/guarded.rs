@@ -9,7 +9,7 @@ use proxy_common::{
 };
 
 use crate::{
-    parsed::TCP,
+    parsed::{TCP, tcp},
     stage::{cookie, guard, guard::Syn},
     verdict::{Outcome, dropped},
     work::Work,
@@ -21,6 +21,19 @@ use core::ops::ControlFlow::Continue;
 /// then its sender is asked.
 #[inline(never)]
 pub(super) fn syn_to_backend<W: World, A: Address>(world: &W, work: &mut Work<A>, listener: Listener) -> Syn {
+    let syn = judged(world, work, listener);
+    if syn == Syn::Guarded
+        && let Some(own) = world.guard_settings()
+    {
+        cookie::ask(work, own, world.now());
+        world.notice(Notice::ProofAsked);
+    }
+    syn
+}
+
+/// Counts what begins a flow at a listener, by a source that is not known to be alive, and says whether the listener is guarded.
+#[inline(always)]
+fn judged<W: World, A: Address>(world: &W, work: &Work<A>, listener: Listener) -> Syn {
     let (Some(rule), Some(own), Some(settings)) =
         (world.guard_rule(listener.id), world.guard_settings(), world.settings())
     else {
@@ -37,12 +50,22 @@ pub(super) fn syn_to_backend<W: World, A: Address>(world: &W, work: &mut Work<A>
         }
         return Syn::Passes;
     }
-    let syn = guard::count(world, listener.id, rule, own);
-    if syn == Syn::Guarded {
-        cookie::ask(work, own, now);
-        world.notice(Notice::ProofAsked);
+    guard::count(world, listener.id, rule, own)
+}
+
+/// A segment in the middle of a connection that nothing is known of. It may be one whose flow was lost, and begins a flow; so can
+/// anybody's who makes its source up, which takes a port as a SYN does: it is counted as one, and while the listener is
+/// guarded it has to be of a source that is known to be alive. (Others are asked with their next SYN.) A reset begins nothing.
+#[inline(never)]
+pub(super) fn stray_to_backend<W: World, A: Address>(
+    world: &W,
+    work: &Work<A>,
+    listener: Listener,
+) -> Outcome {
+    if work.transport.flags & tcp::RST != 0 || judged(world, work, listener) == Syn::Guarded {
+        return dropped(DropReason::FlowUnknown);
     }
-    syn
+    Continue(())
 }
 
 /// A reset to a listener that is balanced, of no flow: the proof that its sender is there, if that was asked for.
@@ -63,6 +86,21 @@ pub(super) fn reset_to_backend<W: World, A: Address>(
     }
     guard::note_alive(world, work.ip.key.source, settings, own.seconds(now));
     dropped(DropReason::SynProof)
+}
+
+/// Whether the client of a flow that enters the flow table has proved to be alive: with `nat` by an acknowledgment of what only
+/// the backend's answer could tell; else it has if it was asked before.
+#[inline(always)]
+pub(super) fn is_proved<W: World, A: Address>(world: &W, work: &Work<A>) -> bool {
+    if work.ip.key.protocol == TCP && FlowKind::of(work.rewrite.kind) == FlowKind::NatForward {
+        return true;
+    }
+    match (world.guard_settings(), world.settings()) {
+        (Some(own), Some(settings)) if own.usable() => {
+            guard::is_known(world, work.ip.key.source, settings, own.seconds(world.now()))
+        }
+        _ => false,
+    }
 }
 
 /// A flow of `work` entered the flow table: with `nat` its client has shown that it is alive.

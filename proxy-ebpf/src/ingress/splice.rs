@@ -50,6 +50,7 @@ pub(super) fn resume<W: World + Tables<A>, A: Address>(
 ) -> Outcome<Verdict> {
     settle(world, work)?;
     if work.exit.hop.plan != 0 {
+        work.proved = true;
         limited(world, work, Step::Packet, work.exit.hop.plan)?;
     }
     leave::may_leave(work)?;

@@ -6,7 +6,7 @@ use core::arch::asm;
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use proxy_common::{
     addr::{Address, Ip6},
-    bucket::{self, Place, SharedBucketSet},
+    bucket::{self, Place, Right, SharedBucketSet},
     cell::Cell64,
 };
 use proxy_ebpf::{
@@ -66,8 +66,8 @@ impl Keys for OfKeys {
         Place::unpack(proxy_locate(tag, sets))
     }
     #[inline(always)]
-    fn victim(&self, tag: u64, sets: u32, now: u64) -> Option<Place> {
-        Place::unpack(proxy_victim(tag, sets, now))
+    fn victim(&self, tag: u64, sets: u32, now: u64, right: Right) -> Option<Place> {
+        Place::unpack(proxy_victim(tag, sets, now, right as u32))
     }
     #[inline(always)]
     fn is_alone(&self, tag: u64, sets: u32, own: Place) -> bool {
@@ -109,11 +109,12 @@ pub(crate) extern "C" fn proxy_locate(tag: u64, sets: u32) -> u64 {
     Place::pack(bucket::find_tag(&Buckets { world: &OfKeys, sets }, tag))
 }
 
-/// A dead way for this tag.
+/// A way for this tag.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn proxy_victim(tag: u64, sets: u32, now: u64) -> u64 {
-    Place::pack(bucket::victim(&Buckets { world: &OfKeys, sets }, tag, now))
+pub(crate) extern "C" fn proxy_victim(tag: u64, sets: u32, now: u64, right: u32) -> u64 {
+    let right = if right == Right::Own as u32 { Right::Own } else { Right::Lent };
+    Place::pack(bucket::victim(&Buckets { world: &OfKeys, sets }, tag, now, right))
 }
 
 /// Whether this tag has no other entry than the one at `own`.

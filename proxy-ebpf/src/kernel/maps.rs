@@ -21,6 +21,7 @@ use proxy_common::{
     maglev::Ring,
     plan::{self, CountedSet, ExemptKey, LimitCount, LimitRecord, Plan},
     program::Program,
+    room,
     settings::Settings,
     sni::{self, NameCount, NameEntry, NameKey, Note, NoteKey, PeekRule, Told, Trace},
     splice::{HeldFrame, Splice},
@@ -74,6 +75,8 @@ pub(crate) static FLOWS4: HashMap<FlowKey<Ip4>, Flow<Ip4>, FLOWS> = HashMap::new
 pub(crate) static FLOWS6: HashMap<FlowKey<Ip6>, Flow<Ip6>, FLOWS_V6> = HashMap::new();
 #[btf_map]
 pub(crate) static KNOWN: Array<u64, { known::ENTRIES as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static ROOM: Array<u64, { room::WORDS as usize }, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static YOUNG4: Array<YoungSlot<3>, YOUNG> = Array::new();
 #[btf_map]

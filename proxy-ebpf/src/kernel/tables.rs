@@ -8,7 +8,7 @@ use proxy_common::{
     addr::{Ip4, Ip6},
     backend::{Backend, NatSource},
     ban::Line,
-    bucket::{Place, SharedBucketSet},
+    bucket::{Place, Right, SharedBucketSet},
     cell::Cell64,
     drop_reason::{DropReason, Notice},
     flow::{Flow, FlowKey, FragmentKey, SharedFlow, SharedYoungSlot, Slot},
@@ -20,6 +20,7 @@ use proxy_common::{
     listener::{DestinationFilter, Listener, ListenerKey},
     maglev::RING_SLOTS,
     plan::{CountedSet, SharedPlan, count_index},
+    room,
     settings::Settings,
     splice::SharedSplice,
 };
@@ -57,6 +58,12 @@ macro_rules! tables {
             fn remove_flow(&self, key: &FlowKey<$family>) {
                 // Another CPU or the daemon may have removed it first: then it is gone all the same.
                 let _gone = maps::$flows.remove(key);
+            }
+            #[inline(always)]
+            fn take_room(&self, entries: u64) -> bool {
+                let Some(cell) = maps::ROOM.get_ptr(room::place::<$family>()) else { return false };
+                // SAFETY: an array's value lives for the program's run; `Cell64` is a transparent u64.
+                room::take(unsafe { &*cell.cast::<Cell64>() }, entries)
             }
             #[inline(always)]
             fn young(&self, index: u32) -> Option<&impl Slot<$family>> {
@@ -193,8 +200,8 @@ impl Keys for Frame {
         keys::OfKeys.locate(tag, sets)
     }
     #[inline(always)]
-    fn victim(&self, tag: u64, sets: u32, now: u64) -> Option<Place> {
-        keys::OfKeys.victim(tag, sets, now)
+    fn victim(&self, tag: u64, sets: u32, now: u64, right: Right) -> Option<Place> {
+        keys::OfKeys.victim(tag, sets, now, right)
     }
     #[inline(always)]
     fn is_alone(&self, tag: u64, sets: u32, own: Place) -> bool {

@@ -91,13 +91,17 @@ pub fn continues<A: Address>(flow: &Young<A>, transport: &Transport) -> bool {
 }
 
 /// Enters a flow into the table, both directions of a `nat` flow, the answer's first: where the client's is, the
-/// answer's is too. `false`: the table is full, the flow stays young.
+/// answer's is too. `false`: the table is full, or of flows that nobody has proved, and the flow stays young.
 #[inline(never)]
 pub fn establish<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> bool {
     let now = world.now();
     let is_nat = FlowKind::of(work.rewrite.kind) == FlowKind::NatForward;
+    if !work.proved && !Tables::<A>::take_room(world, 1 + is_nat as u64) {
+        world.notice(Notice::UnprovedFull);
+        return false;
+    }
     work.flow.born = now;
-    work.flow.activity = (now as u64) << 32;
+    work.flow.activity = (now as u64) << 32 | if work.proved { 0 } else { state::UNPROVED as u64 };
     work.flow.hop = Hop::default();
     if is_nat {
         other_way(&mut work.back, work.ip.key.protocol, &work.rewrite);

@@ -93,8 +93,9 @@ fn look_up<W: World + Tables<A>, A: Address>(
         {
             dropped(DropReason::DsrNotOnLink)
         }
-        Route::Way => Continue(()),
-        Route::NoNeighbour => {
+        // A kernel that does not look whether a neighbour has answered yet gives the address that it has not: zero.
+        Route::Way if exit.hop.destination != 0 => Continue(()),
+        Route::Way | Route::NoNeighbour => {
             exit.wait = true;
             Continue(())
         }

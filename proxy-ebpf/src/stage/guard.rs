@@ -66,6 +66,20 @@ pub fn is_alive<W: World, A: Address>(world: &W, source: A, settings: &Settings,
     false
 }
 
+/// Whether a source is known to be alive, however many SYNs it has sent.
+#[inline(never)]
+pub fn is_known<W: World, A: Address>(world: &W, source: A, settings: &Settings, second: u32) -> bool {
+    let source = alive::source(source, settings.hash_seed);
+    for place in source.places {
+        if let Some(cell) = world.alive(place)
+            && !matches!(source.look(cell.load(), second), Found::Other(_))
+        {
+            return true;
+        }
+    }
+    false
+}
+
 /// A source has shown that it is alive: it takes its place, a free one, or that of whoever showed it longer ago.
 #[inline(never)]
 pub fn note_alive<W: World, A: Address>(world: &W, source: A, settings: &Settings, second: u32) {

@@ -1,11 +1,12 @@
 //! Limits: what a listener's plan lets through of packets, bytes, new connections, and connections at a time.
 //!
-//! A client gets entries in the table of keys only once it has proved to be alive: what it sends before is charged to the
-//! entries it has, else to the sketch. So spoofed sources fill nothing.
+//! A client gets entries in the table of keys once it has a flow: what it sends before is charged to the entries it has, else to
+//! the sketch. Where a flow proves nothing (`dsr`, datagrams), its entries are lent: there are half as many places for them, and
+//! who has proved to be alive takes one of them if there is no other. So spoofed sources shut out nobody who is there.
 
 use proxy_common::{
     addr::{Address, Ip4},
-    bucket::{self, Asked, Charge, Key, Make, Who, Wish},
+    bucket::{self, Asked, Charge, Key, Make, Right, Who, Wish},
     drop_reason::{DropReason, Notice},
     flow::FlowKind,
     gcra::{Gcra, fractions},
@@ -80,8 +81,10 @@ pub fn is_within<W: World, A: Address>(world: &W, work: &Work<A>, number: u8) ->
 /// Fills the question about a rule in: everything but what is asked.
 #[inline(always)]
 fn ask<W: World, A: Address>(world: &W, work: &mut Work<A>, plan: &SharedPlan, rule: &SharedRule) {
-    let Work { limit: Limited { ask, name, .. }, ip, rewrite, .. } = work;
+    let Work { limit: Limited { ask, name, alive, .. }, ip, rewrite, .. } = work;
     set_key(&mut ask.key, rule, plan.seed, &ip.key.source, rewrite.backend, *name);
+    let lent = rule.scope == scope::ADDRESS && *alive != Alive::Yes;
+    ask.asked.right = if lent { Right::Lent } else { Right::Own };
     ask.asked.gcra.interval = rule.interval.load();
     ask.asked.gcra.tolerance = rule.tolerance.load();
     ask.asked.now = fractions(world.ticks());
@@ -136,7 +139,7 @@ fn charge_all<W: World + Tables<A>, A: Address>(
     step: Step,
 ) -> Outcome {
     let connection = matches!(step, Step::Connection);
-    work.limit.begin(if matches!(step, Step::Packet) { Alive::Yes } else { Alive::Unproved });
+    work.limit.begin(if matches!(step, Step::Packet) { Alive::of(work.proved) } else { Alive::Unproved });
     for number in 0..RULES {
         let rule = &plan.rules[number];
         if !rule.is_used() || !connection && rule.measure > measure::BYTES {
@@ -239,8 +242,7 @@ fn charge_anew<W: World, A: Address>(
     work.limit.ask.subnet = if of_address { subnet } else { 0 };
     work.limit.ask.seed = plan.seed;
     work.limit.ask.asked.begin = 0;
-    let known = work.limit.alive == Alive::Yes || !of_address;
-    if known {
+    if work.limit.alive != Alive::Unproved || !of_address {
         let answer = asked(world, work, Question::Charge);
         if answer != FULL {
             return answer == PASSED;
@@ -304,7 +306,7 @@ fn refuse<W: World + Tables<A>, A: Address>(
 /// connection at a time is counted; the number of the set of counts is left in `work.rewrite`.
 #[inline(always)]
 fn establish<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>, plan: &SharedPlan) -> Outcome {
-    work.limit.begin(Alive::Yes);
+    work.limit.begin(Alive::of(work.proved));
     for number in 0..RULES {
         let rule = &plan.rules[number];
         if rule.is_used() && rule.measure != measure::CONCURRENT && rule.scope == scope::ADDRESS {

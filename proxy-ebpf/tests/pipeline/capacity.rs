@@ -131,20 +131,100 @@ fn a_syn_sent_again_finds_its_way_back_again() {
 }
 
 #[test]
-fn ports_run_out_towards_each_backend_by_itself_and_old_young_flows_give_theirs_back() {
+fn ports_run_out_towards_each_backend_by_itself_and_flows_that_end_give_theirs_back() {
     by_nat(|scene| {
         scene.host.limit_ports(1);
-        let mut sent = 0;
+        let mut opened: Vec<Connection> = Vec::new();
         for port in 0..50 {
-            match scene.verdict(&Packet::syn(scene.client(port), scene.tcp(), 1)) {
-                Verdict::Redirect(_) => sent += 1,
+            match scene.verdict(&Packet::syn(scene.client(port), scene.tcp(), 7)) {
+                Verdict::Redirect(_) => opened.push(scene.open(scene.client(port), 7)),
                 verdict => assert_eq!(verdict, Verdict::Drop(DropReason::PortsExhausted)),
             }
         }
-        assert_eq!(sent, 3, "one port towards each of three backends");
+        assert_eq!(opened.len(), 3, "one port towards each of three backends");
         assert_eq!(scene.host.dropped(DropReason::PortsExhausted), 47);
-        scene.host.now += scene.host.settings.young_lifetime + 1;
-        scene.sent(&Packet::syn(scene.client(60), scene.tcp(), 1));
+        opened.iter().for_each(|connection| lives(scene, connection));
+        scene.answered(&opened[0].by_backend(flag::RST, 1, b""));
+        scene.open(opened[0].client, 900_000);
+    });
+}
+
+#[test]
+fn young_flows_use_up_no_ports_for_the_newest_gets_that_of_the_longest_untouched_one() {
+    by_nat(|scene| {
+        scene.host.limit_ports(1);
+        let made_up = |scene: &Scene, port: u16| match port % 3 {
+            0 => Packet::syn(scene.client(port), scene.tcp(), 1),
+            1 => Packet::tcp(scene.client(port), scene.tcp(), flag::ACK, 1, 1, b""),
+            _ => Packet::udp(scene.client(port), scene.udp(), b"a question"),
+        };
+        for port in 1000..1500 {
+            scene.sent(&made_up(scene, port));
+        }
+        // A client among them is served, also while more come between its packets, as long as they take other ports.
+        scene.host.now += 1;
+        let real = scene.open(scene.client(1), 7);
+        lives(scene, &real);
+        for port in 2000..2500 {
+            scene.verdict(&made_up(scene, port));
+        }
+        lives(scene, &real);
+        assert!(scene.noticed("port_retaken") > 500);
+        // Whoever has lost its port gets another, and never its old one while somebody else has it.
+        let udp = Packet::udp(scene.client(1001), scene.udp(), b"again");
+        let seen = scene.sent(&udp);
+        let answer = Packet::udp(seen.to(), seen.from(), b"an answer");
+        assert_eq!(scene.answered(&answer).to(), scene.client(1001));
+    });
+}
+
+#[test]
+fn of_ports_that_young_flows_have_the_one_is_taken_that_nobody_wrote_to_for_longest() {
+    by_nat(|scene| {
+        scene.host.limit_ports(8);
+        let mut clients = Vec::new();
+        for port in 0..400 {
+            scene.host.now += 10;
+            let client = scene.client(port);
+            let seen = scene.sent(&Packet::syn(client, scene.tcp(), 1));
+            clients.push((client, seen.from(), seen.to()));
+        }
+        // Sixteen tries find most of eight ports: none of the newest few flows has lost its own.
+        for (client, ours, backend) in clients.iter().rev().take(4) {
+            let seen = scene.answered(&Packet::tcp(*backend, *ours, SYN_ACK, 5000, 2, b""));
+            assert_eq!(seen.to(), *client);
+            let seen = scene.sent(&Packet::tcp(*client, scene.tcp(), flag::ACK, 2, 5001, b""));
+            assert_eq!((seen.from(), seen.to()), (*ours, *backend));
+        }
+    });
+}
+
+#[test]
+fn flows_that_nobody_has_proved_leave_room_for_those_that_are() {
+    scenes(Sizes::default(), |scene| {
+        scene.host.room.store(8);
+        let twice = |scene: &mut Scene, packet: &Packet| {
+            let seen = scene.sent(packet);
+            if scene.is_nat() {
+                scene.answered(&Packet::udp(seen.to(), seen.from(), b"an answer"));
+            }
+            scene.sent(packet)
+        };
+        for port in 1000..1100 {
+            let first = twice(scene, &Packet::udp(scene.client(port), scene.udp(), b"?"));
+            if !scene.is_nat() {
+                twice(scene, &Packet::tcp(scene.client(port), scene.tcp(), flag::ACK, 1, 77, b""));
+            }
+            // It stays young, and is served.
+            let again = scene.sent(&Packet::udp(scene.client(port), scene.udp(), b"?"));
+            assert_eq!((first.from(), first.to_mac), (again.from(), again.to_mac));
+        }
+        assert_eq!(scene.host.flows(), 8);
+        assert!(scene.noticed("unproved_full") > 90);
+        assert_eq!(scene.noticed("flow_table_full"), 0);
+        let real = scene.open(scene.client(1), 7);
+        lives(scene, &real);
+        assert_eq!(scene.host.flows(), if scene.is_nat() { 10 } else { 8 });
     });
 }
 

@@ -6,7 +6,7 @@ use proxy_common::plan::{Rule, measure};
 use proxy_ebpf::host::Answer;
 use proxy_ebpf::verdict::Verdict;
 use proxy_ebpf::world::Route;
-use proxy_tests::packet::{Packet, protocol};
+use proxy_tests::packet::{Packet, flag, protocol};
 
 use crate::scene::{BACK, CLIENT_MAC, FRONT_MAC, Scene, by_dsr, by_nat, everywhere};
 
@@ -58,6 +58,7 @@ fn frame_for(scene: &mut Scene, reason: DropReason) -> Option<Vec<u8>> {
         DropReason::FragmentUnknown => Packet::udp(client, udp, &[1; 100]).fragments(64).swap_remove(1),
         DropReason::TtlExpired => syn.ttl(1).bytes(),
         DropReason::TooBig => Packet::udp(client, udp, &[1; 1473]).bytes(),
+        DropReason::FlowUnknown => Packet::tcp(client, tcp, flag::RST, 7, 0, b"").bytes(),
         _ => return surroundings(scene, reason).then_some(bytes),
     })
 }

@@ -1,6 +1,7 @@
 //! Flows from their first packet to their last.
 
 use proxy_common::backend::Backend;
+use proxy_common::drop_reason::DropReason;
 use proxy_common::young_word::SLACK;
 use proxy_ebpf::verdict::Verdict;
 use proxy_tests::packet::{Packet, flag};
@@ -286,7 +287,13 @@ fn a_flow_s_own_syn_that_comes_late_does_not_move_it() {
 #[test]
 fn a_spoofed_reset_of_no_flow_makes_none() {
     everywhere(|scene| {
-        for flags in [flag::RST, flag::FIN, 0, flag::RST | flag::ACK, SYN_ACK] {
+        for flags in [flag::RST, flag::RST | flag::ACK] {
+            let reset = Packet::tcp(scene.client(1), scene.tcp(), flags, 3, 4, b"");
+            scene.is_dropped(&reset, DropReason::FlowUnknown);
+            scene.is_dropped(&reset, DropReason::FlowUnknown);
+        }
+        assert_eq!(scene.noticed("flow_unknown"), 0);
+        for flags in [flag::FIN, 0, SYN_ACK] {
             scene.sent(&Packet::tcp(scene.client(1), scene.tcp(), flags, 3, 4, b""));
             scene.sent(&Packet::tcp(scene.client(1), scene.tcp(), flags, 3, 4, b""));
         }

@@ -117,6 +117,59 @@ fn the_flood_makes_no_young_flow_while_the_guard_is_on() {
 }
 
 #[test]
+fn segments_of_no_connection_are_counted_as_syns_are_and_take_no_port_while_the_guard_is_on() {
+    everywhere(|scene| {
+        guarded(scene, 0);
+        let to = scene.tcp();
+        let live = scene.open(scene.client(4000), 1);
+        let stray = |scene: &Scene, number: u32, flags| {
+            let from = stranger(scene, to, number);
+            Packet::tcp(Parsed::of(&from.bytes()).unwrap().from(), to, flags, number, 1, b"")
+        };
+        let begun = scene.noticed("flow_unknown");
+        for number in 0..2 * THRESHOLD {
+            let kinds = [flag::ACK, flag::FIN, SYN_ACK, flag::ACK | flag::FIN, 0];
+            scene.verdict(&stray(scene, number, kinds[number as usize % kinds.len()]));
+        }
+        assert_eq!(scene.noticed("guard_on"), 1);
+        assert!(scene.noticed("flow_unknown") - begun <= u64::from(THRESHOLD));
+        scene.is_dropped(&stray(scene, 9000, flag::ACK), DropReason::FlowUnknown);
+        assert!(is_sent(scene, &live.by_client(flag::ACK, 1, b"more")));
+        let known = Packet::tcp(scene.client(4001), to, flag::ACK, 1, 1, b"its flow was lost");
+        if scene.is_nat() {
+            assert!(is_sent(scene, &known), "its client is known to be there");
+        }
+        scene.host.now += LASTS * SECOND + 1;
+        assert!(is_sent(scene, &stray(scene, 9001, flag::ACK)));
+    });
+}
+
+#[test]
+fn who_was_asked_and_was_there_has_proved_it_for_its_flows_of_dsr_and_datagrams_too() {
+    everywhere(|scene| {
+        guarded(scene, 0);
+        scene.host.room.store(0);
+        let (client, to) = (scene.client(4000), scene.tcp());
+        let twice = |scene: &mut Scene| {
+            let question = Packet::udp(client, scene.udp(), b"?");
+            let seen = scene.sent(&question);
+            if scene.is_nat() {
+                scene.answered(&Packet::udp(seen.to(), seen.from(), b"!"));
+            }
+            scene.sent(&question);
+        };
+        twice(scene);
+        assert_eq!(scene.host.flows(), 0);
+        flood(scene, to);
+        let asked = answer(scene, &Packet::syn(client, to, 7));
+        scene.is_dropped(&proof(client, to, &asked), DropReason::SynProof);
+        twice(scene);
+        scene.open(client, 7);
+        assert_eq!(scene.host.flows(), if scene.is_nat() { 4 } else { 2 });
+    });
+}
+
+#[test]
 fn who_had_a_connection_before_the_flood_notices_nothing() {
     by_nat(|scene| {
         guarded(scene, 0);

@@ -101,6 +101,21 @@ fn a_packet_whose_neighbour_is_not_known_goes_rewritten_to_the_stack() {
 }
 
 #[test]
+fn a_neighbour_that_has_not_answered_yet_is_not_known_whatever_the_kernel_says() {
+    everywhere(|scene| {
+        for number in 0..3 {
+            let to = scene.layout.backend_address(scene.family, number);
+            scene.host.routes.get_mut(&to).unwrap().hop.destination = 0;
+        }
+        let syn = Packet::syn(scene.client(1), scene.tcp(), 7);
+        assert_eq!(scene.verdict(&syn), Verdict::Defer);
+        assert_eq!(scene.noticed("neighbour_pending"), 1);
+        move_backends(scene, 7);
+        assert_eq!(scene.sent(&syn).to_mac, [2, 0, 0, 0, 0xaa, 7]);
+    });
+}
+
+#[test]
 fn a_gateway_s_neighbour_is_what_is_resolved() {
     by_nat(|scene| {
         let gateway = scene.layout.client_address(scene.family, 2);

@@ -12,6 +12,7 @@ use proxy_tests::parsed::Parsed;
 use crate::scene::{CLIENT_MAC, FRONT_MAC, Scene, by_nat, everywhere};
 
 const LIMIT: u16 = 7;
+const LIMITED: Verdict = Verdict::Drop(DropReason::Limit);
 
 /// `burst` at once and one a second, of each client's address.
 pub(crate) fn rule(measure: u8, burst: u64) -> Rule {
@@ -225,6 +226,64 @@ fn a_flood_of_made_up_clients_takes_no_key_from_a_real_one() {
         assert_eq!(scene.host.limits.keys(), 1);
         scene.sent(&connection.by_client(flag::ACK, 1, b"x"));
         scene.sent(&Packet::syn(scene.client(2), scene.tcp(), 7));
+    });
+}
+
+/// A datagram, its answer, and another: all that it takes to look like somebody.
+fn looks_alive(scene: &mut Scene, from: std::net::SocketAddr) {
+    let question = Packet::udp(from, scene.udp(), b"?");
+    let (Verdict::Transmit | Verdict::Redirect(_)) = scene.verdict(&question) else { return };
+    if scene.is_nat() {
+        let seen = scene.sent(&question);
+        scene.frame_from(scene.back(), &Packet::udp(seen.to(), seen.from(), b"!").bytes());
+    }
+    scene.verdict(&question);
+}
+
+/// A source that is made up.
+fn made_up(scene: &Scene, number: u16) -> std::net::SocketAddr {
+    let [high, low] = number.to_be_bytes();
+    let address = if scene.v4() {
+        std::net::IpAddr::from([203, 0, high, low])
+    } else {
+        format!("2001:db8:{number:x}::1").parse().unwrap()
+    };
+    std::net::SocketAddr::new(address, 1000)
+}
+
+#[test]
+fn made_up_clients_that_look_alive_fill_half_of_the_keys_and_shut_nobody_out_who_is() {
+    everywhere(|scene| {
+        let address = Rule { v4: u32::MAX, v6: [u64::MAX; 2], ..rule(measure::CONNECTIONS, 4) };
+        limit(scene, &[address]);
+        let keys = scene.host.limits.places();
+        for number in 0..4000 {
+            looks_alive(scene, made_up(scene, number));
+        }
+        let filled = scene.host.limits.keys();
+        assert!(filled > keys / 4 && filled <= keys / 2, "{filled} of {keys}");
+        if !scene.is_nat() {
+            return;
+        }
+        // More who are there than the other half has places for: each gets one, and is counted exactly.
+        let full = scene.noticed("limit_table_full");
+        let way = scene.host.routes[&scene.client(1).ip()];
+        for number in 5000..5000 + keys as u16 * 5 / 8 {
+            scene.host.routes.insert(made_up(scene, number).ip(), way);
+            scene.open(made_up(scene, number), 7);
+        }
+        assert_eq!(scene.noticed("limit_table_full"), full);
+        let more = scene.host.limits.keys();
+        assert!(more > keys * 5 / 8, "{more} of {keys}");
+        // What they had sent before was charged to the sketch, where a few share both cells with made up ones.
+        let mut passed = 0;
+        for number in 5000..5100 {
+            for port in 1..10 {
+                let from = std::net::SocketAddr::new(made_up(scene, number).ip(), port);
+                passed += u32::from(scene.verdict(&Packet::syn(from, scene.tcp(), 7)) != LIMITED);
+            }
+        }
+        assert!((285..=300).contains(&passed), "{passed}");
     });
 }
 

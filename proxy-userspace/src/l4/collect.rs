@@ -25,6 +25,9 @@ const SLICE: Duration = Duration::from_millis(5);
 const REST: Duration = Duration::from_secs(2);
 /// A young flow without an answer keeps its port for this long.
 pub(super) const YOUNG_LIFETIME: Duration = Duration::from_secs(60);
+/// Where they are many, a flow that nobody has proved is forgotten when it was idle for so long, or for as long as it was in use:
+/// who makes many of them up has to keep them up.
+const UNPROVED_IDLE: Duration = Duration::from_secs(10);
 /// How long a removed backend's number is kept back beyond a young flow's life, which may still become a flow.
 const MARGIN: Duration = Duration::from_secs(5);
 
@@ -43,6 +46,7 @@ struct Lifetimes {
     tcp_idle: u32,
     tcp_closing: u32,
     udp_idle: u32,
+    unproved: u32,
 }
 
 impl Lifetimes {
@@ -51,6 +55,7 @@ impl Lifetimes {
             tcp_idle: clock.ticks(config.tcp_idle),
             tcp_closing: clock.ticks(config.tcp_closing),
             udp_idle: clock.ticks(config.udp_idle),
+            unproved: clock.ticks(UNPROVED_IDLE),
         }
     }
 
@@ -59,9 +64,19 @@ impl Lifetimes {
     }
 
     /// The shortest time after which an entry may be over, whatever the other direction says.
-    fn shortest<A>(&self, protocol: u8, flow: &Flow<A>) -> u32 {
+    fn shortest<A>(&self, protocol: u8, flow: &Flow<A>, short: bool) -> u32 {
         let ends = protocol == TCP && flow.state() & (state::FIN | state::RST) != 0;
-        if ends { self.tcp_closing.min(self.tcp_idle) } else { self.idle(protocol) }
+        let whole = if ends { self.tcp_closing.min(self.tcp_idle) } else { self.idle(protocol) };
+        if short { whole.min(self.of_unproved(flow, None)) } else { whole }
+    }
+
+    /// How long a flow that nobody has proved may be idle where there is little room for its like.
+    fn of_unproved<A>(&self, flow: &Flow<A>, other: Option<&Flow<A>>) -> u32 {
+        if flow.state() & state::UNPROVED == 0 {
+            return u32::MAX;
+        }
+        let used = |flow: &Flow<A>| flow.seen().wrapping_sub(flow.born);
+        used(flow).max(other.map_or(0, used)).max(self.unproved)
     }
 }
 
@@ -74,6 +89,8 @@ pub(super) struct Seen {
     pub(super) flows: BTreeMap<u16, u32>,
     /// Entries of the IPv4 and of the IPv6 table.
     pub(super) entries: [u64; 2],
+    /// Those of flows that nobody has proved.
+    unproved: [u64; 2],
     /// Source addresses that flows leave from.
     sources: HashSet<IpAddr>,
     /// Sets of counts that flows are in.
@@ -97,6 +114,8 @@ struct Pass {
     started: Instant,
     v4: Option<Walk<FlowKey<Ip4>, Flow<Ip4>>>,
     v6: Option<Walk<FlowKey<Ip6>, Flow<Ip6>>>,
+    /// What was left for flows that nobody has proved, as it began.
+    room: [i64; 2],
     seen: Seen,
 }
 
@@ -126,7 +145,8 @@ impl Collector {
         let now =
             clock.now().map_err(|cause| MapError { map: "proxy_clock", action: Action::Read, cause })?;
         let lifetimes = Lifetimes::of(config, clock);
-        let judge = Judge { limits: lifetimes, now, leaving: leaving.keys().copied().collect() };
+        let short = [0, 1].map(|family| tables.room.is_short(family));
+        let judge = Judge { limits: lifetimes, now, leaving: leaving.keys().copied().collect(), short };
         let splices = self.splices.clone();
         let beside = Beside { known: &tables.known, counted: limits, splices: splices.as_deref() };
         let mut pass = self.pass.take().unwrap_or_else(|| Pass::begin(tables, &beside, began));
@@ -134,6 +154,9 @@ impl Collector {
         let finished = pass.v4.is_none() && pass.v6.is_none();
         if finished {
             tables.known.finish();
+            for family in [0, 1] {
+                tables.room.settle(family, pass.room[family], pass.seen.unproved[family]);
+            }
             splices.iter().for_each(|splices| splices.finish());
             let started = pass.started;
             limits.forget_unused(&present.plans(), &pass.seen.counted)?;
@@ -193,6 +216,7 @@ impl Pass {
             started: now,
             v4: Some(tables.v4.flows.walk()),
             v6: Some(tables.v6.flows.walk()),
+            room: [0, 1].map(|family| tables.room.left(family)),
             seen: Seen::default(),
         }
     }
@@ -242,6 +266,8 @@ struct Judge {
     limits: Lifetimes,
     now: u32,
     leaving: BTreeSet<u16>,
+    /// Whether there is little room for flows that nobody has proved, in the table of each family.
+    short: [bool; 2],
 }
 
 impl Judge {
@@ -262,6 +288,7 @@ impl Judge {
         let mut suspects = Vec::new();
         let more = walk.step(table, |key, flow| {
             seen.entries[family] += 1;
+            seen.unproved[family] += u64::from(flow.state() & state::UNPROVED != 0);
             beside.known.enter(&key);
             if flow.rewrite.is_spliced() {
                 beside.splices.iter().for_each(|splices| splices.see(flow.born));
@@ -276,7 +303,7 @@ impl Judge {
                     seen.sources.insert(flow.rewrite.new_source.into());
                 }
             }
-            if self.may_be_over(key.protocol, &flow) || beside.is_nobodys(&flow) {
+            if self.may_be_over(key.protocol, &flow, family) || beside.is_nobodys(&flow) {
                 suspects.push((key, flow));
             }
         })?;
@@ -284,13 +311,13 @@ impl Judge {
             let other_key = other_direction(&flow, key.protocol);
             let paired = FlowKind::of(flow.rewrite.kind) != FlowKind::Dsr;
             let other = if paired { table.get(&other_key)? } else { None };
-            if !self.is_over(key.protocol, &flow, other.as_ref()) && !beside.is_nobodys(&flow) {
+            if !self.is_over(key.protocol, &flow, other.as_ref(), family) && !beside.is_nobodys(&flow) {
                 continue;
             }
             // The way back last: while its entry is there, no new flow gets its port.
             let back_first = FlowKind::of(flow.rewrite.kind) == FlowKind::NatReturn;
             let keys = if back_first { [other_key, key] } else { [key, other_key] };
-            let mut removed = false;
+            let (own, mut removed) = (key, false);
             let clients = if back_first { other.as_ref() } else { Some(&flow) };
             let is_counted = clients.is_some_and(|flow| flow.rewrite.counted != 0);
             let clients_key = if back_first { other_key } else { key };
@@ -299,6 +326,10 @@ impl Judge {
                 let last = if is_counted && *key == clients_key { table.get(key)? } else { None };
                 let gone = table.remove(key)?;
                 removed |= gone;
+                if gone && flow.state() & state::UNPROVED != 0 {
+                    // The other direction is not found any more, or was counted already: then for the last time.
+                    seen.unproved[family] = seen.unproved[family].saturating_sub(u64::from(*key == own));
+                }
                 if let Some(flow) = last.filter(|flow| gone && flow.state() & state::LEFT == 0) {
                     beside.counted.leave(flow.rewrite.counted, key.source.into(), flow.rewrite.backend)?;
                 }
@@ -310,14 +341,14 @@ impl Judge {
     }
 
     /// Whether the other direction is worth a look.
-    fn may_be_over<A>(&self, protocol: u8, flow: &Flow<A>) -> bool {
+    fn may_be_over<A>(&self, protocol: u8, flow: &Flow<A>, family: usize) -> bool {
         self.leaving.contains(&flow.rewrite.backend)
-            || self.age(flow.seen()) > self.limits.shortest(protocol, flow)
+            || self.age(flow.seen()) > self.limits.shortest(protocol, flow, self.short[family])
     }
 
     /// Whether a flow is over. `other`: its other direction; a `nat` flow without one was cut in half by a table that
     /// was full, and goes like one that was closed.
-    fn is_over<A>(&self, protocol: u8, flow: &Flow<A>, other: Option<&Flow<A>>) -> bool {
+    fn is_over<A>(&self, protocol: u8, flow: &Flow<A>, other: Option<&Flow<A>>, family: usize) -> bool {
         if self.leaving.contains(&flow.rewrite.backend) {
             return true;
         }
@@ -329,6 +360,7 @@ impl Judge {
         let halved = !dsr && other.is_none();
         let idle = self.limits.idle(protocol);
         let limit = if closed || halved { self.limits.tcp_closing.min(idle) } else { idle };
+        let limit = if self.short[family] { limit.min(self.limits.of_unproved(flow, other)) } else { limit };
         let age = |flow: &Flow<A>| self.age(flow.seen());
         other.map_or(age(flow), |other| age(other).min(age(flow))) > limit
     }
@@ -361,8 +393,8 @@ mod tests {
     const UDP: u8 = 17;
 
     fn judge() -> Judge {
-        let limits = Lifetimes { tcp_idle: 1000, tcp_closing: 60, udp_idle: 120 };
-        Judge { limits, now: NOW, leaving: BTreeSet::from([9]) }
+        let limits = Lifetimes { tcp_idle: 1000, tcp_closing: 60, udp_idle: 120, unproved: 10 };
+        Judge { limits, now: NOW, leaving: BTreeSet::from([9]), short: [false, true] }
     }
 
     fn flow(kind: FlowKind, age: u32, bits: u32) -> Flow<Ip4> {
@@ -376,44 +408,75 @@ mod tests {
     #[test]
     fn a_flow_lives_as_long_as_either_direction_does() {
         let (idle, fresh) = (flow(NatForward, 1001, 0), flow(NatReturn, 999, 0));
-        assert!(judge().may_be_over(TCP, &idle));
-        assert!(!judge().is_over(TCP, &idle, Some(&fresh)));
-        assert!(judge().is_over(TCP, &idle, Some(&flow(NatReturn, 1001, 0))));
+        assert!(judge().may_be_over(TCP, &idle, 0));
+        assert!(!judge().is_over(TCP, &idle, Some(&fresh), 0));
+        assert!(judge().is_over(TCP, &idle, Some(&flow(NatReturn, 1001, 0)), 0));
     }
 
     #[test]
     fn a_connection_is_closed_by_both_sides_or_by_a_reset() {
         let fin = |kind| flow(kind, 61, state::FIN);
-        assert!(judge().is_over(TCP, &fin(NatForward), Some(&fin(NatReturn))));
-        assert!(!judge().is_over(TCP, &fin(NatForward), Some(&flow(NatReturn, 61, 0))), "half closed");
-        assert!(judge().is_over(TCP, &flow(NatForward, 61, 0), Some(&flow(NatReturn, 61, state::RST))));
-        assert!(!judge().is_over(TCP, &flow(NatForward, 59, state::RST), Some(&flow(NatReturn, 61, 0))));
+        assert!(judge().is_over(TCP, &fin(NatForward), Some(&fin(NatReturn)), 0));
+        assert!(!judge().is_over(TCP, &fin(NatForward), Some(&flow(NatReturn, 61, 0)), 0), "half closed");
+        assert!(judge().is_over(TCP, &flow(NatForward, 61, 0), Some(&flow(NatReturn, 61, state::RST)), 0));
+        assert!(!judge().is_over(TCP, &flow(NatForward, 59, state::RST), Some(&flow(NatReturn, 61, 0)), 0));
     }
 
     #[test]
     fn with_dsr_the_clients_word_is_all_there_is() {
-        assert!(judge().is_over(TCP, &flow(Dsr, 61, state::FIN), None));
-        assert!(!judge().is_over(TCP, &flow(Dsr, 61, 0), None));
-        assert!(judge().is_over(UDP, &flow(Dsr, 121, 0), None));
+        assert!(judge().is_over(TCP, &flow(Dsr, 61, state::FIN), None, 0));
+        assert!(!judge().is_over(TCP, &flow(Dsr, 61, 0), None, 0));
+        assert!(judge().is_over(UDP, &flow(Dsr, 121, 0), None, 0));
     }
 
     #[test]
     fn half_a_flow_goes_like_a_closed_one() {
-        assert!(judge().is_over(UDP, &flow(NatReturn, 121, 0), None));
-        assert!(judge().is_over(UDP, &flow(NatReturn, 61, 0), None));
-        assert!(!judge().is_over(TCP, &flow(NatReturn, 59, 0), None));
+        assert!(judge().is_over(UDP, &flow(NatReturn, 121, 0), None, 0));
+        assert!(judge().is_over(UDP, &flow(NatReturn, 61, 0), None, 0));
+        assert!(!judge().is_over(TCP, &flow(NatReturn, 59, 0), None, 0));
     }
 
     #[test]
     fn flows_of_a_backend_that_leaves_are_over_at_once() {
         let mut flow = flow(NatForward, 0, 0);
         flow.rewrite.backend = 9;
-        assert!(judge().may_be_over(TCP, &flow) && judge().is_over(TCP, &flow, None));
+        assert!(judge().may_be_over(TCP, &flow, 0) && judge().is_over(TCP, &flow, None, 0));
     }
 
     #[test]
     fn a_packet_from_after_the_clock_was_read_is_fresh() {
         assert_eq!(judge().age(NOW + 3), 0);
         assert_eq!(Judge { now: 5, ..judge() }.age(u32::MAX - 4), 10, "the clock wraps");
+    }
+
+    #[test]
+    fn where_room_is_short_who_makes_flows_up_has_to_keep_them_up() {
+        let unproved = |kind, age, used| {
+            let mut flow = flow(kind, age, state::UNPROVED);
+            flow.born = flow.seen().wrapping_sub(used);
+            flow
+        };
+        for protocol in [TCP, UDP] {
+            assert!(judge().may_be_over(protocol, &unproved(Dsr, 11, 3), 1));
+            assert!(judge().is_over(protocol, &unproved(Dsr, 11, 3), None, 1), "two packets at once");
+            assert!(
+                !judge().is_over(protocol, &unproved(Dsr, 11, 3), None, 0),
+                "there is room in this family"
+            );
+            assert!(!judge().is_over(protocol, &unproved(Dsr, 9, 0), None, 1));
+            assert!(
+                !judge().is_over(protocol, &unproved(Dsr, 50, 50), None, 1),
+                "idle for as long as it was used"
+            );
+            assert!(judge().is_over(protocol, &unproved(Dsr, 51, 50), None, 1));
+        }
+        assert!(
+            !judge().is_over(TCP, &flow(NatForward, 999, 0), Some(&flow(NatReturn, 999, 0)), 1),
+            "proved"
+        );
+        let (asks, answers) = (unproved(NatForward, 20, 0), unproved(NatReturn, 15, 100));
+        assert!(!judge().is_over(UDP, &asks, Some(&answers), 1));
+        assert!(judge().is_over(UDP, &asks, Some(&unproved(NatReturn, 15, 3)), 1));
+        assert!(judge().is_over(UDP, &unproved(Dsr, 121, 5000), None, 1), "never longer than others");
     }
 }

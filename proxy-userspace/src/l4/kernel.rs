@@ -209,6 +209,7 @@ impl Kernel {
         kernel.refresh(&mut state)?;
         state.limits.set_clock(kernel.clock.now64().map_err(OpenError::Clock)?);
         drop(state);
+        kernel.tables.room.begin();
         // Routes may have changed while no daemon ran.
         kernel.raise_epoch()?;
         Ok(kernel)

@@ -67,6 +67,8 @@ mod onlooker;
 mod pins;
 /// From what the tables hold to what is wanted.
 mod reconcile;
+/// Room for flows that nobody has proved.
+mod room;
 /// What the kernel part does.
 mod status;
 /// Gives new connections to the worker of their CPU.

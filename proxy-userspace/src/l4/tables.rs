@@ -18,12 +18,14 @@ use proxy_common::listener::{DestinationFilter, Listener, ListenerKey, Name};
 use proxy_common::names;
 use proxy_common::plan::{self, CountedSet, ExemptKey, LimitCount, LimitRecord, Plan};
 use proxy_common::pod::Pod;
+use proxy_common::room;
 use proxy_common::settings::Settings;
 use proxy_common::sni::{self, NameCount, NameEntry, NameKey, Note, NoteKey, PeekRule, Trace};
 use proxy_common::splice::Splice;
 
 use super::known::KnownFlows;
 use super::maps::{Action, MapError, PerCpu, Rings, SharedWords, Table};
+use super::room::Room;
 use super::sys::{MapInfo, map_type};
 
 /// The shape of a map, as this version of the daemon and its BPF object have it.
@@ -93,6 +95,7 @@ pub(super) fn shapes(flows: u32, keys: u32) -> Vec<Shape> {
         Shape::hash::<FlowKey<Ip4>, Flow<Ip4>>(names::FLOWS4, flows),
         Shape::hash::<FlowKey<Ip6>, Flow<Ip6>>(names::FLOWS6, flows_v6(flows)),
         Shape::array::<u64>(names::KNOWN, known::ENTRIES),
+        Shape::array::<u64>(names::ROOM, room::WORDS),
         Shape::array::<YoungSlot<3>>(names::YOUNG4, YOUNG),
         Shape::array::<YoungSlot<6>>(names::YOUNG6, YOUNG),
         Shape::array::<u64>(names::YOUNG_REVERSE4, YOUNG),
@@ -167,6 +170,7 @@ pub(super) struct Tables {
     pub(super) settings: Table<u32, Settings>,
     pub(super) filter: Table<u32, DestinationFilter>,
     pub(super) known: KnownFlows,
+    pub(super) room: Room,
     pub(super) v4: FamilyTables<Ip4, YoungSlot<3>>,
     pub(super) v6: FamilyTables<Ip6, YoungSlot<6>>,
     pub(super) listener_names: Table<u32, Name>,
@@ -185,26 +189,30 @@ impl Tables {
     pub(super) fn open(mut open: impl FnMut(&'static str) -> io::Result<OwnedFd>) -> Result<Self, MapError> {
         let cpus = aya::util::nr_cpus().map_err(|(_, cause)| failed_to_open(names::TRAFFIC)(cause))?;
         let mut fd = |name| open(name).map_err(failed_to_open(name));
+        let v4 = FamilyTables {
+            flows: Table::new(names::FLOWS4, fd(names::FLOWS4)?)?,
+            young: Table::new(names::YOUNG4, fd(names::YOUNG4)?)?,
+            young_return: Table::new(names::YOUNG_REVERSE4, fd(names::YOUNG_REVERSE4)?)?,
+            listeners: Table::new(names::LISTENERS4, fd(names::LISTENERS4)?)?,
+            backends: Table::new(names::BACKENDS4, fd(names::BACKENDS4)?)?,
+            nat_sources: Table::new(names::NAT_SOURCES4, fd(names::NAT_SOURCES4)?)?,
+        };
+        let v6 = FamilyTables {
+            flows: Table::new(names::FLOWS6, fd(names::FLOWS6)?)?,
+            young: Table::new(names::YOUNG6, fd(names::YOUNG6)?)?,
+            young_return: Table::new(names::YOUNG_REVERSE6, fd(names::YOUNG_REVERSE6)?)?,
+            listeners: Table::new(names::LISTENERS6, fd(names::LISTENERS6)?)?,
+            backends: Table::new(names::BACKENDS6, fd(names::BACKENDS6)?)?,
+            nat_sources: Table::new(names::NAT_SOURCES6, fd(names::NAT_SOURCES6)?)?,
+        };
+        let entries = [v4.flows.capacity(), v6.flows.capacity()];
         Ok(Self {
             settings: Table::new(names::SETTINGS, fd(names::SETTINGS)?)?,
             filter: Table::new(names::FILTER, fd(names::FILTER)?)?,
             known: KnownFlows::new(SharedWords::new(names::KNOWN, fd(names::KNOWN)?)?),
-            v4: FamilyTables {
-                flows: Table::new(names::FLOWS4, fd(names::FLOWS4)?)?,
-                young: Table::new(names::YOUNG4, fd(names::YOUNG4)?)?,
-                young_return: Table::new(names::YOUNG_REVERSE4, fd(names::YOUNG_REVERSE4)?)?,
-                listeners: Table::new(names::LISTENERS4, fd(names::LISTENERS4)?)?,
-                backends: Table::new(names::BACKENDS4, fd(names::BACKENDS4)?)?,
-                nat_sources: Table::new(names::NAT_SOURCES4, fd(names::NAT_SOURCES4)?)?,
-            },
-            v6: FamilyTables {
-                flows: Table::new(names::FLOWS6, fd(names::FLOWS6)?)?,
-                young: Table::new(names::YOUNG6, fd(names::YOUNG6)?)?,
-                young_return: Table::new(names::YOUNG_REVERSE6, fd(names::YOUNG_REVERSE6)?)?,
-                listeners: Table::new(names::LISTENERS6, fd(names::LISTENERS6)?)?,
-                backends: Table::new(names::BACKENDS6, fd(names::BACKENDS6)?)?,
-                nat_sources: Table::new(names::NAT_SOURCES6, fd(names::NAT_SOURCES6)?)?,
-            },
+            room: Room::new(SharedWords::new(names::ROOM, fd(names::ROOM)?)?, entries),
+            v4,
+            v6,
             listener_names: Table::new(names::LISTENER_NAMES, fd(names::LISTENER_NAMES)?)?,
             rings: Rings::new(names::RINGS, fd(names::RINGS)?)?,
             vlan_devices: Table::new(names::VLAN_DEVICES, fd(names::VLAN_DEVICES)?)?,
