@@ -1,10 +1,11 @@
 //! Timers that are nearly always put off: a deadline that moves later costs no timer, only an earlier one does.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use tokio::task::coop::unconstrained;
 use tokio::time::{Sleep, sleep_until};
 
 /// A time by which something must have happened.
@@ -47,7 +48,9 @@ impl Deadline {
         if known && !sleep.is_elapsed() {
             return Poll::Pending;
         }
-        while sleep.as_mut().poll(context).is_ready() {
+        // A task that has used up its turn would be told nothing, and the timer nothing of the task: a task that always has
+        // would never come to its deadline, and one that then waits would wait for ever.
+        while pin!(unconstrained(sleep.as_mut())).poll(context).is_ready() {
             if sleep.deadline() >= at {
                 return Poll::Ready(());
             }
@@ -76,6 +79,21 @@ mod tests {
         deadline.set(start + Duration::from_millis(30));
         poll_fn(|context| deadline.poll(context)).await;
         assert!(start.elapsed() >= Duration::from_millis(30));
+    }
+
+    #[tokio::test]
+    async fn it_passes_for_a_task_that_has_always_used_up_its_turn() {
+        use tokio::task::coop::{consume_budget, has_budget_remaining};
+        let mut deadline = Deadline::default();
+        deadline.set(Instant::now() + Duration::from_millis(5));
+        let passes = poll_fn(|context| {
+            while has_budget_remaining() {
+                // It wakes the task when nothing remains.
+                let _ = pin!(consume_budget()).poll(context);
+            }
+            deadline.poll(context)
+        });
+        tokio::time::timeout(Duration::from_secs(10), passes).await.unwrap();
     }
 
     #[tokio::test]

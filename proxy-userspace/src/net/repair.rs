@@ -114,7 +114,12 @@ fn get<T: Copy>(socket: BorrowedFd<'_>, name: libc::c_int, value: T) -> io::Resu
     get_of(socket, Level::Tcp, name, value)
 }
 
-fn get_of<T: Copy>(socket: BorrowedFd<'_>, level: Level, name: libc::c_int, mut value: T) -> io::Result<T> {
+pub(super) fn get_of<T: Copy>(
+    socket: BorrowedFd<'_>,
+    level: Level,
+    name: libc::c_int,
+    mut value: T,
+) -> io::Result<T> {
     let mut length = size_of::<T>() as libc::socklen_t;
     // SAFETY: `value` is live, exclusive, and of the length given; the kernel writes no more than that, and every byte
     // pattern is a valid one of the types that this file asks for.

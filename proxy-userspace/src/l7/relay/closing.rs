@@ -21,15 +21,17 @@ const TICK: Duration = Duration::from_millis(1);
 const NARROWS: Duration = Duration::from_secs(3);
 /// After that, a pause that does not come about by then is given up.
 const LONGEST: Duration = Duration::from_millis(500);
-/// A sender that may send no more than this is nearly stopped: the least window, rounded up by its scale.
-const LITTLE: u32 = 32 << 10;
-/// Bytes that may wait in a queue: more would mean that its window was not closed.
-const MOST: usize = 2 * LITTLE as usize;
+/// Bytes that may wait in a queue when its window is shut. There is not much more to come.
+const QUEUE: usize = 32 << 10;
+/// Bytes that may wait in a queue then: more would mean that its window was not closed.
+const MOST: usize = 2 * QUEUE;
 
 /// One of the two senders.
 #[derive(Debug)]
 struct Sender {
     open: Open,
+    /// It may send no more at a time: it is nearly stopped.
+    least: u32,
     /// Bytes of its queue that were sent on.
     ahead: usize,
 }
@@ -63,11 +65,11 @@ impl Closing {
             repair::window_left(socket)?;
         }
         let one = window::narrow(sockets[0])?;
-        let other = window::narrow(sockets[1]).inspect_err(|_| drop(window::reopen(sockets[0], one)))?;
+        let other = window::narrow(sockets[1]).inspect_err(|_| drop(window::reopen(sockets[0], one.0)))?;
         let mut tick = Deadline::default();
         let now = Instant::now();
         tick.set(now + TICK);
-        let senders = [one, other].map(|open| Sender { open, ahead: 0 });
+        let senders = [one, other].map(|(open, least)| Sender { open, least, ahead: 0 });
         Ok(Self { senders, shut: false, until: now + NARROWS, tick })
     }
 
@@ -102,14 +104,18 @@ impl Closing {
     fn step(&mut self, sockets: [BorrowedFd<'_>; 2], ways: &mut [&mut Way; 2]) -> io::Result<Option<Step>> {
         if !self.shut {
             let left = [repair::window_left(sockets[0])?, repair::window_left(sockets[1])?];
-            let goes_on = |(left, way): (&u32, &&mut Way)| *left > LITTLE && !way.is_quiet();
-            if left.iter().zip(ways.iter()).any(goes_on) {
-                return Ok(None);
+            let mut stopped = [false; 2];
+            for (at, way) in ways.iter().enumerate() {
+                stopped[at] = left[at] <= self.senders[at].least;
+                // Who has stopped may have sent much before, which is not read yet.
+                if repair::waits(sockets[at])? > QUEUE || (!stopped[at] && !way.is_quiet()) {
+                    return Ok(None);
+                }
             }
-            for (socket, left) in sockets.into_iter().zip(left) {
+            for (at, socket) in sockets.into_iter().enumerate() {
                 // Who may send much, and does not, is taken at its word.
-                if left <= LITTLE {
-                    window::shut(socket)?;
+                if stopped[at] {
+                    window::shut(socket, left[at])?;
                 }
             }
             (self.shut, self.until) = (true, Instant::now() + LONGEST);

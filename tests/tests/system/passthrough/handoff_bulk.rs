@@ -154,7 +154,9 @@ pub(super) fn bytes_without_end_leave_in_a_pause_that_is_made() -> Result<()> {
     let world = World::routed().backends(1).build()?;
     let spliced = Spliced::start(&world, Family::V4, "")?;
     let pattern = Pattern::new();
-    for (number, (what, ways)) in [("up", [true, false]), ("down", [false, true])].into_iter().enumerate() {
+    for (number, (what, ways)) in
+        [("up", [true, false]), ("down", [false, true]), ("both ways", [true, true])].into_iter().enumerate()
+    {
         let (client, server) = spliced.pair(443)?;
         let (ended, so_far) = (AtomicBool::new(false), [AtomicUsize::new(0), AtomicUsize::new(0)]);
         // Who does not send much answers by a byte: before it nobody leaves.
