@@ -25,6 +25,7 @@ fn main() -> anyhow::Result<ExitCode> {
         "kernel" => kernel::run(rest.first().map_or("", String::as_str)),
         "http" => http::run(&http::HTTP, rest),
         "tls" => http::run(&http::TLS, rest),
+        "metrics" => http::run(&http::METRICS, rest),
         "reload" => http::reload::run(),
         "steering" => http::steering::run(rest),
         "route" => route::run(),
@@ -33,7 +34,7 @@ fn main() -> anyhow::Result<ExitCode> {
         "bare-hyper-tls" => http::bare::run_tls(rest).map(|()| ExitCode::SUCCESS),
         "bare-hyper" => http::bare::run(rest).map(|()| ExitCode::SUCCESS),
         other => anyhow::bail!(
-            "no bench is called {other:?}; there are: kernel http tls reload steering route certs"
+            "no bench is called {other:?}; there are: kernel http tls metrics reload steering route certs"
         ),
     }
 }

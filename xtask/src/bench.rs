@@ -6,11 +6,16 @@ use anyhow::Result;
 use std::process::Command;
 
 /// Runs bench/ with these arguments: `kernel` measures the kernel path, packet by packet; `http` measures requests beside
-/// other proxies, `tls` handshakes and requests by TLS; `steering` connections that are passed through; `reload` measures how soon a changed configuration serves; `route` measures look-ups among routes, `certs` those among certificates.
+/// other proxies, `tls` handshakes and requests by TLS; `metrics` what it costs to count requests; `steering` connections that are passed
+/// through; `reload` how soon a changed configuration serves; `route` look-ups among routes, `certs` those among certificates.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let name = arguments.first().map_or("", String::as_str);
     // They have nginx for a backend.
-    setup::run(if matches!(name, "http" | "tls" | "reload" | "steering") { Need::Test } else { Need::Run })?;
+    setup::run(if matches!(name, "http" | "tls" | "metrics" | "reload" | "steering") {
+        Need::Test
+    } else {
+        Need::Run
+    })?;
     if matches!(name, "http" | "tls") {
         setup::peers()?;
     }

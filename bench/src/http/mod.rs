@@ -44,7 +44,7 @@ use crate::say::say;
 use measure::{Figures, Stand};
 use options::Options;
 use suite::Suite;
-pub(crate) use suites::{HTTP, TLS};
+pub(crate) use suites::{HTTP, METRICS, TLS};
 
 /// Measures and prints a table. Fails where a promised figure is missed, or ours fails or cannot be
 /// measured.

@@ -127,6 +127,14 @@ impl Running {
         Ok(seconds)
     }
 
+    /// Seconds of CPU so far, of its first thread, to the nanosecond.
+    pub(super) fn cpu_of_main(&self) -> Result<f64> {
+        let pid = self.child.id();
+        let path = format!("/proc/{pid}/task/{pid}/schedstat");
+        let text = fs::read_to_string(&path).context(path)?;
+        Ok(text.split_whitespace().next().context("no number")?.parse::<f64>()? / 1e9)
+    }
+
     /// Proportional set size of all its processes, in KiB.
     pub(super) fn pss_kib(&self) -> Result<f64> {
         let mut kib = 0.0;

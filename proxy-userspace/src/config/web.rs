@@ -125,6 +125,8 @@ pub struct ServerConfig {
     pub max_buffer_bytes: u64,
     /// How long requests in flight may take after SIGTERM or an upgrade.
     pub grace: Duration,
+    /// Whether requests are counted, with their times.
+    pub request_metrics: bool,
     /// Where requests are written down.
     pub access_log: Option<AccessLogConfig>,
 }
@@ -398,6 +400,7 @@ impl Default for ServerConfig {
             max_requests: 100_000,
             max_buffer_bytes: 512 << 20,
             grace: Duration::from_secs(30),
+            request_metrics: true,
             access_log: None,
         }
     }

@@ -92,7 +92,7 @@ fn same_files(old: &TlsConfig, new: &TlsConfig) -> bool {
 
 fn without_log(config: &Config) -> impl PartialEq {
     let server = &config.server;
-    (server.workers, server.max_requests, server.max_buffer_bytes, server.grace)
+    (server.workers, server.max_requests, server.max_buffer_bytes, server.grace, server.request_metrics)
 }
 
 /// What is different in a route; its line is not.

@@ -1,9 +1,12 @@
 //! What the supervisor reaches for: a configuration, the kernel part, the allocator, the scheduler.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, getpriority_process, getrlimit, setpriority_process};
-use rustix::thread::{CapabilitySet, capabilities};
+use rustix::process::{Pid, Resource, getpriority_process, getrlimit, setpriority_process};
+use rustix::thread::{CapabilitySet, capabilities, gettid};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 
 use crate::config::{Config, ConfigErrors, KernelConfig};
 
@@ -26,11 +29,21 @@ pub(super) struct Outside {
 /// a CPU, it gets a tenth.
 const STEPS: i32 = 10;
 
+/// A reload that is not done by then stands behind nobody any more: whoever waits for it has waited long enough.
+const PATIENCE: Duration = Duration::from_millis(60);
+
+/// Until when a reload stands behind others.
+pub(super) fn patience() -> Instant {
+    Instant::now() + PATIENCE
+}
+
 /// Work that takes milliseconds and that no client waits for: while this lives, the thread stands behind others. Threads
 /// and processes that are begun meanwhile would stay there.
 #[derive(Debug)]
 pub(super) struct StepBack {
     before: i32,
+    /// Brings it forward in time.
+    timer: Option<AbortHandle>,
 }
 
 impl StepBack {
@@ -42,15 +55,37 @@ impl StepBack {
             return None;
         }
         setpriority_process(None, before + STEPS).ok()?;
-        Some(Self { before })
+        Some(Self { before, timer: None })
+    }
+
+    /// Steps back, but for no longer than until then: somebody at `io` looks at the clock.
+    pub(super) fn until(end: Instant, io: &Handle) -> Option<Self> {
+        if Instant::now() >= end {
+            return None;
+        }
+        let mut behind = Self::begin()?;
+        let (thread, before) = (gettid(), behind.before);
+        let timer = io.spawn(async move {
+            tokio::time::sleep_until(end.into()).await;
+            forward(Some(thread), before);
+        });
+        behind.timer = Some(timer.abort_handle());
+        Some(behind)
     }
 }
 
 impl Drop for StepBack {
     fn drop(&mut self) {
-        if let Err(error) = setpriority_process(None, self.before) {
-            tracing::warn!("the control thread stays behind others (nice {}): {error}", self.before + STEPS);
+        if let Some(timer) = &self.timer {
+            timer.abort();
         }
+        forward(None, self.before);
+    }
+}
+
+fn forward(thread: Option<Pid>, nice: i32) {
+    if let Err(error) = setpriority_process(thread, nice) {
+        tracing::warn!("the control thread stays behind others (nice {}): {error}", nice + STEPS);
     }
 }
 
@@ -73,5 +108,21 @@ mod tests {
         assert_eq!(now, if behind.is_some() { (before + STEPS).min(19) } else { before });
         drop(behind);
         assert_eq!(getpriority_process(None).unwrap(), before);
+    }
+
+    #[test]
+    fn a_thread_is_not_behind_others_for_longer_than_it_may() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+        let before = getpriority_process(None).unwrap();
+        let behind = StepBack::until(Instant::now() + Duration::from_millis(20), runtime.handle());
+        let waited = Instant::now();
+        while getpriority_process(None).unwrap() != before {
+            assert!(waited.elapsed() < Duration::from_secs(20), "it is still behind");
+            std::thread::yield_now();
+        }
+        drop(behind);
+        assert_eq!(getpriority_process(None).unwrap(), before);
+        assert!(StepBack::until(Instant::now(), runtime.handle()).is_none());
     }
 }

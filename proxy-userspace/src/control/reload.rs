@@ -1,6 +1,7 @@
 //! A new configuration: loaded, compiled, applied; or refused, and then everything is as it was.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::admin::api::{Change, Mistake, Refusal, RefusalKind, Reload};
 use crate::admin::{Server, SocketError};
@@ -17,7 +18,7 @@ use super::health::{checks, names};
 use super::kernel::Late;
 use super::notes::Source;
 use super::occupied::{addresses, refuse_occupied};
-use super::outside::StepBack;
+use super::outside::{StepBack, patience};
 use super::serve::ServeError;
 use super::snapshot::compile;
 use super::supervisor::Supervisor;
@@ -30,7 +31,8 @@ impl Supervisor {
             return Err(Refusal::new(RefusalKind::Failed, "this daemon is about to end"));
         }
         signal::reloading();
-        let result = self.load().and_then(|config| self.replace(config));
+        let patience = patience();
+        let result = self.load(patience).and_then(|config| self.replace(config, patience));
         match &result {
             Ok(reload) => self.log_applied(why, reload),
             Err(refusal) => self.log_refused(why, refusal),
@@ -39,13 +41,13 @@ impl Supervisor {
         result
     }
 
-    fn load(&self) -> Result<Config, Refusal> {
-        let _behind = StepBack::begin();
+    fn load(&self, patience: Instant) -> Result<Config, Refusal> {
+        let _behind = StepBack::until(patience, &self.io);
         (self.outside.load)(&self.file).map_err(|error| refusal(&error))
     }
 
     /// Puts a configuration in force in place of the present one.
-    fn replace(&mut self, config: Config) -> Result<Reload, Refusal> {
+    fn replace(&mut self, config: Config, patience: Instant) -> Result<Reload, Refusal> {
         let config = Arc::new(config);
         let warnings = config.warnings.iter().map(mistake).collect();
         let failed = |what: &str, error: &dyn std::fmt::Display| {
@@ -63,7 +65,7 @@ impl Supervisor {
 
         let admin = self.another_admin(&config.admin).map_err(|error| failed("the admin socket", &error))?;
         let named = CertFiles::marks(&config);
-        let (changes, snapshot) = self.compile(&config);
+        let (changes, snapshot) = self.compile(&config, patience);
         let mut snapshot = snapshot.map_err(|error| failed("the routes", &error))?;
         snapshot.bans = self.bans.view().clone();
         let late = Arc::new(Late::default());
@@ -96,8 +98,12 @@ impl Supervisor {
     }
 
     /// What has changed, and what is to be served.
-    fn compile(&self, config: &Arc<Config>) -> (Vec<Change>, Result<Snapshot, ServeError>) {
-        let _behind = StepBack::begin();
+    fn compile(
+        &self,
+        config: &Arc<Config>,
+        patience: Instant,
+    ) -> (Vec<Change>, Result<Snapshot, ServeError>) {
+        let _behind = StepBack::until(patience, &self.io);
         let Self { web, certs, .. } = self;
         let generation = self.generation + 1;
         let snapshot = serve::compile(config, generation, web.registry(), certs, web.limits(), web.abuse());

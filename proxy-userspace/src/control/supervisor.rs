@@ -39,11 +39,11 @@ use super::status::{Known, Rates, state, status};
 use super::web::Web;
 use super::{certs_calls, metrics, serve, signal};
 
-/// Flows that are over are collected in slices, one each time.
 /// Whoever does not ask again within this looks on no more.
 const TRACE_LASTS: Duration = Duration::from_secs(5);
 /// Decisions of the kernel programs in one answer.
 const MOST_TRACED: usize = 1024;
+/// Flows that are over are collected in slices, one each time.
 const COLLECT_EVERY: Duration = Duration::from_millis(100);
 /// Rates are measured over this; what could not be applied is tried again.
 const MEASURE_EVERY: Duration = Duration::from_secs(2);

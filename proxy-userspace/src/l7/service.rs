@@ -116,7 +116,9 @@ fn begin(
         let plain = held.routes[route as usize].stack.is_empty() && !is_looked_at;
         headers::present(request, plain && web.protocol == UpstreamProtocol::Http1);
     }
-    *request.record.counts.borrow_mut() = Some(worker.counts(&held, Some(route), listener));
+    if held.config.server.request_metrics || held.config.server.access_log.is_some() {
+        *request.record.counts.borrow_mut() = Some(worker.counts(&held, Some(route), listener));
+    }
     // A route's own limit stands in its middleware.
     if let Some(limit) = request.connection.listener.limits.body_bytes
         && held.config.routes[route as usize].middleware.max_body.is_none()

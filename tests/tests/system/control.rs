@@ -10,6 +10,7 @@ use proxy_tests::daemon::Daemon;
 use proxy_tests::facts;
 use proxy_tests::runner::{Fact, figure};
 use proxy_tests::wait::{SOON, until};
+use proxy_tests::web::curl;
 use proxy_tests::world::{Family, World};
 use rustix::process::Signal;
 
@@ -78,6 +79,16 @@ fn a_bad_configuration_changes_nothing() -> Result<()> {
     );
     daemon.signal(Signal::HUP)?;
     daemon.wait_log("protocoll")?;
+    // By the command, and by the signal; whether the file's change was seen in between is not known here.
+    until("it is counted", SOON, || {
+        let socket = world.folder().join("admin.sock").display().to_string();
+        let said = curl(&world.balancer, &["--unix-socket", &socket, "http://localhost/metrics"])?.text();
+        let refused =
+            said.lines().find_map(|line| line.strip_prefix("proxy_now_reloads_total{result=\"refused\"} "));
+        ensure!(refused.and_then(|count| count.parse().ok()).is_some_and(|count: u64| count >= 2), "{said}");
+        ensure!(said.contains("proxy_now_reloads_total{result=\"applied\"} 1\n"), "{said}");
+        Ok(())
+    })?;
     ensure!(answering(&world, 40)? == names(&["b0", "b1", "b2"]), "new flows go where they went");
     ensure!(flow.who()? == who, "old flows stay");
     daemon.write_config(&good)?;

@@ -11,7 +11,7 @@ use proxy_tests::runner::{Fact, figure};
 use proxy_tests::wait::{SOON, until};
 use proxy_tests::web::{self, curl};
 use proxy_tests::world::{Family, World};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::web_clients;
 
@@ -136,7 +136,13 @@ fn five_upgrades_under_load_lose_nothing() -> Result<()> {
     let traffic = Traffic::begin(&world)?;
     let mut before = daemon.pid()?;
     for number in 1..=5 {
-        daemon.cli(&["upgrade"])?;
+        // By the command and by the signal, in turn.
+        if number % 2 == 1 {
+            daemon.cli(&["upgrade"])?;
+        } else {
+            let running = Pid::from_raw(before as i32).context("a process has a number")?;
+            kill_process(running, Signal::USR2)?;
+        }
         let now = until("the new daemon answers", SOON, || {
             let status = daemon.json(&["status"])?;
             let pid = status["daemon"]["pid"].as_u64().context("no pid in the status")? as u32;

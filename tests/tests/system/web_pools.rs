@@ -195,11 +195,27 @@ fn requests_are_counted_and_written_down() -> Result<()> {
         Ok(())
     })?;
     let socket = world.folder().join("admin.sock").display().to_string();
-    let metrics = curl(&world.balancer, &["--unix-socket", &socket, "http://localhost/metrics"])?.text();
+    let metrics = || -> Result<String> {
+        Ok(curl(&world.balancer, &["--unix-socket", &socket, "http://localhost/metrics"])?.text())
+    };
     let wanted =
-        "proxy_now_request_seconds_count{listener=\"web\",route=\"all\",pool=\"app\",status=\"2xx\"} 3";
-    ensure!(metrics.contains(wanted), "{metrics}");
-    drop(daemon);
+        "proxy_now_request_seconds_count{listener=\"web\",route=\"all\",pool=\"app\",status=\"2xx\"} 3\n";
+    until("three are counted", SOON, || {
+        let said = metrics()?;
+        ensure!(said.contains(wanted), "{said}");
+        Ok(())
+    })?;
+    // Who does not want them counted still has them written down.
+    daemon.write_config(&config(&world, &format!("{lines}[server]\nrequest_metrics = false\n")))?;
+    daemon.cli(&["reload"])?;
+    ask(&world, &[])?;
+    until("a fifth line is written", SOON, || {
+        let text = fs::read_to_string(&log)?;
+        ensure!(text.lines().count() == 5 && text.lines().all(|line| line.contains("\"route\"")), "{text}");
+        Ok(())
+    })?;
+    let said = metrics()?;
+    ensure!(said.contains(wanted), "{said}");
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::kind::{AccessLogTo, Lasting, Number, Size, Word, Words};
+use crate::config::kind::{AccessLogTo, Flag, Lasting, Number, Size, Word, Words};
 use crate::config::table::Presence::{Default, Optional};
 use crate::config::table::{Key, Section};
 use crate::config::web::AccessLogFormat;
@@ -11,7 +11,7 @@ pub(in crate::config) static SERVER: Section = Section {
     title: "[server]",
     meaning: "The workers that serve `http` listeners. Above its limits requests are answered 503 with Retry-After, \
               and nothing that is under way suffers.",
-    keys: &[&WORKERS, &MAX_REQUESTS, &MAX_BUFFER_BYTES, &GRACE],
+    keys: &[&WORKERS, &MAX_REQUESTS, &MAX_BUFFER_BYTES, &GRACE, &REQUEST_METRICS],
     elsewhere: &[],
 };
 
@@ -45,6 +45,15 @@ pub(in crate::config) static GRACE: Key<Lasting> = Key {
     presence: Default("\"30s\""),
     meaning: "How long requests that are under way may take after SIGTERM or an upgrade.",
     example: "\"2m\"",
+};
+
+pub(in crate::config) static REQUEST_METRICS: Key<Flag> = Key {
+    name: "request_metrics",
+    kind: Flag,
+    presence: Default("true"),
+    meaning: "Whether requests are counted, with their times, by listener, route and pool. `false`: metrics and \
+              `status` say nothing of requests that are over, but for those that the proxy refused.",
+    example: "false",
 };
 
 pub(in crate::config) static ACCESS_LOG: Section = Section {
