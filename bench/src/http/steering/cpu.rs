@@ -1,5 +1,5 @@
-//! CPU of all who take part: the peer, this process (client and server), and the kernel's threads that carry packets. Not
-//! of the machine: others may be at work on it.
+//! CPU of those who take part: the peer, its interfaces, and this process (client and server) with theirs. Not of the
+//! machine: others may be at work on it.
 
 use std::fs;
 
@@ -8,24 +8,40 @@ use anyhow::{Context, Result};
 use super::super::process::Running;
 
 /// Seconds so far.
-pub(super) fn of_all(peer: &Running) -> Result<f64> {
-    Ok(peer.cpu_exactly()? + own()? + of_packets()? + interrupts()?)
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cpu {
+    /// The balancer's: its process, and what arrives by its interfaces.
+    pub(super) balancer: f64,
+    /// Of all who take part.
+    pub(super) all: f64,
+}
+
+impl Cpu {
+    pub(super) fn so_far(peer: &Running) -> Result<Self> {
+        let balancer = peer.cpu_exactly()? + threads(&["napi/front-", "napi/back-"])?;
+        let others = threads(&["napi/eth0-", "ksoftirqd/"])? + process()? + interrupts()?;
+        Ok(Self { balancer, all: balancer + others })
+    }
+
+    pub(super) fn since(self, before: Self) -> Self {
+        Self { balancer: self.balancer - before.balancer, all: self.all - before.all }
+    }
 }
 
 /// This process's, of threads that have ended, too.
-fn own() -> Result<f64> {
+fn process() -> Result<f64> {
     let clock = rustix::time::ClockId::ProcessCPUTime;
     let time = rustix::time::clock_gettime(clock);
     Ok(time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
 }
 
-/// What `ksoftirqd` has used, all of them. (What is done for packets in the time of a process is the process's.)
-fn of_packets() -> Result<f64> {
+/// What threads of the kernel have used whose names begin so.
+fn threads(names: &[&str]) -> Result<f64> {
     let mut seconds = 0.0;
     for entry in fs::read_dir("/proc")?.flatten() {
         // A process may end while one looks.
         let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-        if name.starts_with("ksoftirqd/") {
+        if names.iter().any(|begin| name.starts_with(begin)) {
             let text = fs::read_to_string(entry.path().join("schedstat"))?;
             seconds += text.split_whitespace().next().context("no number")?.parse::<f64>()? / 1e9;
         }

@@ -1,5 +1,5 @@
 //! A client and a server. The client names a host, is answered, and says what it wants: as with TLS, there is a pause
-//! between the first flight and what follows.
+//! between the first flight and what follows. What is measured of bytes begins after it.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use proxy_tests::hello::Hello;
 /// Bytes of a download or upload.
 pub(super) const BYTES: u64 = 1 << 30;
 /// Connections that share them.
-const STREAMS: usize = 4;
+pub(super) const STREAMS: usize = 4;
 /// New connections of a round.
 pub(super) const CONNECTIONS: usize = 4_000;
 /// Clients that open them, each one after another: a proxy that has enough to do does not wait for every packet.
@@ -23,16 +23,35 @@ const PIECE: usize = 256 << 10;
 /// What the server does when it is told so.
 pub(super) const SEND: u8 = b'd';
 pub(super) const TAKE: u8 = b'u';
-/// The client ends when it was answered.
+/// Nothing: the client ends when it was answered.
 pub(super) const ANSWER: u8 = b'c';
 
+/// After its answer a client is silent for so long, as one is that works on a handshake.
+const THINKS: Duration = Duration::from_millis(100);
+
+/// Connections for a round of bytes, whose ClientHellos have been answered.
+pub(super) fn ready(what: u8, connect: &(dyn Fn() -> Result<TcpStream> + Sync)) -> Result<Vec<TcpStream>> {
+    if what == ANSWER {
+        return Ok(Vec::new());
+    }
+    let streams = (0..STREAMS).map(|_| answered(connect()?)).collect();
+    thread::sleep(THINKS);
+    streams
+}
+
 /// One round of a case.
-pub(super) fn run(what: u8, connect: &(dyn Fn() -> Result<TcpStream> + Sync)) -> Result<()> {
-    let many = || (0..CONNECTIONS / CLIENTS).try_for_each(|_| answered(connect()?, ANSWER).map(drop));
-    let one = || if what == ANSWER { many() } else { stream(connect()?, what) };
+pub(super) fn run(
+    what: u8,
+    ready: Vec<TcpStream>,
+    connect: &(dyn Fn() -> Result<TcpStream> + Sync),
+) -> Result<()> {
+    let many = || (0..CONNECTIONS / CLIENTS).try_for_each(|_| answered(connect()?).map(drop));
     thread::scope(|scope| {
-        let clients = if what == ANSWER { CLIENTS } else { STREAMS };
-        let clients: Vec<_> = (0..clients).map(|_| scope.spawn(one)).collect();
+        let clients: Vec<_> = if what == ANSWER {
+            (0..CLIENTS).map(|_| scope.spawn(many)).collect()
+        } else {
+            ready.into_iter().map(|it| scope.spawn(move || stream(it, what))).collect()
+        };
         for client in clients {
             client.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
         }
@@ -40,8 +59,8 @@ pub(super) fn run(what: u8, connect: &(dyn Fn() -> Result<TcpStream> + Sync)) ->
     })
 }
 
-fn stream(stream: TcpStream, what: u8) -> Result<()> {
-    let mut stream = answered(stream, what)?;
+fn stream(mut stream: TcpStream, what: u8) -> Result<()> {
+    stream.write_all(&[what])?;
     let mut piece = vec![7; PIECE];
     if what == SEND {
         let mut left = BYTES / STREAMS as u64;
@@ -61,16 +80,13 @@ fn stream(stream: TcpStream, what: u8) -> Result<()> {
     Ok(())
 }
 
-/// A connection whose ClientHello has been answered, and that was told what is wanted.
-pub(super) fn answered(mut stream: TcpStream, what: u8) -> Result<TcpStream> {
+/// A connection whose ClientHello has been answered.
+pub(super) fn answered(mut stream: TcpStream) -> Result<TcpStream> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     stream.write_all(&Hello::asking_for("a.test").record())?;
     let mut answer = [0];
     stream.read_exact(&mut answer)?;
-    if what != ANSWER {
-        stream.write_all(&[what])?;
-    }
     Ok(stream)
 }
 

@@ -4,10 +4,11 @@
 //!
 //! Each has a client, a balancer and a backend of its own, joined by the same wires: packets of 1500 bytes, for nothing
 //! sends larger ones (TSO and GSO are off), and XDP on both interfaces of the balancer (for the peers: a program that lets
-//! everything pass). Packets that are handed off cost no process anything: so CPU is that of all who take part, the
-//! kernel's threads too.
+//! everything pass). What comes by an interface is worked on by a thread of that interface: so the balancer's CPU is its
+//! process and the threads of its two interfaces, and what clients and servers cost is not in it. Throughput is that of
+//! the machine, which all of them share.
 
-/// CPU of all who take part.
+/// Whose CPU.
 mod cpu;
 /// A client and a server.
 mod load;
@@ -29,7 +30,8 @@ use proxy_tests::leftovers;
 use super::options::Options;
 use super::process;
 use crate::say::say;
-use load::{ANSWER, SEND, TAKE};
+use cpu::Cpu;
+use load::{ANSWER, SEND, STREAMS, TAKE};
 use peers::{PEERS, Stand};
 use report::{Case, Figures, One};
 
@@ -59,8 +61,9 @@ pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
             }
         }
     }
+    let bytes = [Case::Down, Case::Up].into_iter().filter(|case| options.wants_case(case.word())).count();
     for stand in &stands {
-        stand.say_what_became()?;
+        stand.say_what_became(STREAMS * bytes * options.rounds)?;
     }
     Ok(report::print(&stands.iter().map(|stand| stand.name).collect::<Vec<_>>(), &figures))
 }
@@ -68,8 +71,10 @@ pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
 const CASES: [(Case, u8); 3] = [(Case::Down, SEND), (Case::Up, TAKE), (Case::New, ANSWER)];
 
 fn one(stand: &Stand, what: u8) -> Result<One> {
-    let (all, own, begun) = (cpu::of_all(&stand.running)?, stand.running.cpu_exactly()?, Instant::now());
-    stand.wires.load(what)?;
+    let ready = stand.wires.ready(what)?;
+    let (before, begun) = (Cpu::so_far(&stand.running)?, Instant::now());
+    stand.wires.load(what, ready)?;
     let seconds = begun.elapsed().as_secs_f64();
-    Ok(One { all: cpu::of_all(&stand.running)? - all, own: stand.running.cpu_exactly()? - own, seconds })
+    let cpu = Cpu::so_far(&stand.running)?.since(before);
+    Ok(One { cpu, seconds })
 }

@@ -93,6 +93,19 @@ impl Wires {
         Ok(())
     }
 
+    /// What arrives by an interface is worked on by a thread of that interface (`napi/NAME-…`): so it is seen who works for
+    /// whom. To be called when XDP is attached.
+    pub(super) fn thread(&self) -> Result<()> {
+        let ends = [(&self.client, "eth0"), (&self.backend, "eth0")];
+        let inner = ["front", "back"].map(|interface| (&self.balancer, interface));
+        for (host, interface) in ends.into_iter().chain(inner) {
+            // Each namespace has a /sys of its own.
+            let write = format!("echo 1 > /sys/class/net/{interface}/threaded");
+            netns::ip(&["netns", "exec", host.name(), "sh", "-c", &write])?;
+        }
+        Ok(())
+    }
+
     /// The server's socket.
     pub(super) fn listen(&self) -> Result<TcpListener> {
         let address: SocketAddr = BACKEND.parse()?;
@@ -105,9 +118,14 @@ impl Wires {
         Ok(self.client.enter(|| TcpStream::connect_timeout(&to, Duration::from_secs(10)))??)
     }
 
+    /// What a round begins with.
+    pub(super) fn ready(&self, what: u8) -> Result<Vec<TcpStream>> {
+        load::ready(what, &|| self.connect())
+    }
+
     /// One round of a case.
-    pub(super) fn load(&self, what: u8) -> Result<()> {
-        load::run(what, &|| self.connect())
+    pub(super) fn load(&self, what: u8, ready: Vec<TcpStream>) -> Result<()> {
+        load::run(what, ready, &|| self.connect())
     }
 }
 
