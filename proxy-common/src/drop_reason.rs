@@ -99,7 +99,7 @@ numbered! {
         Sni = "sni",
         /// The program that would have gone on with it is not there.
         ProgramMissing = "program_missing",
-        /// TCP of no known connection: a reset, or anything but a SYN to a guarded listener by who is not known to be there.
+        /// TCP of no known `nat` connection: a reset, or, while the listener is guarded, anything of who is not known to be there.
         FlowUnknown = "flow_unknown",
     }
 }

@@ -144,7 +144,8 @@ fn begin<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Out
     work.asked.copy_from(&work.ip.key);
     work.hash = flow_hash(&work.ip.key, settings.hash_seed);
     let is_young = young::of_client(world, work, settings, &listener);
-    if !has_flow && !is_young && work.ip.key.protocol == TCP && !work.transport.is_bare_syn() {
+    let is_stray = !has_flow && !is_young && work.ip.key.protocol == TCP && !work.transport.is_bare_syn();
+    if is_stray && listener.forward == Forward::Nat as u8 {
         guarded::stray_to_backend(world, work, listener)?;
     }
     if has_flow

@@ -53,9 +53,11 @@ fn judged<W: World, A: Address>(world: &W, work: &Work<A>, listener: Listener) -
     guard::count(world, listener.id, rule, own)
 }
 
-/// A segment in the middle of a connection that nothing is known of. It may be one whose flow was lost, and begins a flow; so can
-/// anybody's who makes its source up, which takes a port as a SYN does: it is counted as one, and while the listener is
-/// guarded it has to be of a source that is known to be alive. (Others are asked with their next SYN.) A reset begins nothing.
+/// A segment in the middle of a connection by `nat` that nothing is known of. It may be one whose flow was lost, and begins a
+/// flow; so can anybody's who makes its source up, which takes a port as a SYN does: it is counted as one, and while the
+/// listener is guarded it has to be of a source that is known to be alive. (Others are asked with their next SYN.) A reset
+/// begins nothing. With `dsr` none of this costs a port, and the backend knows its connections: there all of it goes on by
+/// the ring, also that of connections whose balancer was another one before.
 #[inline(never)]
 pub(super) fn stray_to_backend<W: World, A: Address>(
     world: &W,

@@ -58,6 +58,7 @@ fn frame_for(scene: &mut Scene, reason: DropReason) -> Option<Vec<u8>> {
         DropReason::FragmentUnknown => Packet::udp(client, udp, &[1; 100]).fragments(64).swap_remove(1),
         DropReason::TtlExpired => syn.ttl(1).bytes(),
         DropReason::TooBig => Packet::udp(client, udp, &[1; 1473]).bytes(),
+        DropReason::FlowUnknown if !scene.is_nat() => return None,
         DropReason::FlowUnknown => Packet::tcp(client, tcp, flag::RST, 7, 0, b"").bytes(),
         _ => return surroundings(scene, reason).then_some(bytes),
     })

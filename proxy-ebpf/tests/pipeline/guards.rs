@@ -116,16 +116,19 @@ fn the_flood_makes_no_young_flow_while_the_guard_is_on() {
     });
 }
 
+/// A segment of no connection, of a source that nobody knows.
+fn stray(scene: &Scene, number: u32, flags: u8) -> Packet {
+    let to = scene.tcp();
+    let from = stranger(scene, to, number);
+    Packet::tcp(Parsed::of(&from.bytes()).unwrap().from(), to, flags, number, 1, b"")
+}
+
 #[test]
 fn segments_of_no_connection_are_counted_as_syns_are_and_take_no_port_while_the_guard_is_on() {
-    everywhere(|scene| {
+    by_nat(|scene| {
         guarded(scene, 0);
         let to = scene.tcp();
         let live = scene.open(scene.client(4000), 1);
-        let stray = |scene: &Scene, number: u32, flags| {
-            let from = stranger(scene, to, number);
-            Packet::tcp(Parsed::of(&from.bytes()).unwrap().from(), to, flags, number, 1, b"")
-        };
         let begun = scene.noticed("flow_unknown");
         for number in 0..2 * THRESHOLD {
             let kinds = [flag::ACK, flag::FIN, SYN_ACK, flag::ACK | flag::FIN, 0];
@@ -136,11 +139,27 @@ fn segments_of_no_connection_are_counted_as_syns_are_and_take_no_port_while_the_
         scene.is_dropped(&stray(scene, 9000, flag::ACK), DropReason::FlowUnknown);
         assert!(is_sent(scene, &live.by_client(flag::ACK, 1, b"more")));
         let known = Packet::tcp(scene.client(4001), to, flag::ACK, 1, 1, b"its flow was lost");
-        if scene.is_nat() {
-            assert!(is_sent(scene, &known), "its client is known to be there");
-        }
+        assert!(is_sent(scene, &known), "its client is known to be there");
         scene.host.now += LASTS * SECOND + 1;
         assert!(is_sent(scene, &stray(scene, 9001, flag::ACK)));
+    });
+}
+
+#[test]
+fn with_dsr_connections_that_another_balancer_knew_go_on_by_the_ring_however_many_they_are() {
+    by_dsr(|scene| {
+        guarded(scene, 0);
+        let to = scene.tcp();
+        let kinds = [flag::ACK, flag::RST, flag::RST | flag::ACK, flag::FIN | flag::ACK];
+        for number in 0..4 * THRESHOLD {
+            assert!(is_sent(scene, &stray(scene, number, kinds[number as usize % kinds.len()])));
+        }
+        assert_eq!(scene.noticed("guard_on"), 0);
+        flood(scene, to);
+        assert!(!is_sent(scene, &stranger(scene, to, 9000)));
+        for number in 5000..5000 + 2 * THRESHOLD {
+            assert!(is_sent(scene, &stray(scene, number, kinds[number as usize % kinds.len()])));
+        }
     });
 }
 
