@@ -1,6 +1,7 @@
 //! How many more entries a flow table takes for flows that nobody has proved: those of datagrams, and of `dsr`, where two
-//! packets with the same made up source are all that it takes. They have half of each table, so that connections whose
-//! client has shown that it is there always have the other half.
+//! packets with the same made up source are all that it takes. Where the configuration has connections whose clients show
+//! that they are there (TCP by `nat`, or handed over), they have half of each table, so that those always have the other
+//! half; elsewhere they have all of it.
 //!
 //! The kernel counts down what is left, the daemon sets it right with each of its walks over the tables. Without a daemon,
 //! which alone forgets flows, none comes back.
@@ -17,7 +18,7 @@ pub const fn place<A: Address>() -> u32 {
     if A::FAMILY == Ip4::FAMILY { 0 } else { 8 }
 }
 
-/// Room of a table of so many entries.
+/// Room of a table of so many entries, the other half of which is kept free.
 pub const fn of_table(entries: u32) -> i64 {
     entries as i64 / 2
 }

@@ -21,6 +21,18 @@ pub struct Desired {
     pub limits: Vec<LimitConfig>,
 }
 
+impl Desired {
+    /// Whether clients of connections in the flow table of this family show that they are there: with `nat` they acknowledge what
+    /// only the backend's answer told them, and who was relayed has talked.
+    pub(super) fn proves(&self, ipv6: bool) -> bool {
+        let balanced = |listener: &DesiredListener| {
+            let with_nat = listener.forward == Forward::Nat && listener.protocol == Protocol::Tcp;
+            with_nat && listener.is_ipv6() == ipv6
+        };
+        self.listeners.iter().any(balanced) || self.local.iter().any(|listener| listener.handoff)
+    }
+}
+
 /// A listener whose connections a socket of this host takes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LocalListener {

@@ -294,13 +294,13 @@ impl Kernel {
             self.raise(state)?;
         }
         self.look_at_guards(state)?;
+        self.tables.room.share([false, true].map(|ipv6| desired.proves(ipv6)));
         state.ears.name(&state.present.names);
         self.taker.learn(handoff::known(&goal));
         state.weights = goal.rings.values().flatten().map(|share| (share.id, share.weight)).collect();
-        let now = Instant::now();
         state.leaving.retain(|id, _| !goal.backends.contains_key(id));
         for id in state.present.backends.keys().filter(|id| !goal.backends.contains_key(id)) {
-            state.leaving.entry(*id).or_insert(now);
+            state.leaving.entry(*id).or_insert_with(Instant::now);
         }
         Ok(Applied { steps: taken, unroutable: goal.unroutable })
     }

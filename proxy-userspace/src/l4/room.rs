@@ -1,6 +1,7 @@
 //! The daemon's side of [`proxy_common::room`]: each walk over the flow tables says anew how many more flows without a proof of
 //! life they take.
 
+use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering::SeqCst;
 
 use proxy_common::addr::{Ip4, Ip6};
@@ -12,13 +13,15 @@ use super::maps::SharedWords;
 #[derive(Debug)]
 pub(super) struct Room {
     words: SharedWords,
-    most: [i64; 2],
+    entries: [u32; 2],
+    /// As much as there is of it: half of a table, or all where nobody needs the other half.
+    most: [AtomicI64; 2],
 }
 
 impl Room {
     /// Beside tables of so many entries.
     pub(super) fn new(words: SharedWords, entries: [u32; 2]) -> Self {
-        Self { words, most: entries.map(room::of_table) }
+        Self { words, entries, most: entries.map(|entries| AtomicI64::new(room::of_table(entries))) }
     }
 
     /// What is used up, or was never set, is all there until the first walk is over.
@@ -26,9 +29,24 @@ impl Room {
         for family in [0, 1] {
             let left = self.left(family);
             if left <= 0 {
-                self.add(family, self.most[family] - left);
+                self.add(family, self.most(family) - left);
             }
         }
+    }
+
+    /// Whether others share each table: connections whose clients show that they are there. For them half of it is kept
+    /// free; without them it is all for the rest.
+    pub(super) fn share(&self, shared: [bool; 2]) {
+        for family in [0, 1] {
+            let entries = self.entries[family];
+            let most = if shared[family] { room::of_table(entries) } else { i64::from(entries) };
+            let before = self.most[family].swap(most, SeqCst);
+            self.add(family, most - before);
+        }
+    }
+
+    fn most(&self, family: usize) -> i64 {
+        self.most[family].load(SeqCst)
     }
 
     /// What is left.
@@ -38,7 +56,7 @@ impl Room {
 
     /// Whether more than three quarters are taken.
     pub(super) fn is_short(&self, family: usize) -> bool {
-        self.left(family) < self.most[family] / 4
+        self.left(family) < self.most(family) / 4
     }
 
     /// A walk has found so many entries; `before` was left when it began. What was entered meanwhile may not be among them.
@@ -46,7 +64,7 @@ impl Room {
         let left = self.left(family);
         let entered = (before - left).max(0);
         let found = i64::try_from(found).unwrap_or(i64::MAX);
-        let now = self.most[family].saturating_sub(found).saturating_sub(entered);
+        let now = self.most(family).saturating_sub(found).saturating_sub(entered);
         self.add(family, now.saturating_sub(left));
     }
 

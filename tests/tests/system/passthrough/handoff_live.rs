@@ -200,17 +200,12 @@ fn say(what: &str, all: &[Duration]) {
     ));
 }
 
-/// Nobody sends anything again before that (`TCP_RTO_MIN` of net/tcp.h): who waits as long has lost something on its way.
-const SENT_AGAIN: Duration = Duration::from_millis(200);
-
-/// How long an answer may take. `PROXY_NOW_STALL=10` (milliseconds) is for a machine that does nothing else.
-fn longest() -> Result<Duration> {
-    let Ok(text) = std::env::var("PROXY_NOW_STALL") else { return Ok(SENT_AGAIN) };
-    Ok(Duration::from_millis(text.parse().with_context(|| text.clone())?))
-}
+/// How long an answer may take, on a machine that does nothing else.
+const LONGEST: Duration = Duration::from_millis(10);
+/// Where others need the machine, too: so many times what the same talk takes beside, relayed or balanced.
+const TIMES: u32 = 2;
 
 fn a_thousand_connections_leave_at_once_while_both_sides_talk() -> Result<()> {
-    let longest = longest()?;
     let world = World::routed().backends(1).build()?;
     // What the same talk takes that no process stands between: so much of it is this harness's own.
     let place = |port| SocketAddr::new(world.service(Family::V4).ip(), port);
@@ -224,19 +219,20 @@ fn a_thousand_connections_leave_at_once_while_both_sides_talk() -> Result<()> {
     let mut last = String::new();
     // Who else needs the machine stalls all alike, but not at the same moment.
     for time in 1..=3 {
-        say("balanced", &talk(&spliced, 445)?);
+        let balanced = talk(&spliced, 445)?;
+        say("balanced", &balanced);
         let relayed = talk(&spliced, 444)?;
         say("relayed", &relayed);
         let left = talk(&spliced, 443)?;
         say("handed off while they talk", &left);
         spliced.wait_left(time * MANY as u64)?;
         ensure!(spliced.kernel("torn")? == 0, "a connection broke");
-        let (worst, before) = (share(&left, 1.0), share(&relayed, 1.0));
-        if worst < longest.max(before) {
+        let (worst, beside) = (share(&left, 1.0), share(&relayed, 1.0).max(share(&balanced, 1.0)));
+        if worst <= LONGEST.max(beside * TIMES) {
             figure(&format!("{} were tried again at a better moment", spliced.kernel("busy")?));
             return Ok(());
         }
-        last = format!("{worst:?}, and relayed {before:?}");
+        last = format!("{worst:?}, and beside {beside:?}");
     }
     bail!("the longest answer took {last}")
 }
