@@ -32,7 +32,7 @@ const HELD_FOR: Duration = Duration::from_secs(1);
 /// look at the queues, or is sent again by its sender.
 const SETTLE: Duration = Duration::from_micros(30);
 /// Ports that are tried for one connection.
-pub(super) const PORTS: usize = 16;
+pub(super) const PORTS: usize = 64;
 
 /// What it works with.
 #[derive(Debug)]
