@@ -97,6 +97,18 @@ pub(super) struct Seen {
     counted: BTreeSet<u8>,
 }
 
+impl Seen {
+    /// An entry that was counted is over.
+    fn uncount<A>(&mut self, flow: &Flow<A>, family: usize) {
+        self.entries[family] -= 1;
+        if FlowKind::of(flow.rewrite.kind) != FlowKind::NatReturn
+            && let Some(flows) = self.flows.get_mut(&flow.rewrite.backend)
+        {
+            *flows -= 1;
+        }
+    }
+}
+
 /// The walk that is under way, and what the last one saw.
 #[derive(Debug, Default)]
 pub(super) struct Collector {
@@ -314,6 +326,8 @@ impl Judge {
             if !self.is_over(key.protocol, &flow, other.as_ref(), family) && !beside.is_nobodys(&flow) {
                 continue;
             }
+            // It was counted, and goes now, if its other direction in the same batch has not taken it along.
+            seen.uncount(&flow, family);
             // The way back last: while its entry is there, no new flow gets its port.
             let back_first = FlowKind::of(flow.rewrite.kind) == FlowKind::NatReturn;
             let keys = if back_first { [other_key, key] } else { [key, other_key] };

@@ -236,7 +236,7 @@ fn idle_flows_are_forgotten_and_others_counted() {
         }
         assert_eq!(forgotten, 1000);
         assert_eq!(kernel.tables.v4.flows.entries().unwrap().len(), 2000);
-        assert_eq!(kernel.lock().collector.last.as_ref().unwrap().flows[&1], 3000);
+        assert_eq!(kernel.lock().collector.last.as_ref().unwrap().flows[&1], 2000);
     });
 }
 

@@ -1,5 +1,7 @@
 //! Connections that are steered by their ClientHello: passed through undecrypted, decrypted and relayed, refused.
 
+/// Clients that are banned while they are there.
+mod banned;
 /// Real clients: browsers, PostgreSQL's, those of CAs.
 mod clients;
 /// A listener, and what stands before and behind it.
@@ -66,6 +68,7 @@ pub(crate) const ALL: &[&[Fact]] = &[
     starttls::FACTS,
     peek::FACTS,
     quic_run::FACTS,
+    banned::FACTS,
     handoff_idle::FACTS,
     handoff_live::FACTS,
 ];

@@ -1,7 +1,9 @@
 //! Bytes both ways between a client and a backend, until both have ended, one is gone, or it took too long.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -10,6 +12,7 @@ use bytes::BytesMut;
 use super::closing::{Closing, Step};
 use super::hand_off::Moment;
 use super::way::{Gone, Way};
+use crate::ban::View;
 use crate::net::deadline::Deadline;
 use crate::net::stream::Stream;
 
@@ -49,6 +52,8 @@ pub(in crate::l7) enum End {
     Total,
     /// It had not proved to be alive, and others came who might.
     Crowded,
+    /// Its client was banned.
+    Banned,
     /// It left this process.
     HandedOff,
 }
@@ -69,6 +74,8 @@ pub(super) struct Relay<A, B> {
     /// What had moved when that was last looked at.
     seen: u64,
     moments: Moments,
+    /// Who its client is, and who knows whether that is kept out by now.
+    judge: Option<(Arc<View>, IpAddr)>,
 }
 
 /// What happens next.
@@ -130,7 +137,13 @@ impl<A: Stream, B: Stream> Relay<A, B> {
                 rest: Deadline::default(),
                 wait: SHORT,
             },
+            judge: None,
         }
+    }
+
+    /// Nothing moves any more once this client is banned.
+    pub(super) fn obey(&mut self, bans: Arc<View>, client: IpAddr) {
+        self.judge = Some((bans, client));
     }
 
     /// Moments at which it could leave this process are wanted.
@@ -158,6 +171,9 @@ impl<A: Stream, B: Stream> Relay<A, B> {
         let mut last = self.moved();
         self.due.set(Instant::now() + self.patience.idle);
         poll_fn(|context| {
+            if self.judge.as_ref().is_some_and(|(bans, client)| bans.keeps_out(*client)) {
+                return Poll::Ready(Next::End(End::Banned));
+            }
             let next = self.poll_next(context);
             let moved = self.moved();
             match next {
@@ -294,7 +310,7 @@ impl<A: Stream, B: Stream> Relay<A, B> {
             End::Done | End::HandedOff => {}
             End::ClientGone => self.backend.reset_at_end(),
             End::BackendGone => self.client.reset_at_end(),
-            End::Idle | End::Total | End::Crowded => {
+            End::Idle | End::Total | End::Crowded | End::Banned => {
                 self.client.reset_at_end();
                 self.backend.reset_at_end();
             }

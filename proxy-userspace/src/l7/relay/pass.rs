@@ -104,6 +104,7 @@ pub(in crate::l7) async fn pass<S: Stream>(
     let patience =
         Patience { idle: about.listener.limits.relay_idle, total: about.listener.limits.relay_total };
     let mut relay = Relay::new(client, stream, first, patience);
+    relay.obey(Arc::clone(&about.worker.snapshot().bans), about.addresses.source.ip());
     relay.want_moments(leaving.reserved.is_some());
     let mut counted = (0, 0);
     let end = loop {
@@ -264,6 +265,7 @@ impl Outcome {
             End::Idle => Some("relay_idle"),
             End::Total => Some("relay_total"),
             End::Crowded => Some("crowded"),
+            End::Banned => Some("banned"),
             End::HandedOff => return ("handed_off", None),
         };
         (word, cause)

@@ -22,13 +22,13 @@ pub(crate) const FACTS: &[Fact] = facts![
 ];
 
 /// A client that goes on when it may.
-struct Client {
+pub(super) struct Client {
     program: Program,
     file: PathBuf,
 }
 
 impl Client {
-    fn start(front: &Front<'_>, folder: &Path, name: &str, sni: &str) -> Result<Self> {
+    pub(super) fn start(front: &Front<'_>, folder: &Path, name: &str, sni: &str) -> Result<Self> {
         let file = folder.join(name);
         let program = front.waiting(sni, &file, &["/hello", "/bytes/300000"])?;
         until("it is answered", PATIENCE, || {
@@ -38,9 +38,19 @@ impl Client {
         Ok(Self { program, file })
     }
 
+    /// It goes on.
+    pub(super) fn may_go_on(&self) -> Result<()> {
+        Ok(std::fs::write(&self.file, "")?)
+    }
+
+    /// How often it was answered so far.
+    pub(super) fn answers(&self) -> usize {
+        self.program.said().lines().count()
+    }
+
     /// Who has answered it, the second time.
     fn go_on(mut self) -> Result<String> {
-        std::fs::write(&self.file, "")?;
+        self.may_go_on()?;
         ensure!(self.program.wait_end(PATIENCE)?, "{}", self.program.said());
         let said: Vec<Value> =
             self.program.said().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
@@ -55,7 +65,7 @@ fn reload(front: &Front<'_>, text: &str) -> Result<()> {
 }
 
 /// What `status` says of the listener's connections.
-fn steered(front: &Front<'_>, word: &str) -> Result<u64> {
+pub(super) fn steered(front: &Front<'_>, word: &str) -> Result<u64> {
     let status = front.daemon.json(&["status"])?;
     let all = status["http"].as_array().with_context(|| status.to_string())?;
     let one = all.iter().find(|listener| listener["name"] == "front").with_context(|| status.to_string())?;

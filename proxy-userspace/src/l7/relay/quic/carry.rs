@@ -256,6 +256,9 @@ async fn answers(
         if left.is_none() && carried.proved.get() && leave(carried, passed, open, backend) {
             left = Some(Instant::now() + STRAGGLERS);
         }
+        if about.worker.snapshot().bans.keeps_out(about.addresses.source.ip()) {
+            return End::Banned;
+        }
         let before = carried.sent.get();
         if !turn(carried, door, buffer, about.addresses.source) {
             return End::BackendGone;

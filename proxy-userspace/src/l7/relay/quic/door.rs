@@ -16,6 +16,7 @@ use super::decide::{self, Known, Passed};
 use super::flows::{Flow, Flows, Reading};
 use crate::config::{WebBind, WebListenerConfig};
 use crate::l7::crowd::ListenerCrowd;
+use crate::l7::relay::both::End;
 use crate::l7::worker::Worker;
 use crate::net::quic::{NoFlight, Step};
 use crate::telemetry::steering::Refused;
@@ -140,13 +141,18 @@ impl Inside {
 
     fn take(self: &Rc<Self>, known: &Known, client: SocketAddr, datagram: &[u8]) {
         let mut flows = self.flows.borrow_mut();
+        if known.bans.keeps_out(client.ip()) {
+            if let Some(Flow::Carried(carried)) = flows.of(&client) {
+                let carried = Rc::clone(carried);
+                carried.end(End::Banned);
+                flows.end(&client, &carried);
+            }
+            return;
+        }
         if let Some(Flow::Carried(carried)) = flows.of(&client) {
             if carried.send(datagram) {
                 flows.proved();
             }
-            return;
-        }
-        if known.bans.keeps_out(client.ip()) {
             return;
         }
         let begun = flows.take_reading(&client);
