@@ -90,7 +90,7 @@ pub struct NameEntry {
 pub struct PeekRule {
     /// Bit `n`: there are wildcards of `n + 1` labels, without `*`.
     pub depths: u32,
-    /// [`PeekRule::NOTES`] and kin.
+    /// [`PeekRule::ENTRIES`] and kin.
     pub flags: u16,
     /// The number of the plan of limits by name; 0: there are none.
     pub plan: u8,
@@ -101,6 +101,8 @@ pub struct PeekRule {
 impl PeekRule {
     /// There are entries: names are looked up.
     pub const ENTRIES: u16 = 1;
+    /// None of them is for whatever no other one is for.
+    pub const NO_DEFAULT: u16 = 1 << 1;
 }
 
 /// Whose ClientHello it was.

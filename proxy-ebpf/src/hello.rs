@@ -359,11 +359,12 @@ const fn between(word: u64, low: u8, high: u8) -> u64 {
 pub fn name(peek: &mut Peek, at: u32, length: u32) -> u64 {
     let mut dots = 0u64;
     let mut odd = 0u64;
+    // All at once: of so many bytes as are not known beforehand it would be a loop of its own.
+    peek.key.name = [0; NAME_WORDS];
     for i in 0..NAME_WORDS as u32 {
         let from = i * 8;
         if from >= length {
-            peek.key.name[i as usize] = 0;
-            continue;
+            break;
         }
         let left = length - from;
         let kept = if left >= 8 { u64::MAX } else { (1u64 << ((left & 7) * 8)) - 1 };

@@ -162,6 +162,8 @@ fn flags(toolchain: &Toolchain) -> Vec<String> {
         "-Ctarget-cpu=v3".into(),
         format!("-Clinker={}", toolchain.linker.display()),
         "-Clink-arg=--btf".into(),
+        // Else memory is cleared byte by byte, by a function.
+        "-Clink-arg=--disable-expand-memcpy-in-order".into(),
     ]
 }
 

@@ -8,7 +8,7 @@ use proxy_common::{
     hash::{text_begin, text_word},
     listener::Listener,
     program::Program,
-    sni::{Counted, NAME_WORDS, NameEntry, Note, PeekRule, action, decision},
+    sni::{Counted, NAME_WORDS, NameEntry, Note, action, decision},
 };
 
 use super::charged::limited;
@@ -55,16 +55,12 @@ pub(super) fn resume<W: World + Tables<A>, A: Address>(
     }
     world.notice(Notice::PeekRead);
     let listener = work.listener.id;
-    let Some(rule) = world.peek_rule(listener) else { return passed() };
+    let Some(rule) = world.peek_rule(listener).copied() else { return passed() };
     let note = &mut work.peek.told.note;
     note.outline = work.peek.outline;
     note.name.copy_from_slice(&work.peek.key.name);
     note.at = world.now();
-    let depths = if rule.flags & PeekRule::ENTRIES != 0 { Some(rule.depths) } else { None };
-    let entry = match depths {
-        Some(depths) => names::find(world, &mut work.peek, listener, depths),
-        None => NameEntry::default(),
-    };
+    let entry = names::find(world, &mut work.peek, listener, rule);
     work.peek.told.note.entry = entry.number;
     let plan = rule.plan;
     // A proof of a name to a CA is answered by the worker, whatever becomes of the name's connections.

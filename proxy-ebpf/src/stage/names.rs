@@ -1,33 +1,37 @@
 //! What the table of names says of the host that a ClientHello names: its own entry, else that of the longest wildcard,
 //! else the listener's.
 
-use proxy_common::sni::{MOST_LABELS, NAME_WORDS, NameEntry, kind};
+use proxy_common::sni::{MOST_LABELS, NAME_WORDS, NameEntry, PeekRule, kind};
 
 use crate::hello::{Names, Peek};
 
-/// Finds the entry of the name in `peek`. Bit `n` of `depths`: there are wildcards of `n + 1` labels.
+/// Finds the entry of the name in `peek`.
 #[inline(always)]
-pub fn find<W: Names>(world: &W, peek: &mut Peek, listener: u16, depths: u32) -> NameEntry {
+pub fn find<W: Names>(world: &W, peek: &mut Peek, listener: u16, rule: PeekRule) -> NameEntry {
+    if rule.flags & PeekRule::ENTRIES == 0 {
+        return NameEntry::default();
+    }
     peek.key.listener = listener;
     if peek.length != 0 {
         peek.key.kind = kind::EXACT;
         if let Some(entry) = world.name_entry(&peek.key) {
             return entry;
         }
-        if depths != 0
-            && let Some(entry) = wildcard(world, peek, depths)
+        if rule.depths != 0
+            && let Some(entry) = wildcard(world, peek, rule.depths)
         {
             return entry;
         }
     }
-    for i in 0..NAME_WORDS {
-        peek.key.name[i] = 0;
+    if rule.flags & PeekRule::NO_DEFAULT != 0 {
+        return NameEntry::default();
     }
+    peek.key.name = [0; NAME_WORDS];
     peek.key.kind = kind::DEFAULT;
     world.name_entry(&peek.key).unwrap_or_default()
 }
 
-/// The entry of the longest wildcard.
+/// The entry of the longest wildcard. Bit `n` of `depths`: there are some of `n + 1` labels.
 #[inline(always)]
 fn wildcard<W: Names>(world: &W, peek: &mut Peek, depths: u32) -> Option<NameEntry> {
     peek.key.kind = kind::WILDCARD;

@@ -165,7 +165,7 @@ impl Names {
                     .iter()
                     .filter_map(|rule| depth(rule.host.as_ref()))
                     .fold(0, |all, one| all | one),
-                flags: if listener.names.is_empty() { 0 } else { PeekRule::ENTRIES },
+                flags: flags(&listener.names),
                 plan: plans.get(&(id as u16)).copied().unwrap_or(0),
                 pad: 0,
             });
@@ -245,6 +245,15 @@ fn key(listener: u16, host: Option<&HostPattern>) -> Option<NameKey> {
         None => NameKey::new(listener, kind::DEFAULT, ""),
         Some(HostPattern::Exact(name)) => NameKey::new(listener, kind::EXACT, name),
         Some(HostPattern::Wildcard(parent)) => NameKey::new(listener, kind::WILDCARD, parent),
+    }
+}
+
+/// What is said of a listener's names as a whole.
+fn flags(names: &[NameRule]) -> u16 {
+    match names.iter().any(|rule| rule.host.is_none()) {
+        _ if names.is_empty() => 0,
+        true => PeekRule::ENTRIES,
+        false => PeekRule::ENTRIES | PeekRule::NO_DEFAULT,
     }
 }
 
