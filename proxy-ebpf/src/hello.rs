@@ -72,6 +72,10 @@ pub struct Peek {
     pub family: u32,
     /// Where the message ends, seen or not.
     pub end: u32,
+    /// The cipher suites.
+    pub suites: Place,
+    /// The first extension.
+    pub extensions: u32,
     /// The body of `server_name`.
     pub name: Place,
     /// The body of `application_layer_protocol_negotiation`.
@@ -82,9 +86,11 @@ pub struct Peek {
     pub seen: u32,
     /// Bytes of the name; 0: the client names none.
     pub length: u32,
-    /// All of the message was there: the outline is that of all.
+    /// All of the message was there.
     pub whole: bool,
-    /// What can be said of it.
+    /// Somebody looks on.
+    pub looked_on: bool,
+    /// What can be said of it, if it is asked for, and the message is whole.
     pub outline: Outline,
     /// The name, in lower case. The rest of the key is for whoever looks it up.
     pub key: NameKey,
@@ -101,12 +107,15 @@ impl Default for Peek {
             have: 0,
             family: 0,
             end: 0,
+            suites: Place::default(),
+            extensions: 0,
             name: Place::default(),
             protocols: Place::default(),
             versions: Place::default(),
             seen: 0,
             length: 0,
             whole: false,
+            looked_on: false,
             outline: Outline::default(),
             key: NameKey::default(),
             dots: 0,
@@ -142,10 +151,18 @@ impl Peek {
         (self.take(at) as u16).swap_bytes() as u32
     }
 
+    /// An extension's number, and how many bytes follow.
+    #[inline(always)]
+    const fn extension(&self, at: u32) -> (u16, u32) {
+        let head = self.take(at);
+        ((head as u16).swap_bytes(), ((head >> 16) as u16).swap_bytes() as u32)
+    }
+
     /// Before a segment is read.
     #[inline(always)]
     pub fn begin(&mut self, family: u8) {
         self.family = u32::from(family);
+        (self.suites, self.extensions) = (Place::default(), 0);
         self.name = Place::default();
         self.protocols = Place::default();
         self.versions = Place::default();
@@ -163,12 +180,12 @@ pub trait Walks {
     fn opaque(&self, number: u32) -> u32 {
         number
     }
-    /// Blends in the cipher suites of these bytes. [`Walked`].
+    /// Blends in the numbers of cipher suites and extensions. [`Walked`].
     #[inline(always)]
-    fn suites(&self, peek: &mut Peek, at: u32, length: u32) -> u64 {
-        suites(peek, at, length)
+    fn numbers(&self, peek: &mut Peek) -> u64 {
+        numbers(peek)
     }
-    /// Finds the extensions that are read, and blends in all numbers. [`Walked`].
+    /// Finds the extensions that are read. [`Walked`].
     #[inline(always)]
     fn extensions(&self, peek: &mut Peek, at: u32) -> u64 {
         extensions(peek, at)
@@ -208,9 +225,10 @@ pub trait Names: Walks {
     fn tell_hello(&self, told: &Told);
 }
 
-/// [`Walks::suites`].
+/// [`Walks::numbers`]; [`extensions`] have been walked.
 #[inline(always)]
-pub fn suites(peek: &mut Peek, at: u32, length: u32) -> u64 {
+pub fn numbers(peek: &mut Peek) -> u64 {
+    let Place { at, length } = peek.suites;
     let mut blended = 0u64;
     for i in 0..MOST_SUITES {
         if i * 2 >= length {
@@ -218,7 +236,16 @@ pub fn suites(peek: &mut Peek, at: u32, length: u32) -> u64 {
         }
         blended = blended.wrapping_add(share(Part::Suite, peek.half(at.wrapping_add(i * 2)) as u16));
     }
-    peek.outline.fingerprint = peek.outline.fingerprint.wrapping_add(blended);
+    let (mut at, end) = (peek.extensions & (2 * MOST - 1), peek.end);
+    for _ in 0..MOST_EXTENSIONS {
+        if at >= end {
+            break;
+        }
+        let (number, length) = peek.extension(at);
+        blended = blended.wrapping_add(share(Part::Extension, number));
+        at += 4 + length;
+    }
+    peek.outline.fingerprint = blended;
     Walked::Whole as u64
 }
 
@@ -227,10 +254,8 @@ pub fn suites(peek: &mut Peek, at: u32, length: u32) -> u64 {
 pub fn extensions(peek: &mut Peek, at: u32) -> u64 {
     let (end, have) = (peek.end, peek.have & (2 * MOST - 1));
     let mut at = at & (2 * MOST - 1);
-    let mut blended = 0u64;
     for _ in 0..MOST_EXTENSIONS {
         if at == end {
-            peek.outline.fingerprint = peek.outline.fingerprint.wrapping_add(blended);
             return Walked::Whole as u64;
         }
         if at + 4 > end {
@@ -239,8 +264,7 @@ pub fn extensions(peek: &mut Peek, at: u32) -> u64 {
         if at + 4 > have {
             return Walked::Partly as u64;
         }
-        let head = peek.take(at);
-        let (number, length) = ((head as u16).swap_bytes(), ((head >> 16) as u16).swap_bytes() as u32);
+        let (number, length) = peek.extension(at);
         let body = Place { at: at + 4, length };
         if body.at + length > end {
             return Walked::Malformed as u64;
@@ -264,7 +288,6 @@ pub fn extensions(peek: &mut Peek, at: u32) -> u64 {
             SEEN_VERSIONS => peek.versions = body,
             _ => {}
         }
-        blended = blended.wrapping_add(share(Part::Extension, number));
         at = body.at + length;
     }
     Walked::Long as u64

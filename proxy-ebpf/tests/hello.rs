@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use proxy_common::client_hello::{Outline, Reassembly, Step};
 use proxy_common::drop_reason::Notice;
 use proxy_ebpf::hello::{MOST, Peek, Walks};
-use proxy_ebpf::stage::client_hello::{begins, read};
+use proxy_ebpf::stage::client_hello::{begins, outline, read};
 use proxy_tests::hello::{Answer, Dice, Hello, Sent, any, check, records};
 
 /// Walks that are plain calls.
@@ -24,7 +24,8 @@ fn peek(segment: &[u8]) -> Result<Peek, Notice> {
     for (word, chunk) in peek.segment.iter_mut().zip(bytes.chunks_exact(8)) {
         *word = u64::from_ne_bytes(chunk.try_into().unwrap());
     }
-    read(&Plain, 4, &mut peek).map(|()| *peek)
+    read(&Plain, 4, &mut peek)?;
+    outline(&Plain, &mut peek).map(|()| *peek)
 }
 
 fn name(peek: &Peek) -> Option<String> {

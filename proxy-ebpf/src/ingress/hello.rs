@@ -47,21 +47,27 @@ pub(super) fn resume<W: World + Tables<A>, A: Address>(
     let length = work.ip.end.saturating_sub(at);
     work.peek.have = if length < MOST { length } else { MOST };
     let have = work.peek.have;
+    work.peek.looked_on = is_looked_on(world);
     if have == 0 || world.segment(&mut work.peek, at, have).is_none() {
         return left(world, work, Notice::PeekCut);
     }
     if let Err(why) = client_hello::read(world, A::FAMILY, &mut work.peek) {
         return left(world, work, why);
     }
-    world.notice(Notice::PeekRead);
     let listener = work.listener.id;
     let Some(rule) = world.peek_rule(listener).copied() else { return passed() };
-    let note = &mut work.peek.told.note;
-    note.outline = work.peek.outline;
-    note.name.copy_from_slice(&work.peek.key.name);
-    note.at = world.now();
+    work.peek.told.note.name.copy_from_slice(&work.peek.key.name);
     let entry = names::find(world, &mut work.peek, listener, rule);
-    work.peek.told.note.entry = entry.number;
+    // Whoever is not refused is read again by the worker, wholly.
+    if work.peek.looked_on || entry.action != action::PASS {
+        if let Err(why) = client_hello::outline(world, &mut work.peek) {
+            return left(world, work, why);
+        }
+        work.peek.told.note.outline = work.peek.outline;
+        work.peek.told.note.entry = entry.number;
+        work.peek.told.note.at = world.now();
+    }
+    world.notice(Notice::PeekRead);
     let plan = rule.plan;
     // A proof of a name to a CA is answered by the worker, whatever becomes of the name's connections.
     if entry.action != action::PASS && work.peek.outline.alpn & alpn::ACME == 0 {
@@ -120,13 +126,19 @@ fn refuse<W: World + Tables<A>, A: Address>(
     passed()
 }
 
+/// Whether somebody looks on.
+#[inline(always)]
+fn is_looked_on<W: World>(world: &W) -> bool {
+    world.trace().is_some_and(|trace| trace.on != 0 && trace.until.wrapping_sub(world.now()) as i32 > 0)
+}
+
 /// Tells whoever looks on, and the worker.
 #[inline(always)]
 fn tell<W: World, A: Address>(world: &W, work: &mut Work<A>, decided: u8, reason: u8) {
-    let Some(trace) = world.trace() else { return };
-    if trace.on == 0 || trace.until.wrapping_sub(world.now()) as i32 <= 0 {
+    if !work.peek.looked_on {
         return;
     }
+    let Some(trace) = world.trace() else { return };
     let told = &mut work.peek.told;
     let (mut any, mut same) = (0, 0);
     for i in 0..NAME_WORDS {

@@ -22,11 +22,11 @@ fn memory(family: u32) -> Option<&'static mut Peek> {
     Some(if family == Ip6::FAMILY as u32 { &mut v6.peek } else { &mut v4.peek })
 }
 
-/// Blends in cipher suites.
+/// Blends in the numbers of cipher suites and extensions.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn proxy_suites(family: u32, at: u32, length: u32) -> u64 {
-    memory(family).map_or(Walked::Long as u64, |peek| hello::suites(peek, at, length))
+pub(crate) extern "C" fn proxy_numbers(family: u32) -> u64 {
+    memory(family).map_or(Walked::Long as u64, hello::numbers)
 }
 
 /// Finds the extensions that are read.
@@ -76,8 +76,8 @@ impl Walks for Frame {
         opaque as u32
     }
     #[inline(always)]
-    fn suites(&self, peek: &mut Peek, at: u32, length: u32) -> u64 {
-        walk(peek, |family| proxy_suites(family, at, length))
+    fn numbers(&self, peek: &mut Peek) -> u64 {
+        walk(peek, |family| proxy_numbers(family))
     }
     #[inline(always)]
     fn extensions(&self, peek: &mut Peek, at: u32) -> u64 {

@@ -24,24 +24,32 @@ pub const fn begins(words: [u32; 2]) -> bool {
 /// Why a ClientHello is left to userspace.
 type Left = Notice;
 
-/// Reads the segment in `peek`, memory of this family. `Err`: userspace has to, for this reason.
+/// Reads the name out of the segment in `peek`, memory of this family. `Err`: userspace has to, for this reason.
 #[inline(always)]
 pub fn read<W: Walks>(world: &W, family: u8, peek: &mut Peek) -> Result<(), Left> {
     peek.begin(family);
     let at = head(peek)?;
     let at = world.opaque(lists(world, peek, at)?);
+    // There may be none, not even their length.
+    peek.extensions = at;
     let walked = if at == peek.end { Walked::Whole } else { extensions(world, peek, at)? };
     peek.whole = walked == Walked::Whole;
-    if peek.whole {
-        walk(world.protocols(peek))?;
-        walk(world.versions(peek))?;
-    } else {
-        peek.outline = Default::default();
-    }
     if peek.seen & SEEN_NAME != 0 {
         return name(world, peek);
     }
     if peek.whole { Ok(()) } else { Err(Left::PeekCut) }
+}
+
+/// What else can be said of what was [`read`], if all of it is there.
+#[inline(always)]
+pub fn outline<W: Walks>(world: &W, peek: &mut Peek) -> Result<(), Left> {
+    if !peek.whole {
+        return Ok(());
+    }
+    peek.outline.version = peek.half(HEADS) as u16;
+    walk(world.numbers(peek))?;
+    walk(world.protocols(peek))?;
+    walk(world.versions(peek))
 }
 
 /// The heads of the record and the message. Where the message's content goes on after `random`.
@@ -59,7 +67,6 @@ fn head(peek: &mut Peek) -> Result<u32, Left> {
         return Err(Left::PeekRecords);
     }
     peek.end = HEADS + message;
-    peek.outline.version = peek.half(9) as u16;
     if peek.byte(0) != 22 || peek.byte(1) != 3 || peek.byte(5) != 1 || peek.end <= SESSION_ID {
         return Err(Left::PeekMalformed);
     }
@@ -83,7 +90,7 @@ fn lists<W: Walks>(world: &W, peek: &mut Peek, at: u32) -> Result<u32, Left> {
     if length > MOST_SUITES * 2 {
         return Err(Left::PeekLong);
     }
-    walk(world.suites(peek, at + 2, length))?;
+    peek.suites = Place { at: at + 2, length };
     let at = world.opaque(at + 2 + length);
     let methods = peek.byte(at);
     if methods == 0 {
@@ -101,6 +108,7 @@ fn extensions<W: Walks>(world: &W, peek: &mut Peek, at: u32) -> Result<Walked, L
     if at + 2 + peek.half(at) != peek.end {
         return Err(Left::PeekMalformed);
     }
+    peek.extensions = at + 2;
     match Walked::of(world.extensions(peek, at + 2)) {
         Walked::Malformed => Err(Left::PeekMalformed),
         Walked::Long => Err(Left::PeekLong),

@@ -142,6 +142,33 @@ fn what_is_not_wholly_there_is_the_workers() {
 }
 
 #[test]
+fn who_is_refused_is_read_wholly_before() {
+    by_nat(|scene| {
+        let (at, _) = listen(scene);
+        for (name, notice) in [("bad.test", Notice::PeekMalformed), ("other.test", Notice::PeekRead)] {
+            let mut odd = Hello::asking_for(name);
+            let extensions = odd.extensions.as_mut().unwrap();
+            extensions.iter_mut().find(|(number, _)| *number == 16).unwrap().1 = vec![0, 9, 2];
+            let packet = hello(scene, at, &odd.record());
+            assert_eq!(run(scene, &packet), (Verdict::Pass, packet.bytes()), "{name}");
+            assert_eq!(scene.noticed(notice.label()), 1, "{name}");
+        }
+    });
+}
+
+#[test]
+fn an_entry_that_is_said_not_to_be_there_is_not_asked_for() {
+    by_nat(|scene| {
+        let (at, id) = listen(scene);
+        passes(scene, at, "other.test");
+        let rule = scene.host.hellos.rules.get_mut(&id).unwrap();
+        rule.flags |= PeekRule::NO_DEFAULT;
+        passes(scene, at, "other.test");
+        assert_eq!(scene.host.hellos.counted(6).seen, 1);
+    });
+}
+
+#[test]
 fn a_listener_without_tls_is_not_looked_at() {
     by_nat(|scene| {
         let at = SocketAddr::new(scene.tcp().ip(), 80);

@@ -289,6 +289,15 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_says_whether_it_has_an_entry_for_all_other_names() {
+        let named = listener("own", 1).names;
+        let other = NameRule { host: None, ..named[0].clone() };
+        assert_eq!(flags(&[]), 0);
+        assert_eq!(flags(&named), PeekRule::ENTRIES | PeekRule::NO_DEFAULT);
+        assert_eq!(flags(&[named[0].clone(), other]), PeekRule::ENTRIES);
+    }
+
+    #[test]
     fn a_listener_has_all_its_names_in_the_kernel_part_or_none() {
         let ids = BTreeMap::from([(1, "small".to_owned()), (2, "large".to_owned()), (3, "last".to_owned())]);
         let listeners =
