@@ -28,7 +28,7 @@ mod key;
 
 pub use asked::{Asked, Charge, Enter, Make, Right, Settled, Wish};
 use key::{CLAIMANT, LENT};
-pub use key::{Key, Who, claimant_of_cpu};
+pub use key::{Key, Who, claimant_of_cpu, salt_of, tag_of};
 
 /// Ways of a set.
 pub const WAYS: usize = 4;
@@ -98,10 +98,20 @@ pub trait Memory {
 /// The two sets that a tag is at home in.
 #[inline(always)]
 const fn homes(tag: u64, sets: u32) -> [u32; 2] {
+    let first = first_home(tag, sets);
+    [first, second_home(tag, sets, first)]
+}
+
+#[inline(always)]
+const fn first_home(tag: u64, sets: u32) -> u32 {
+    (tag >> 12) as u32 & sets.wrapping_sub(1)
+}
+
+#[inline(always)]
+const fn second_home(tag: u64, sets: u32, first: u32) -> u32 {
     let mask = sets.wrapping_sub(1);
-    let first = (tag >> 12) as u32 & mask;
     let second = (tag >> 36) as u32 & mask;
-    [first, if second == first { (second ^ 1) & mask } else { second }]
+    if second == first { (second ^ 1) & mask } else { second }
 }
 
 /// Where an entry is: the number of its set, and below that the way.
@@ -151,20 +161,34 @@ pub fn find_tag<M: Memory + ?Sized>(memory: &M, tag: u64) -> Option<Place> {
     None
 }
 
-/// Charges `units` to the confirmed entry with this tag, in one step or not at all. Whether it did, and they pass; if not,
-/// [`charge`] says why.
+/// The confirmed entry with this tag: its set and its way.
 #[inline(always)]
-pub fn charges_at_once<M: Memory>(memory: &M, tag: u64, gcra: &Gcra, units: u32, now: u64) -> bool {
-    for home in homes(tag, memory.sets()) {
-        let Some(set) = memory.set(home) else { return false };
-        let Some(way) = way_of(set, tag) else { continue };
-        let state = &set.states[way];
-        let old = state.load();
-        let Ok(next) = gcra.step(old, now, units) else { return false };
-        // Another key's by now: that one has lost a unit.
-        return old & COUNT == 0 && state.replace_if(old, next) && set.tags[way].load_ordered() == tag;
+pub fn located<M: Memory>(memory: &M, tag: u64) -> Option<(&SharedBucketSet, usize)> {
+    let first = first_home(tag, memory.sets());
+    let set = memory.set(first)?;
+    if let Some(way) = way_of(set, tag) {
+        return Some((set, way));
     }
-    false
+    let set = memory.set(second_home(tag, memory.sets(), first))?;
+    way_of(set, tag).map(|way| (set, way))
+}
+
+/// Charges `units` to the [`located`] entry of a tag, in one step or not at all. Whether it did, and they pass; if not, [`charge`] says
+/// why.
+#[inline(always)]
+pub fn charges_at_once(
+    set: &SharedBucketSet,
+    way: usize,
+    tag: u64,
+    gcra: &Gcra,
+    units: u32,
+    now: u64,
+) -> bool {
+    let state = &set.states[way];
+    let old = state.load();
+    let Ok(next) = gcra.step(old, now, units) else { return false };
+    // Another key's by now: that one has lost a unit.
+    old & COUNT == 0 && state.replace_if(old, next) && set.tags[way].load_ordered() == tag
 }
 
 /// The way of a set that has this tag.
@@ -652,7 +676,8 @@ mod tests {
             for key in &keys {
                 let now = NOW + step * (1 << 22);
                 let before = states(&one);
-                let done = charges_at_once(&one, key.tag, &gcra, 1, now);
+                let done = located(&one, key.tag)
+                    .is_some_and(|(set, way)| charges_at_once(set, way, key.tag, &gcra, 1, now));
                 let usual = charge(&other, key, &gcra, 1, now, Make::No);
                 assert_eq!(done, matches!(usual, Charge::Passed(_)));
                 if done {

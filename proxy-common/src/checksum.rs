@@ -14,6 +14,18 @@ pub const fn fold(mut sum: u64) -> u16 {
     sum as u16
 }
 
+/// Whether the checksum of an IPv4 header without options holds (RFC 1071 §1): its words sum up to all ones.
+#[inline(always)]
+pub const fn is_sound(words: [u32; 5]) -> bool {
+    let [a, b, c, d, e] = words;
+    let mut sum = a as u64 + b as u64 + c as u64 + d as u64 + e as u64;
+    // 35 bits, 33, 17, and then 0x10000 at most, which is no multiple of 0xffff.
+    sum = (sum & 0xffff_ffff) + (sum >> 32);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum == 0xffff
+}
+
 /// Folds a sum of at most 2^18 words: two carries are all there can be.
 #[inline(always)]
 const fn fold_short(mut sum: u32) -> u16 {

@@ -137,6 +137,16 @@ impl<A: Address> Rewrite<A> {
         self.kind & SPLICED != 0
     }
 
+    /// Becomes what is written into a packet of another rewrite's flow: all of it but for [`FlowKind::Dsr`], where nothing is.
+    #[inline(always)]
+    pub fn take_over(&mut self, other: &Self) {
+        if FlowKind::of(other.kind) == FlowKind::Dsr {
+            (self.kind, self.backend) = (other.kind, other.backend);
+        } else {
+            self.copy_from(other);
+        }
+    }
+
     /// Becomes another rewrite, field by field.
     #[inline(always)]
     pub fn copy_from(&mut self, other: &Self) {

@@ -1,7 +1,6 @@
 //! What the kernel listens on.
 
 use crate::addr::{Address, Be16};
-use crate::hash::mix64;
 use crate::limits::FILTER_BITS;
 
 /// The number of a listener: the index of its ring. Given by the daemon.
@@ -101,7 +100,9 @@ pub fn filter_bit<A: Address>(kind: Ours, address: A, port: Be16, protocol: u8) 
         folded = folded.rotate_left(23) ^ (*word as u64);
     }
     let salted = folded ^ ((port.raw() as u64) << 32) ^ ((protocol as u64) << 48) ^ ((kind as u64) << 56);
-    (mix64(salted) >> 32) as u32 & (FILTER_BITS - 1)
+    // Multiplicative hashing (Knuth, TAOCP 6.4): the highest bits of the product depend on every bit, and it is one
+    // instruction of every packet's way.
+    (salted.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u32 & (FILTER_BITS - 1)
 }
 
 impl DestinationFilter {

@@ -78,9 +78,11 @@ pub struct Rule<U64 = u64> {
     /// What the number is: [`crate::bucket::Who`].
     pub kind: u8,
     /// Zero.
-    pub pad: [u8; 5],
-    /// Zero: a rule is a cache line.
-    pub more: u64,
+    pub pad: u8,
+    /// [`count_index`] of limit and measure.
+    pub counter: u32,
+    /// [`crate::bucket::salt_of`] limit and measure. A rule is a cache line.
+    pub salt: u64,
 }
 
 impl<U64> Rule<U64> {
@@ -127,10 +129,32 @@ pub struct Plan<U64 = u64> {
     pub listener: u16,
     /// 1: the number is taken.
     pub used: u16,
+    /// How packets of established flows are charged: [`Plan::FREE`] and kin.
+    pub straight: u8,
     /// Zero.
-    pub pad: [u64; 5],
+    pub pad: [u8; 7],
+    /// Zero: the rules begin with a cache line.
+    pub more: [u64; 4],
     /// The rules.
     pub rules: [Rule<U64>; RULES],
+}
+
+impl<U64> Plan<U64> {
+    /// By all that there is to know.
+    pub const WHOLE: u8 = 0;
+    /// Not at all.
+    pub const FREE: u8 = 1;
+    /// By the first rule alone, and nobody has to be asked for before.
+    pub const STRAIGHT: u8 = 2;
+
+    /// [`Plan::straight`], by the rules.
+    pub const fn straight_by(&self) -> u8 {
+        match self.of_packets {
+            0 => Self::FREE,
+            1 if self.rules[0].flags & Rule::<U64>::EXEMPTS_FIRST == 0 => Self::STRAIGHT,
+            _ => Self::WHOLE,
+        }
+    }
 }
 
 /// A plan that every CPU reads.
@@ -190,6 +214,12 @@ pub struct LimitCount {
 #[inline(always)]
 pub const fn count_index(limit: u16, measure: u8) -> u32 {
     (limit as u32 % LIMITS) * MEASURES as u32 + measure as u32 % MEASURES as u32
+}
+
+/// The limit and the measure of a [`count_index`].
+#[inline(always)]
+pub const fn count_of(counter: u32) -> (u16, u8) {
+    ((counter / MEASURES as u32) as u16, (counter % MEASURES as u32) as u8)
 }
 
 /// A rate as people write it; a count of 0: none. Of what is counted at a time the count alone says it.

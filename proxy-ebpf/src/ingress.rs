@@ -13,7 +13,7 @@ use crate::{
     stage::{
         admit, ban, flow, forward, fragment,
         icmp::Quoted,
-        limit, parse,
+        limit, parse, plain,
         parse::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Payload},
         reply, too_big,
     },
@@ -82,6 +82,12 @@ pub fn resume<W: World + Tables<A>, A: Quoted>(
 /// Linux takes more than we do. That is dropped only where its destination is ours; else the host may judge it.
 #[inline(always)]
 fn family<W: World>(world: &mut W, v4: &mut Work<Ip4>, v6: &mut Work<Ip6>) -> Outcome<Verdict> {
+    if let Some(to) = plain::ipv4(world, &mut v4.ip, &mut v4.transport) {
+        ban::source(world, &v4.ip.key.source)?;
+        parse::station(to)?;
+        admit::filter(world, &v4.ip.key)?;
+        return settle(world, v4);
+    }
     let (link, ethertype, to) = parse::link(world)?;
     match ethertype {
         ETHERTYPE_IPV4 => {
@@ -159,6 +165,12 @@ fn internet<W: World + Tables<A>, A: Quoted>(world: &mut W, work: &mut Work<A>) 
             fragment::remember(world, &work.ip, identification);
         }
     }
+    settle(world, work)
+}
+
+/// By who is meant: a socket of this host, or backends.
+#[inline(never)]
+fn settle<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
     if let Some(listener) = local::listener(world, work)
         && !splice::was_handed_over(world, work, listener)
     {
@@ -182,22 +194,23 @@ fn balance<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) 
         Some(known) if !(work.transport.is_bare_syn() || state & state::SYN_ELSEWHERE != 0) => {
             flow::touch(known, &work.transport, world.now());
             work.fresh = false;
-            work.rewrite.copy_from(&known.rewrite);
-            let ends = known.rewrite.counted != 0 && work.transport.flags & (tcp::FIN | tcp::RST) != 0;
-            let was_reset = state & state::RST != 0;
+            work.rewrite.take_over(&known.rewrite);
             if known.rewrite.is_spliced() {
                 return go_on::<A, _>(Program::Splice);
             }
-            if ends || was_reset || !forward::is_remembered(world, &known.hop, &mut work.exit) {
+            let ends = known.rewrite.counted != 0 && work.transport.flags & (tcp::FIN | tcp::RST) != 0;
+            let was_reset = state & state::RST != 0;
+            if ends
+                || was_reset
+                || !forward::is_remembered(world, &known.hop, &mut work.exit)
+                || !limit::is_within(world, work, work.exit.hop.plan)
+            {
+                work.rewrite.copy_from(&known.rewrite);
                 return go_on::<A, _>(Program::Flow);
             }
-            let plan = work.exit.hop.plan;
-            if plan != 0 && !limit::is_within(world, work, plan) {
-                return go_on::<A, _>(Program::Flow);
-            }
+            leave::leave(world, work)
         }
-        Some(known) if known.rewrite.is_spliced() => return go_on::<A, _>(Program::Splice),
-        _ => return go_on::<A, _>(Program::Begin),
+        Some(known) if known.rewrite.is_spliced() => go_on::<A, _>(Program::Splice),
+        _ => go_on::<A, _>(Program::Begin),
     }
-    leave::leave(world, work)
 }

@@ -11,7 +11,7 @@ use proxy_common::{
     hop::SharedHop,
     limit_event::Event,
     listener::{DestinationFilter, Listener, ListenerKey},
-    plan::{CountedSet, SharedPlan},
+    plan::{CountedSet, SharedPlan, count_of},
     settings::Settings,
     splice::SharedSplice,
 };
@@ -203,6 +203,11 @@ pub trait World: Packet + Keys + Names + Tables<Ip4> + Tables<Ip6> + Bans<Ip4> +
     fn answer(&self, family: u8, ask: &Ask) -> u64;
     /// Counts what a measure of a limit said.
     fn count_limit(&self, limit: u16, measure: u8, outcome: LimitOutcome);
+    /// Counts what has passed, by the rule's own number of that count.
+    fn count_passed(&self, counter: u32) {
+        let (limit, measure) = count_of(counter);
+        self.count_limit(limit, measure, LimitOutcome::Passed);
+    }
     /// A spliced connection, by its number.
     fn splice(&self, number: u32) -> Option<&SharedSplice>;
     /// Does a step of the walk over the options that the `Work` of this family has, of a segment of this spliced connection.

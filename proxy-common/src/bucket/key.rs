@@ -57,8 +57,8 @@ impl Key {
     /// The key of `who` for a measure (by its number) of a limit (by its number). The seed is the table's secret.
     #[inline(always)]
     pub const fn new(seed: u64, limit: u16, measure: u8, kind: Who, who: [u64; 2]) -> Self {
-        let info = info_of(limit, measure, kind);
-        Self { tag: tag_of(seed, info, who), who, info }
+        let tag = tag_of(seed, salt_of(limit, measure), kind, who);
+        Self { tag, who, info: info_of(limit, measure, kind) }
     }
 
     /// Becomes the key that [`Key::new`] makes.
@@ -67,7 +67,7 @@ impl Key {
         self.who[0] = who[0];
         self.who[1] = who[1];
         self.info = info_of(limit, measure, kind);
-        self.tag = tag_of(seed, self.info, who);
+        self.tag = tag_of(seed, salt_of(limit, measure), kind, who);
     }
 
     /// The limit of an entry, by its [`BucketSet::info`].
@@ -89,14 +89,27 @@ const fn info_of(limit: u16, measure: u8, kind: Who) -> u64 {
     (limit as u64) << 48 | (measure as u64) << 40 | (kind as u64) << 32
 }
 
+/// What tells the tags of a measure of a limit from those of others.
 #[inline(always)]
-const fn tag_of(seed: u64, info: u64, who: [u64; 2]) -> u64 {
+pub const fn salt_of(limit: u16, measure: u8) -> u64 {
+    mix64((limit as u64) << 16 | (measure as u64) << 8)
+}
+
+/// [`Key::tag`], by the [`salt_of`] the limit's measure.
+#[inline(always)]
+pub const fn tag_of(seed: u64, salt: u64, kind: Who, who: [u64; 2]) -> u64 {
     let mut hash = mix64(seed ^ who[0]);
     if who[1] != 0 {
         hash = mix64(hash ^ who[1]);
     }
     // Apart, and after the secret: who can choose bits of `who` cannot make up for those of another limit with them.
-    hash ^= mix64(info);
+    hash ^= salt
+        ^ match kind {
+            Who::Number => const { mix64(1) },
+            Who::V4 => const { mix64(2) },
+            Who::V6 => const { mix64(3) },
+            Who::Text => const { mix64(4) },
+        };
     // Never 0 above the claimant's bits.
     (hash | 1 << 63) & !CLAIMANT
 }

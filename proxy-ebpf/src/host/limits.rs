@@ -10,7 +10,7 @@ use proxy_common::{
     cell::Cell64,
     gcra::{Gcra, fractions},
     limit_event::Event,
-    plan::{CountedSet, LimitCount, Plan, RULES, Rule, SharedPlan, measure, sketch},
+    plan::{CountedSet, LimitCount, Plan, RULES, Rule, SharedPlan, count_index, measure, sketch},
 };
 
 use crate::world::LimitOutcome;
@@ -77,7 +77,8 @@ fn shared(plan: &Plan) -> SharedPlan {
         flags: rule.flags,
         kind: rule.kind,
         pad: rule.pad,
-        more: rule.more,
+        counter: count_index(rule.limit, rule.measure),
+        salt: bucket::salt_of(rule.limit, rule.measure),
     };
     SharedPlan {
         seed: plan.seed,
@@ -89,7 +90,9 @@ fn shared(plan: &Plan) -> SharedPlan {
         counted: plan.counted,
         listener: plan.listener,
         used: plan.used,
+        straight: plan.straight_by(),
         pad: plan.pad,
+        more: plan.more,
         rules: std::array::from_fn(|number| rule(&plan.rules[number])),
     }
 }

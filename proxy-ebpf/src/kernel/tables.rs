@@ -350,6 +350,12 @@ impl World for Frame {
         }
     }
     #[inline(always)]
+    fn count_passed(&self, counter: u32) {
+        let Some(count) = maps::LIMIT_COUNTS.get_ptr_mut(counter) else { return };
+        // SAFETY: as above.
+        unsafe { (*count).passed += 1 };
+    }
+    #[inline(always)]
     fn splice(&self, number: u32) -> Option<&SharedSplice> {
         super::splice::entry(number)
     }

@@ -11,7 +11,7 @@ use proxy_common::{
     flow::FlowKind,
     gcra::{Gcra, fractions},
     limit_event::kind,
-    plan::{RULES, Rule, SharedPlan, SharedRule, action, measure, scope},
+    plan::{Plan, RULES, Rule, SharedPlan, SharedRule, action, measure, scope},
 };
 
 use crate::{
@@ -61,21 +61,26 @@ fn whose<A: Address, U64>(rule: &Rule<U64>, source: &A, backend: u16, name: u64)
 /// that is all: if not, nothing is charged, and [`Step::Packet`] says what becomes of it.
 #[inline(always)]
 pub fn is_within<W: World, A: Address>(world: &W, work: &Work<A>, number: u8) -> bool {
-    let Some(plan) = world.plan(number) else { return true };
-    let rule = &plan.rules[0];
-    if plan.of_packets != 1 || rule.flags & Rule::<u64>::EXEMPTS_FIRST != 0 {
-        return plan.of_packets == 0;
+    if number == 0 {
+        return true;
     }
+    let Some(plan) = world.plan(number) else { return true };
+    if plan.straight != Plan::<u64>::STRAIGHT {
+        return plan.straight == Plan::<u64>::FREE;
+    }
+    let rule = &plan.rules[0];
     let (kind, who) = whose(rule, &work.ip.key.source, work.rewrite.backend, work.limit.name);
-    let key = Key::new(plan.seed, rule.limit, rule.measure, kind, who);
+    let tag = bucket::tag_of(plan.seed, rule.salt, kind, who);
+    // Its entry first: what else there is to know need not be kept meanwhile.
+    let table = Buckets { world, sets: plan.sets };
+    let Some((set, way)) = bucket::located(&table, tag) else { return false };
     let gcra = Gcra { interval: rule.interval.load(), tolerance: rule.tolerance.load() };
     let units = if rule.measure == measure::BYTES { work.ip.end } else { 1 };
-    let (table, now) = (Buckets { world, sets: plan.sets }, fractions(world.ticks()));
-    if !bucket::charges_at_once(&table, key.tag, &gcra, units, now) {
-        return false;
+    let is_charged = bucket::charges_at_once(set, way, tag, &gcra, units, fractions(world.ticks()));
+    if is_charged {
+        world.count_passed(rule.counter);
     }
-    world.count_limit(rule.limit, rule.measure, LimitOutcome::Passed);
-    true
+    is_charged
 }
 
 /// Fills the question about a rule in: everything but what is asked.

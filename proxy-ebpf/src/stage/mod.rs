@@ -26,6 +26,8 @@ pub mod limit;
 pub mod names;
 /// From bytes to a sound header.
 pub mod parse;
+/// What most packets are, read at once.
+pub mod plain;
 /// A TCP packet is turned into an answer to its sender.
 pub mod reply;
 /// Addresses, ports, checksums, TTL.

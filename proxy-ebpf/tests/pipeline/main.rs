@@ -27,6 +27,8 @@ mod limits;
 mod link;
 /// Names that ClientHellos ask for.
 mod names;
+/// Packets that are read at once.
+mod plain;
 /// What holds of every packet.
 mod properties;
 /// Packets turned into answers to their senders.

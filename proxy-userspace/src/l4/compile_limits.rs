@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use proxy_common::addr::{Ip4, Ip6};
-use proxy_common::bucket::{Key, Who};
-use proxy_common::plan::{CountedSet, ExemptKey, LimitRecord, Plan, RULES, Rule, WrittenRate, action, scope};
+use proxy_common::bucket::{self, Key, Who};
+use proxy_common::plan::{CountedSet, ExemptKey, LimitRecord, Plan, RULES, Rule, WrittenRate, action, count_index, scope};
 
 use crate::config::{Amount, LimitAction, LimitConfig, ListenerName, Measure, Per, Rate};
 use crate::limit::{gcra, number, text_hash, who};
@@ -69,6 +69,7 @@ pub(super) fn compile(
             }
         }
     }
+    plan.straight = plan.straight_by();
     plan
 }
 
@@ -108,6 +109,8 @@ fn rule(id: u16, limit: &LimitConfig, measure: Measure, listener: u64) -> Rule {
         scope,
         flags,
         kind: kind as u8,
+        counter: count_index(id, number(measure)),
+        salt: bucket::salt_of(id, number(measure)),
         ..Rule::default()
     }
 }
