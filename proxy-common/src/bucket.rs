@@ -10,16 +10,17 @@
 //!
 //! How a way changes hands, without a lock:
 //! 1. the dead state becomes "taken", by compare-exchange: whoever charges it in the same instant has been faster, or
-//!    sees it;
+//!    sees it. From here on the way is held: nobody else takes it, and its old key has no entry there any more;
 //! 2. the tag becomes the new key's, tentative: with the number of who takes it;
 //! 3. both sets are read again. The key's confirmed entry elsewhere: this one gives way. Tentative ones are struck out;
 //! 4. the state becomes a fresh one, and the tag is confirmed, unless somebody struck it out.
 //!
 //! Of two who enter one key at once, the later to write its tentative tag sees the other's, so there never are two confirmed
-//! entries. Whoever stops half-way, killed, leaves a dead way behind.
+//! entries. Whoever gives way leaves a way without a tag behind; and what somebody held who was killed half-way is free
+//! after a while.
 
 use crate::cell::Cell64;
-use crate::gcra::Gcra;
+use crate::gcra::{FRACTION, Gcra};
 
 /// What is wanted of a key.
 mod asked;
@@ -43,8 +44,11 @@ const TRIES: u32 = 4;
 pub const ROUNDS: u32 = 3;
 /// A state that is no time: a count (in the low 32 bits), or with [`TAKEN`] nothing.
 const COUNT: u64 = 1 << 63;
-/// Beside [`COUNT`]: the way changes hands.
+/// Beside [`COUNT`]: the way changes hands. Then the state has the clock's tick of that, above the number of who takes it.
 const TAKEN: u64 = 1 << 62;
+const TAKEN_AT: u32 = 16;
+/// Ticks after which whoever took a way has been killed half-way: some ten seconds and more.
+const HELD: u32 = 1 << 14;
 const NUMBER: u64 = 0xffff_ffff;
 /// Ways of a set that are never lent: the first ones.
 const KEPT: usize = WAYS / 2;
@@ -151,9 +155,10 @@ impl Place {
 #[inline(always)]
 pub fn find_tag<M: Memory + ?Sized>(memory: &M, tag: u64) -> Option<Place> {
     for set in homes(tag, memory.sets()) {
-        let tags = &memory.set(set)?.tags;
+        let SharedBucketSet { tags, states, .. } = memory.set(set)?;
         for (way, there) in tags.iter().enumerate() {
-            if there.load() == tag {
+            // What is about to be another key's is not looked at any more.
+            if there.load() == tag && !is_taken(states[way].load()) {
                 return Some(Place::new(set, way));
             }
         }
@@ -258,7 +263,6 @@ fn charge_at<M: Memory>(
     for _ in 0..TRIES {
         let old = state.load();
         if old & COUNT != 0 {
-            strike(tag, key.tag, old);
             return None;
         }
         match gcra.step(old, now, units) {
@@ -325,7 +329,6 @@ fn enter_at<M: Memory>(memory: &M, key: &Key, place: Place, most: u32) -> Option
     for _ in 0..TRIES {
         let old = state.load();
         if old & (COUNT | TAKEN) != COUNT {
-            strike(tag, key.tag, old);
             return None;
         }
         let there = (old & NUMBER) as u32;
@@ -441,7 +444,7 @@ pub enum State {
 /// A way's entry, if it has one that is confirmed.
 pub fn entry(set: &SharedBucketSet, way: usize) -> Option<Entry> {
     let (tag, state, info) = (set.tags[way].load(), set.states[way].load(), set.info[way].load());
-    if tag == 0 || tag & CLAIMANT != 0 || state & TAKEN != 0 && state & COUNT != 0 {
+    if tag == 0 || tag & CLAIMANT != 0 || is_taken(state) {
         return None;
     }
     Some(Entry {
@@ -452,15 +455,6 @@ pub fn entry(set: &SharedBucketSet, way: usize) -> Option<Entry> {
         state: if state & COUNT == 0 { State::Time(state) } else { State::Count((state & NUMBER) as u32) },
         refused: set.refused[way].load() as u32,
     })
-}
-
-/// A tag whose state is taken is of no more use to its key: without it, the key can have another.
-#[inline(always)]
-fn strike(tag: &Cell64, key: u64, state: u64) {
-    if state & TAKEN != 0 {
-        // Not so: who takes the way has written its own tag already.
-        let _theirs = tag.replace_if(key, 0);
-    }
 }
 
 enum Claim {
@@ -488,16 +482,19 @@ fn claim<M: Memory>(memory: &M, key: &Key, begin: u64, now: u64, right: Right) -
     if mine == 0 {
         return Claim::Full;
     }
-    let (taken, tentative) = (COUNT | TAKEN | mine, key.tag | mine);
+    let taken = COUNT | TAKEN | (ticks(now) as u64) << TAKEN_AT | mine;
+    let tentative = key.tag | mine;
     let (old_tag, old_state) = (tag.load(), state.load());
     // What is lent is looked at after the state: whoever has got the way meanwhile has changed that.
     let free = life(old_tag, old_state) < now
         || right == Right::Own && set.info[place.way()].load_ordered() & LENT != 0;
-    if !free || !state.replace_if(old_state, taken) || !tag.replace_if(old_tag, tentative) {
+    if !free || is_held(old_state, now) || !state.replace_if(old_state, taken) {
         return Claim::Again;
     }
-    if !memory.is_alone(key.tag, place) {
-        let _struck = tag.replace_if(tentative, 0);
+    if !tag.replace_if(old_tag, tentative) || !memory.is_alone(key.tag, place) {
+        // The way is held: whatever stands there is nobody's.
+        tag.store(0);
+        let _freed = state.replace_if(taken, 0);
         return Claim::Again;
     }
     set.refused[place.way()].store(0);
@@ -522,7 +519,11 @@ pub fn victim<M: Memory + ?Sized>(memory: &M, tag: u64, now: u64, right: Right) 
             if right == Right::Lent && way < KEPT {
                 continue;
             }
-            let life = life(lines.tags[way].load(), lines.states[way].load());
+            let (tag, state) = (lines.tags[way].load(), lines.states[way].load());
+            if is_held(state, now) {
+                continue;
+            }
+            let life = life(tag, state);
             if life < least {
                 least = life;
                 best = Place::new(set, way).0;
@@ -551,6 +552,23 @@ fn keep<M: Memory + ?Sized>(memory: &M, place: Place) {
     }
 }
 
+#[inline(always)]
+const fn is_taken(state: u64) -> bool {
+    state & (COUNT | TAKEN) == COUNT | TAKEN
+}
+
+/// The low bits of the clock's ticks.
+#[inline(always)]
+const fn ticks(now: u64) -> u32 {
+    (now >> FRACTION) as u32
+}
+
+/// Whether somebody is taking a way, and has not been killed meanwhile. Clocks of two CPUs may differ by a little.
+#[inline(always)]
+const fn is_held(state: u64, now: u64) -> bool {
+    is_taken(state) && (ticks(now).wrapping_sub((state >> TAKEN_AT) as u32) as i32) < HELD as i32
+}
+
 /// How much a way says: less than the clock is nothing.
 #[inline(always)]
 const fn life(tag: u64, state: u64) -> u64 {
@@ -570,6 +588,10 @@ pub fn is_alone<M: Memory + ?Sized>(memory: &M, tag: u64, own: Place) -> bool {
                 continue;
             }
             let there = cell.load_ordered();
+            if there == tag && is_taken(set.states[way].load_ordered()) {
+                // It is about to be another key's.
+                continue;
+            }
             // Not struck out: it was confirmed, or given up, in this instant.
             if there & !CLAIMANT == tag && (there == tag || !cell.replace_if(there, 0)) {
                 return false;
@@ -809,16 +831,23 @@ mod tests {
     }
 
     #[test]
-    fn what_was_killed_half_way_leaves_a_dead_way_behind() {
-        let table = Plain::new(1);
+    fn what_was_killed_half_way_is_free_after_a_while() {
         let gcra = second(1, 1);
-        table.0[0].tags[0].store(key(1).tag);
-        table.0[0].states[0].store(COUNT | TAKEN | 9);
-        table.0[0].tags[1].store(key(1).tag | 9);
-        table.0[0].states[1].store(COUNT | TAKEN | 9);
-        assert!(matches!(charge(&table, &key(1), &gcra, 1, NOW, Make::Yes), Charge::Passed(_)));
-        assert!(matches!(charge(&table, &key(1), &gcra, 1, NOW, Make::Yes), Charge::Refused(_)));
-        assert_eq!(table.confirmed(), [key(1).tag]);
+        let once = |table: &Plain, now| {
+            assert!(matches!(charge(table, &key(1), &gcra, 1, now, Make::Yes), Charge::Passed(_)));
+            assert!(matches!(charge(table, &key(1), &gcra, 1, now, Make::Yes), Charge::Refused(_)));
+        };
+        for (wait, ways) in [(0, 2..4), (HELD as u64, 0..1)] {
+            let table = Plain::new(1);
+            let taken = COUNT | TAKEN | (ticks(NOW) as u64) << TAKEN_AT | 9;
+            for (way, tag) in [(0, key(1).tag), (1, key(1).tag | 9)] {
+                table.0[0].tags[way].store(tag);
+                table.0[0].states[way].store(taken);
+            }
+            once(&table, NOW + (wait << FRACTION));
+            let place = table.locate(key(1).tag).unwrap();
+            assert!(ways.contains(&place.way()), "{place:?} after {wait} ticks");
+        }
     }
 
     #[test]

@@ -13,9 +13,9 @@ use crate::{
     stage::{
         admit, ban, flow, forward, fragment,
         icmp::Quoted,
-        limit, parse, plain,
+        limit, parse,
         parse::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Payload},
-        reply, too_big,
+        plain, reply, too_big,
     },
     verdict::{Outcome, Verdict, go_on, passed},
     work::Work,

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use proxy_common::addr::{Ip4, Ip6};
 use proxy_common::bucket::{self, Key, Who};
-use proxy_common::plan::{CountedSet, ExemptKey, LimitRecord, Plan, RULES, Rule, WrittenRate, action, count_index, scope};
+use proxy_common::plan::{
+    CountedSet, ExemptKey, LimitRecord, Plan, RULES, Rule, WrittenRate, action, count_index, scope,
+};
 
 use crate::config::{Amount, LimitAction, LimitConfig, ListenerName, Measure, Per, Rate};
 use crate::limit::{gcra, number, text_hash, who};
