@@ -20,16 +20,19 @@
 //! after a while.
 
 use crate::cell::Cell64;
-use crate::gcra::{FRACTION, Gcra};
+use crate::gcra::Gcra;
 
 /// What is wanted of a key.
 mod asked;
 /// Whose traffic is counted together.
 mod key;
+/// What a way's state says.
+mod state;
 
 pub use asked::{Asked, Charge, Enter, Make, Right, Settled, Wish};
 use key::{CLAIMANT, LENT};
 pub use key::{Key, Who, claimant_of_cpu, salt_of, tag_of};
+use state::{COUNT, NUMBER, TAKEN, is_held, is_taken, life, taken};
 
 /// Ways of a set.
 pub const WAYS: usize = 4;
@@ -42,14 +45,6 @@ pub const KEYS_RANGE: core::ops::RangeInclusive<u32> = 1024..=1 << 24;
 const TRIES: u32 = 4;
 /// How often a key is looked for anew when its way changes hands under it.
 pub const ROUNDS: u32 = 3;
-/// A state that is no time: a count (in the low 32 bits), or with [`TAKEN`] nothing.
-const COUNT: u64 = 1 << 63;
-/// Beside [`COUNT`]: the way changes hands. Then the state has the clock's tick of that, above the number of who takes it.
-const TAKEN: u64 = 1 << 62;
-const TAKEN_AT: u32 = 16;
-/// Ticks after which whoever took a way has been killed half-way: some ten seconds and more.
-const HELD: u32 = 1 << 14;
-const NUMBER: u64 = 0xffff_ffff;
 /// Ways of a set that are never lent: the first ones.
 const KEPT: usize = WAYS / 2;
 
@@ -482,8 +477,7 @@ fn claim<M: Memory>(memory: &M, key: &Key, begin: u64, now: u64, right: Right) -
     if mine == 0 {
         return Claim::Full;
     }
-    let taken = COUNT | TAKEN | (ticks(now) as u64) << TAKEN_AT | mine;
-    let tentative = key.tag | mine;
+    let (taken, tentative) = (taken(now, mine), key.tag | mine);
     let (old_tag, old_state) = (tag.load(), state.load());
     // What is lent is looked at after the state: whoever has got the way meanwhile has changed that.
     let free = life(old_tag, old_state) < now
@@ -550,32 +544,6 @@ fn keep<M: Memory + ?Sized>(memory: &M, place: Place) {
         // Not so: somebody tells of a refusal at this instant; it is kept the next time.
         let _theirs = info.replace_if(old, old & !LENT);
     }
-}
-
-#[inline(always)]
-const fn is_taken(state: u64) -> bool {
-    state & (COUNT | TAKEN) == COUNT | TAKEN
-}
-
-/// The low bits of the clock's ticks.
-#[inline(always)]
-const fn ticks(now: u64) -> u32 {
-    (now >> FRACTION) as u32
-}
-
-/// Whether somebody is taking a way, and has not been killed meanwhile. Clocks of two CPUs may differ by a little.
-#[inline(always)]
-const fn is_held(state: u64, now: u64) -> bool {
-    is_taken(state) && (ticks(now).wrapping_sub((state >> TAKEN_AT) as u32) as i32) < HELD as i32
-}
-
-/// How much a way says: less than the clock is nothing.
-#[inline(always)]
-const fn life(tag: u64, state: u64) -> u64 {
-    if state & COUNT == 0 {
-        return if tag == 0 { 0 } else { state };
-    }
-    if state & TAKEN != 0 || state & NUMBER == 0 { 0 } else { u64::MAX }
 }
 
 /// Whether a tag has no confirmed entry beside a tentative one at `own`. Other tentative ones are struck out.
@@ -837,14 +805,14 @@ mod tests {
             assert!(matches!(charge(table, &key(1), &gcra, 1, now, Make::Yes), Charge::Passed(_)));
             assert!(matches!(charge(table, &key(1), &gcra, 1, now, Make::Yes), Charge::Refused(_)));
         };
-        for (wait, ways) in [(0, 2..4), (HELD as u64, 0..1)] {
+        for (wait, ways) in [(0, 2..4), (u64::from(state::HELD), 0..1)] {
             let table = Plain::new(1);
-            let taken = COUNT | TAKEN | (ticks(NOW) as u64) << TAKEN_AT | 9;
+            let taken = taken(NOW, 9);
             for (way, tag) in [(0, key(1).tag), (1, key(1).tag | 9)] {
                 table.0[0].tags[way].store(tag);
                 table.0[0].states[way].store(taken);
             }
-            once(&table, NOW + (wait << FRACTION));
+            once(&table, NOW + (wait << crate::gcra::FRACTION));
             let place = table.locate(key(1).tag).unwrap();
             assert!(ways.contains(&place.way()), "{place:?} after {wait} ticks");
         }

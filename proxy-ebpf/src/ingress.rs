@@ -9,13 +9,10 @@ use proxy_common::{
 };
 
 use crate::{
-    parsed::{Link, Piece, Transport, tcp},
+    parsed::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Link, Piece, Transport, tcp},
     stage::{
-        admit, ban, flow, forward, fragment,
-        icmp::Quoted,
-        limit, parse,
-        parse::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Payload},
-        plain, reply, too_big,
+        admit, ban, flow, forward, fragment, icmp::Quoted, limit, parse, parse::Payload, plain, reply,
+        too_big,
     },
     verdict::{Outcome, Verdict, go_on, passed},
     work::Work,

@@ -5,6 +5,10 @@ use proxy_common::{
     flow::{FlowKey, FragmentKey},
 };
 
+/// EtherType of IPv4.
+pub const ETHERTYPE_IPV4: u16 = 0x0800;
+/// EtherType of IPv6.
+pub const ETHERTYPE_IPV6: u16 = 0x86dd;
 /// `IPPROTO_ICMP`
 pub const ICMP: u8 = 1;
 /// `IPPROTO_TCP`

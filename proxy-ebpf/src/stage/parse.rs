@@ -15,10 +15,6 @@ use crate::{
 };
 use core::ops::ControlFlow::{Break, Continue};
 
-/// EtherType of IPv4.
-pub const ETHERTYPE_IPV4: u16 = 0x0800;
-/// EtherType of IPv6.
-pub const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ETHERTYPE_VLAN: u16 = 0x8100;
 const ETHERTYPE_QINQ: u16 = 0x88a8;
 const MOST_TAGS: u32 = 2;

@@ -7,9 +7,8 @@ use proxy_common::{
     checksum,
 };
 
-use super::parse::ETHERTYPE_IPV4;
 use crate::{
-    parsed::{Internet, Link, Piece, TCP, Transport, UDP},
+    parsed::{ETHERTYPE_IPV4, Internet, Link, Piece, TCP, Transport, UDP},
     world::Packet,
 };
 

@@ -3,8 +3,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proxy_common::addr::Ip4;
-use proxy_ebpf::parsed::{Internet, TCP, Transport};
-use proxy_ebpf::stage::parse::{self, ETHERTYPE_IPV4};
+use proxy_ebpf::parsed::{ETHERTYPE_IPV4, Internet, TCP, Transport};
+use proxy_ebpf::stage::parse;
 use proxy_ebpf::stage::plain;
 use proxy_ebpf::verdict::Outcome;
 use proxy_ebpf::world::Packet as Bytes;
