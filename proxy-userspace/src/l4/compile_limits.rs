@@ -240,3 +240,52 @@ pub(super) fn exemptions(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(limits: &str) -> Plan {
+        let text = format!(
+            "[kernel]\ninterfaces = [\"out\"]\n[listener.web]\nbind = \"10.80.0.1:80\"\nprotocol = \"tcp\"\n\
+             pool = \"p\"\n[pool.p]\nbackends = [\"10.80.0.11:8080\"]\n{limits}"
+        );
+        let config = crate::config::parse(&text, "proxy.toml").unwrap();
+        let records: Vec<LimitRecord> = config.limits.iter().map(|_| LimitRecord::default()).collect();
+        let listed: Vec<_> = (7..)
+            .zip(&config.limits)
+            .zip(&records)
+            .map(|((id, limit), record)| (id, limit, record))
+            .collect();
+        compile(&"web".into(), 3, &listed, Of::Packets, (11, 64, 250))
+    }
+
+    #[test]
+    fn what_a_rule_has_ready_is_what_its_numbers_come_to() {
+        let plan =
+            plan("[limit.a]\npackets = \"5/s\"\nbytes = \"5KB/s\"\nconnections = \"5/s\"\nconcurrent = 5\n");
+        let used: Vec<&Rule> = plan.rules.iter().filter(|rule| rule.is_used()).collect();
+        assert_eq!(used.len(), 4);
+        for rule in used {
+            assert_eq!(rule.salt, bucket::salt_of(rule.limit, rule.measure));
+            assert_eq!(rule.counter, count_index(rule.limit, rule.measure));
+            let key = key_of(rule, plan.seed, "192.0.2.7".parse().unwrap(), 1);
+            assert_eq!(key.tag, bucket::tag_of(plan.seed, rule.salt, Who::V4, key.who));
+        }
+    }
+
+    #[test]
+    fn one_limit_of_packets_or_bytes_is_charged_straight_unless_somebody_is_exempt_from_what_many_share() {
+        let straight = |limits: &str| plan(limits).straight;
+        let packets = "[limit.a]\npackets = \"5/s\"\n";
+        assert_eq!(straight(""), Plan::<u64>::FREE);
+        assert_eq!(straight("[limit.a]\nconnections = \"5/s\"\n"), Plan::<u64>::FREE);
+        assert_eq!(straight(packets), Plan::<u64>::STRAIGHT);
+        assert_eq!(straight(&format!("{packets}exempt = [\"192.0.2.0/24\"]\n")), Plan::<u64>::STRAIGHT);
+        assert_eq!(
+            straight(&format!("{packets}per = \"listener\"\nexempt = [\"192.0.2.0/24\"]\n")),
+            Plan::<u64>::WHOLE
+        );
+        assert_eq!(straight(&format!("{packets}bytes = \"5KB/s\"\n")), Plan::<u64>::WHOLE);
+    }
+}
