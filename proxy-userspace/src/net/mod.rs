@@ -46,5 +46,7 @@ pub mod sysctl;
 pub mod tc;
 /// Connections by TLS.
 pub mod tls;
+/// By which interface packets of a connection come in.
+pub mod whence;
 /// The window that a socket's peer may send into.
 pub mod window;

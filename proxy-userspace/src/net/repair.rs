@@ -108,6 +108,8 @@ struct Window {
 pub(super) enum Level {
     Socket = libc::SOL_SOCKET,
     Tcp = libc::IPPROTO_TCP,
+    Ip4 = libc::IPPROTO_IP,
+    Ip6 = libc::IPPROTO_IPV6,
 }
 
 fn get<T: Copy>(socket: BorrowedFd<'_>, name: libc::c_int, value: T) -> io::Result<T> {

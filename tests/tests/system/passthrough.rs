@@ -18,6 +18,8 @@ mod handoff_flows;
 mod handoff_idle;
 /// A thousand of them leave at once.
 mod handoff_live;
+/// Ways that are not the same there and back.
+mod handoff_ways;
 /// Who is kept out by its ClientHello before a socket exists.
 mod peek;
 /// QUIC.
@@ -71,6 +73,7 @@ pub(crate) const ALL: &[&[Fact]] = &[
     banned::FACTS,
     handoff_idle::FACTS,
     handoff_live::FACTS,
+    handoff_ways::FACTS,
 ];
 
 const FACTS: &[Fact] = facts![

@@ -23,6 +23,8 @@ pub(super) mod step;
 mod take;
 /// Hands over.
 mod taker;
+/// Whether packets come in by interfaces of the kernel part.
+mod ways;
 
 pub(super) use open::{interfaces, known, open};
 pub(super) use ports::split;

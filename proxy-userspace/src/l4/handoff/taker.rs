@@ -21,6 +21,7 @@ use super::ports::Turns;
 use super::splices::Splices;
 use super::step::{Step, reach};
 use super::take::{self, Ends, State};
+use super::ways;
 use crate::l4::clock;
 use crate::net::handoff::{Kept, Passed};
 use crate::net::netlink::Socket;
@@ -144,7 +145,7 @@ impl Taker {
         Ok((*number, *source, known.ports.clone().ok_or(Kept::Ports)?))
     }
 
-    /// Packets of both sides come in by interfaces of the kernel part, as far as the way to them tells.
+    /// The way to both sides is by interfaces of the kernel part.
     pub(super) fn ways(&self, ends: &Ends) -> Result<(), Kept> {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         let socket = match &mut *routes {
@@ -162,6 +163,11 @@ impl Taker {
             }
         }
         Ok(())
+    }
+
+    /// Packets of a client come in by an interface of the kernel part.
+    fn way_of_client(&self, client: BorrowedFd<'_>) -> Result<(), Kept> {
+        ways::of_client(client, &self.interfaces.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn now(&self) -> Result<u32, Kept> {
@@ -209,6 +215,7 @@ impl Taker {
         take::agree(&facts.0, &facts.1)?;
         is_quiet([client, backend], waits)?;
         self.ways(&ends)?;
+        self.way_of_client(client)?;
         let sockets = [client, backend].map(|socket| socket.try_clone_to_owned());
         let [client, backend] = sockets;
         let sockets = [client.map_err(refused)?, backend.map_err(refused)?];
