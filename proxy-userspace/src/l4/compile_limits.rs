@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn what_a_rule_has_ready_is_what_its_numbers_come_to() {
         let plan =
-            plan("[limit.a]\npackets = \"5/s\"\nbytes = \"5KB/s\"\nconnections = \"5/s\"\nconcurrent = 5\n");
+            plan("[limit.a]\npackets = \"5/s\"\nbytes = \"5MB/s\"\nconnections = \"5/s\"\nconcurrent = 5\n");
         let used: Vec<&Rule> = plan.rules.iter().filter(|rule| rule.is_used()).collect();
         assert_eq!(used.len(), 4);
         for rule in used {
@@ -286,6 +286,6 @@ mod tests {
             straight(&format!("{packets}per = \"listener\"\nexempt = [\"192.0.2.0/24\"]\n")),
             Plan::<u64>::WHOLE
         );
-        assert_eq!(straight(&format!("{packets}bytes = \"5KB/s\"\n")), Plan::<u64>::WHOLE);
+        assert_eq!(straight(&format!("{packets}bytes = \"5MB/s\"\n")), Plan::<u64>::WHOLE);
     }
 }
