@@ -89,7 +89,10 @@ pub(super) struct Seen {
     pub(super) flows: BTreeMap<u16, u32>,
     /// Entries of the IPv4 and of the IPv6 table.
     pub(super) entries: [u64; 2],
-    /// Those of flows that nobody has proved.
+    /// When it began, in ticks.
+    began: u32,
+    /// Entries of flows that nobody has proved, and that were there as it began: what came since, the kernel part has taken off
+    /// the room itself.
     unproved: [u64; 2],
     /// Source addresses that flows leave from.
     sources: HashSet<IpAddr>,
@@ -98,6 +101,12 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Whether a flow is one of [`Self::unproved`].
+    fn is_of_unproved<A>(&self, flow: &Flow<A>) -> bool {
+        let age = self.began.wrapping_sub(flow.born);
+        flow.state() & state::UNPROVED != 0 && age <= u32::MAX / 2
+    }
+
     /// An entry that was counted is over.
     fn uncount<A>(&mut self, flow: &Flow<A>, family: usize) {
         self.entries[family] -= 1;
@@ -161,7 +170,7 @@ impl Collector {
         let judge = Judge { limits: lifetimes, now, leaving: leaving.keys().copied().collect(), short };
         let splices = self.splices.clone();
         let beside = Beside { known: &tables.known, counted: limits, splices: splices.as_deref() };
-        let mut pass = self.pass.take().unwrap_or_else(|| Pass::begin(tables, &beside, began));
+        let mut pass = self.pass.take().unwrap_or_else(|| Pass::begin(tables, &beside, began, now));
         let forgotten = pass.slice(tables, &judge, &beside, began)?;
         let finished = pass.v4.is_none() && pass.v6.is_none();
         if finished {
@@ -221,15 +230,15 @@ impl Collector {
 }
 
 impl Pass {
-    fn begin(tables: &Tables, beside: &Beside<'_>, now: Instant) -> Self {
+    fn begin(tables: &Tables, beside: &Beside<'_>, started: Instant, now: u32) -> Self {
         beside.known.begin();
         beside.splices.iter().for_each(|splices| splices.begin());
         Self {
-            started: now,
+            started,
             v4: Some(tables.v4.flows.walk()),
             v6: Some(tables.v6.flows.walk()),
             room: [0, 1].map(|family| tables.room.left(family)),
-            seen: Seen::default(),
+            seen: Seen { began: now, ..Seen::default() },
         }
     }
 
@@ -300,7 +309,7 @@ impl Judge {
         let mut suspects = Vec::new();
         let more = walk.step(table, |key, flow| {
             seen.entries[family] += 1;
-            seen.unproved[family] += u64::from(flow.state() & state::UNPROVED != 0);
+            seen.unproved[family] += u64::from(seen.is_of_unproved(&flow));
             beside.known.enter(&key);
             if flow.rewrite.is_spliced() {
                 beside.splices.iter().for_each(|splices| splices.see(flow.born));
@@ -340,7 +349,7 @@ impl Judge {
                 let last = if is_counted && *key == clients_key { table.get(key)? } else { None };
                 let gone = table.remove(key)?;
                 removed |= gone;
-                if gone && flow.state() & state::UNPROVED != 0 {
+                if gone && seen.is_of_unproved(&flow) {
                     // The other direction is not found any more, or was counted already: then for the last time.
                     seen.unproved[family] = seen.unproved[family].saturating_sub(u64::from(*key == own));
                 }
@@ -492,5 +501,20 @@ mod tests {
         assert!(!judge().is_over(UDP, &asks, Some(&answers), 1));
         assert!(judge().is_over(UDP, &asks, Some(&unproved(NatReturn, 15, 3)), 1));
         assert!(judge().is_over(UDP, &unproved(Dsr, 121, 5000), None, 1), "never longer than others");
+    }
+
+    #[test]
+    fn what_came_since_a_walk_began_is_not_taken_off_the_room_twice() {
+        let seen = Seen { began: 1000, ..Seen::default() };
+        let flow =
+            |born, bits: u32| -> Flow<Ip4> { Flow { born, activity: u64::from(bits), ..Flow::default() } };
+        for (born, bits, counts) in [
+            (1000, state::UNPROVED, true),
+            (0u32.wrapping_sub(5), state::UNPROVED, true),
+            (1001, state::UNPROVED, false),
+            (900, 0, false),
+        ] {
+            assert_eq!(seen.is_of_unproved(&flow(born, bits)), counts, "{born}");
+        }
     }
 }
