@@ -64,7 +64,7 @@ fn tables(daemon: &Daemon<'_>) -> Result<u64> {
 }
 
 /// KiB of the daemon, once they hardly change any more: what was needed for a while was given back.
-fn settled(daemon: &Daemon<'_>) -> Result<u64> {
+pub(super) fn settled(daemon: &Daemon<'_>) -> Result<u64> {
     let mut seen: Vec<(Instant, u64)> = Vec::new();
     until("the daemon's memory stands still", PATIENCE, || {
         let now = Instant::now();
