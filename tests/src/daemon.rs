@@ -320,14 +320,26 @@ impl<'w> Daemon<'w> {
         serde_json::from_str(&text).with_context(|| format!("not JSON: {text}"))
     }
 
-    /// Proportional set size, in KiB.
+    /// Proportional set size, in KiB: the program's own pages too, of which a process has the less the more others run it.
     ///
     /// # Errors
     /// When it does not run.
     pub fn pss_kib(&self) -> Result<u64> {
+        self.memory("Pss:")
+    }
+
+    /// What it has written to, and no file has, in KiB. Whoever else begins or ends meanwhile does not change it.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn anonymous_kib(&self) -> Result<u64> {
+        self.memory("Anonymous:")
+    }
+
+    fn memory(&self, what: &str) -> Result<u64> {
         let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid()?))?;
-        let line = text.lines().find(|line| line.starts_with("Pss:")).context("no Pss in smaps_rollup")?;
-        Ok(line.split_whitespace().nth(1).context("no number")?.parse()?)
+        let line = text.lines().find_map(|line| line.strip_prefix(what)).context("not in smaps_rollup")?;
+        Ok(line.split_whitespace().next().context("no number")?.parse()?)
     }
 }
 

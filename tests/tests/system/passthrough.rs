@@ -287,14 +287,14 @@ fn clients_that_never_say_a_word_are_bounded_and_left() -> Result<()> {
         "protocol = \"tls\"\nlimits = { header_timeout = \"10s\", connections = 8000, connections_per_client = 100_000 }",
     );
     let front = Front::start(&world, &lines)?;
-    let before = front.daemon.pss_kib()?;
+    let before = front.daemon.anonymous_kib()?;
     let silent: Vec<TcpStream> = (0..MANY).map(|_| front.connect()).collect::<Result<_>>()?;
     until("they are in", PATIENCE, || {
         let refused = "proxy_now_connections_refused_total{listener=\"front\",reason=\"listener_full\"}";
         ensure!(front.metric(refused)? >= MANY - 8000, "{}", front.metric(refused)?);
         Ok(())
     })?;
-    let grown = front.daemon.pss_kib()?.saturating_sub(before);
+    let grown = front.daemon.anonymous_kib()?.saturating_sub(before);
     figure(&format!("{grown} KiB for 8,000 that say nothing"));
     ensure!(grown < 8000 * 24, "{grown} KiB for 8,000 that say nothing");
     until("their time is over", PATIENCE, || {
@@ -322,7 +322,7 @@ fn a_backend_that_never_reads_slows_its_client() -> Result<()> {
     client.write_all(&hello())?;
     let mut server = accept(&listener)?;
     exactly(&mut server, hello().len())?;
-    let before = front.daemon.pss_kib()?;
+    let before = front.daemon.anonymous_kib()?;
     client.set_write_timeout(Some(Duration::from_secs(3)))?;
     let piece = vec![7; 64 << 10];
     let mut taken = 0;
@@ -331,7 +331,7 @@ fn a_backend_that_never_reads_slows_its_client() -> Result<()> {
         taken += count;
         ensure!(taken < 64 << 20, "{taken} bytes were taken, and none was read");
     }
-    let grown = front.daemon.pss_kib()?.saturating_sub(before);
+    let grown = front.daemon.anonymous_kib()?.saturating_sub(before);
     ensure!(grown < 1 << 10, "the daemon has grown by {grown} KiB");
     // Others are served meanwhile, and what was taken arrives.
     let mut other = front.connect()?;

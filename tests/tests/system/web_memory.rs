@@ -1,11 +1,10 @@
 //! What the daemon holds in memory when little is asked of it.
 
-use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use proxy_tests::daemon::Daemon;
 use proxy_tests::facts;
 use proxy_tests::runner::{Fact, figure};
@@ -40,7 +39,6 @@ fn an_idle_daemon_and_idle_connections_take_little_memory() -> Result<()> {
             ),
         ),
     )?;
-    let pid = daemon.pid()?;
     let ask = || {
         let mut stream = world.client().enter(|| TcpStream::connect_timeout(&bind, SOON))??;
         stream.write_all(b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n")?;
@@ -55,13 +53,13 @@ fn an_idle_daemon_and_idle_connections_take_little_memory() -> Result<()> {
     // Whatever the first of them need, once and for all.
     drop((0..64).map(|_| ask()).collect::<Result<Vec<_>>>()?);
     let idle = until("what the start has needed is given back", LONG, || {
-        let now = anonymous_kib(pid)?;
+        let now = daemon.anonymous_kib()?;
         ensure!(now <= MOST_IDLE_KIB, "{now} KiB");
         Ok(now)
     })?;
     let held = (0..CONNECTIONS).map(|_| ask()).collect::<Result<Vec<_>>>()?;
     let each = until("connections that wait are small", LONG, || {
-        let each = (anonymous_kib(pid)?.saturating_sub(idle)) * 1024 / CONNECTIONS;
+        let each = daemon.anonymous_kib()?.saturating_sub(idle) * 1024 / CONNECTIONS;
         ensure!(each <= MOST_OF_A_CONNECTION, "{each} bytes each");
         Ok(each)
     })?;
@@ -81,11 +79,11 @@ fn requests_that_take_more_memory_than_allowed_are_answered_503() -> Result<()> 
     let text = web::simple(&world, bind, &[backend])
         .replace("protocol = \"http\"\n", &format!("protocol = \"http\"\n{limits}\n"));
     let daemon = Daemon::start(&world, &format!("[server]\nmax_buffer_bytes = \"32MiB\"\n{text}"))?;
-    let (pid, url) = (daemon.pid()?, format!("http://{bind}/"));
+    let url = format!("http://{bind}/");
     let ask = || curl(world.client(), &[&url]);
     ensure!(ask()?.status == 200);
     let idle = until("what the start has needed is given back", LONG, || {
-        let now = anonymous_kib(pid)?;
+        let now = daemon.anonymous_kib()?;
         ensure!(now <= MOST_IDLE_KIB, "{now} KiB");
         Ok(now)
     })?;
@@ -109,7 +107,7 @@ fn requests_that_take_more_memory_than_allowed_are_answered_503() -> Result<()> 
         ensure!(answer.status == 200, "{answer:?}");
     };
     ensure!(refused.field("retry-after").is_some(), "{refused:?}");
-    let grown = anonymous_kib(pid)?.saturating_sub(idle);
+    let grown = daemon.anonymous_kib()?.saturating_sub(idle);
     figure(&format!("refused with {} uploads under way, {grown} KiB more than idle", held.len()));
     ensure!(grown <= ALLOWED_KIB + SLACK_KIB, "{grown} KiB");
     drop(held);
@@ -118,11 +116,4 @@ fn requests_that_take_more_memory_than_allowed_are_answered_503() -> Result<()> 
         ensure!(answer.status == 200, "{answer:?}");
         Ok(())
     })
-}
-
-/// What a process has written to, and no file has.
-fn anonymous_kib(pid: u32) -> Result<u64> {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).context("no such line")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }

@@ -40,9 +40,9 @@ fn ten_thousand_names_without_permission_cost_nothing() -> Result<()> {
     let daemon = Daemon::start(&stand.world, &config)?;
     // What is made once is there before anything is measured.
     refused(&stand, 0..50)?;
-    let before = daemon.pss_kib()?;
+    let before = daemon.anonymous_kib()?;
     let refusals = refused(&stand, 50..NAMES)?;
-    let grown = daemon.pss_kib()?.saturating_sub(before);
+    let grown = daemon.anonymous_kib()?.saturating_sub(before);
     let files = count_files(&stand.storage())?;
     figure(&format!("{refusals} names refused, {} asked for, {grown} KiB more, {files} files", gate.asked()));
     ensure!(refusals == NAMES - 50, "{refusals} of {} were refused", NAMES - 50);

@@ -69,7 +69,7 @@ pub(super) fn settled(daemon: &Daemon<'_>) -> Result<u64> {
     until("the daemon's memory stands still", PATIENCE, || {
         let now = Instant::now();
         if seen.last().is_none_or(|(at, _)| now - *at >= LOOK) {
-            seen.push((now, daemon.pss_kib()?));
+            seen.push((now, daemon.anonymous_kib()?));
         }
         let recent = seen.iter().rev().take_while(|(at, _)| now - *at <= STANDS).map(|(_, kib)| *kib);
         let (least, most) = recent.fold((u64::MAX, 0), |(least, most), kib| (least.min(kib), most.max(kib)));

@@ -197,12 +197,12 @@ pub(super) fn what_comes_to_nothing_by_quic_is_counted_with_its_reason() -> Resu
 pub(super) fn first_flights_that_never_end_are_bounded_and_left() -> Result<()> {
     let world = World::routed().backends(1).build()?;
     let front = Front::start(&world, Family::V4, &web::text(&world, "[server]\nworkers = 1\n"))?;
-    let memory = front.daemon.pss_kib()?;
+    let memory = front.daemon.anonymous_kib()?;
     front.make_up(&["pieces", "10000"])?;
     // One client address has so many at most; a machine under load may read the last when the first are late already.
     let reading = front.metric("proxy_now_steered_reading{listener=\"front\"}")?;
     ensure!(reading <= 256, "{reading} are being read");
-    let more = front.daemon.pss_kib()?.saturating_sub(memory);
+    let more = front.daemon.anonymous_kib()?.saturating_sub(memory);
     ensure!(more < 16 << 10, "{more} KiB more");
     ensure!(front.ask("a.test", &["/"])?[0]["server"] == "b0", "who says all at once needs no place");
     until("all were left", SOON, || {

@@ -182,16 +182,16 @@ fn clients_of_quic_that_nobody_is_are_bounded_and_keep_nobody_out() -> Result<()
         ensure!(front.refused("crowded")? > 0, "{relayed} of {first} are there, and nobody had to go");
         Ok(relayed)
     })?;
-    let more = front.daemon.pss_kib()?.saturating_sub(memory);
+    let more = front.daemon.anonymous_kib()?.saturating_sub(memory);
     figure(&format!("{first} clients that nobody is: {most} flows, {more} KiB more"));
     ensure!(most <= MOST + 8, "{most} flows");
     ensure!(more < 24 << 10, "{more} KiB more");
-    let full = front.daemon.pss_kib()?;
+    let full = front.daemon.anonymous_kib()?;
     for _ in 0..2 {
         front.make_up(&["hello", "2500", "a.test", &first.to_string()])?;
         first += 2500;
     }
-    let more = front.daemon.pss_kib()?.saturating_sub(full);
+    let more = front.daemon.anonymous_kib()?.saturating_sub(full);
     figure(&format!("of {first}: {more} KiB more"));
     ensure!(more < 8 << 10, "whoever comes then costs {more} KiB more");
     ensure!(front.ask("a.test", &["/hello"])?[0]["server"] == "b0", "others are served");
