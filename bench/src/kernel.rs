@@ -87,6 +87,10 @@ fn cases(scene: &Scene) -> Result<Vec<Case>> {
         beside: Some((beside, extra)),
         ..case(name, template, XDP_REDIRECT, None)
     };
+    let hello = |name, host| Case {
+        beside: Some((Scene::hello(None), 250.0)),
+        ..case(name, Scene::hello(Some(host)), XDP_PASS, None)
+    };
     let banned =
         |name, clients, bans, most| Case { bans, ..case(name, Scene::not_ours(clients), XDP_DROP, most) };
     Ok(vec![
@@ -119,10 +123,9 @@ fn cases(scene: &Scene) -> Result<Vec<Case>> {
         answered("dsr, SYN flood, guarded", scene.asked(Forward::Dsr, SOURCES)?),
         answered("nat, SYN flood, guarded", scene.asked(Forward::Nat, SOURCES)?),
         answered("socket, SYN flood, cookies", scene.cookies(SOURCES)?),
-        Case {
-            beside: Some((Scene::hello(false), 250.0)),
-            ..case("ClientHello, looked at (peek)", Scene::hello(true), XDP_PASS, None)
-        },
+        hello("ClientHello, looked at (peek)", scene::UNKNOWN_HOST),
+        hello("ClientHello, name let in (peek)", scene::KNOWN_HOST),
+        hello("ClientHello, wildcard let in (peek)", scene::WILDCARD_HOST),
         case("handed over, 1 flow", scene.handed_over(1)?, XDP_REDIRECT, Some(6.0)),
         case("handed over, 65,536 flows", scene.handed_over(MANY)?, XDP_REDIRECT, None),
         // Last: whatever comes after them is looked up among the banned.

@@ -47,6 +47,11 @@ const GUARDED_NAT: [u8; 4] = [192, 0, 2, 6];
 const SOCKET: [u8; 4] = [192, 0, 2, 254];
 const COOKIE: [u8; 4] = SOCKET;
 const DOOR: u16 = 443;
+/// Hosts that ClientHellos ask for there: of no entry, of one that lets them in, and of a wildcard that does.
+pub(crate) const UNKNOWN_HOST: &str = "www.example.test";
+pub(crate) const KNOWN_HOST: &str = "own.example.test";
+pub(crate) const WILDCARD_HOST: &str = "www.example.wild";
+const WILDCARD: &str = "example.wild";
 const CLIENT: [u8; 4] = [10, 1, 0, 0];
 /// Likewise, but nobody of these was ever seen to be alive.
 const STRANGER: [u8; 4] = [10, 2, 0, 0];
@@ -165,12 +170,13 @@ impl Scene {
         self.answered(COOKIE, flows)
     }
 
-    /// The first segment of a TLS connection: a ClientHello of the usual length, or what only looks like one at first.
-    pub(crate) fn hello(is_one: bool) -> Template {
-        let hello = Hello::asking_for("www.example.test");
+    /// The first segment of a TLS connection: a ClientHello of the usual length for this host, or, without one, what only
+    /// looks like one at first.
+    pub(crate) fn hello(host: Option<&str>) -> Template {
+        let hello = Hello::asking_for(host.unwrap_or(UNKNOWN_HOST));
         let padding = 512 - hello.message().len();
         let mut record = hello.after(21, vec![0; padding]).record();
-        if !is_one {
+        if host.is_none() {
             record[0] = 23;
         }
         from(STRANGER, segment(DOOR, 2000, &record, 1))
@@ -283,7 +289,7 @@ fn desired(pins: PathBuf) -> Desired {
         protocol: Protocol::Tcp,
         guard,
         tls,
-        names: if tls { refused() } else { Vec::new() },
+        names: if tls { names_at_the_door() } else { Vec::new() },
         handoff: tls,
         backends: Vec::new(),
     };
@@ -318,12 +324,15 @@ fn desired(pins: PathBuf) -> Desired {
     }
 }
 
-/// Names that are kept out; the one that is asked for is not among them.
-fn refused() -> Vec<NameRule> {
-    let rule = |host| NameRule { host, route: "r".into(), action: NameAction::Drop };
+/// The names of the listener of TLS: a hundred and two wildcards that are kept out, two that are let in. All hosts that are
+/// asked for have as many bytes, and as many labels as a wildcard has that is not theirs.
+fn names_at_the_door() -> Vec<NameRule> {
+    let rule = |host, action| NameRule { host: Some(host), route: "r".into(), action };
     let exact = (0..100).map(|n| HostPattern::Exact(format!("bad{n}.example.test").into()));
     let wildcards = ["wild.test", "bad.example.test"].map(|name| HostPattern::Wildcard(name.into()));
-    exact.chain(wildcards).map(|host| rule(Some(host))).collect()
+    let refused = exact.chain(wildcards).map(|host| rule(host, NameAction::Drop));
+    let let_in = [HostPattern::Exact(KNOWN_HOST.into()), HostPattern::Wildcard(WILDCARD.into())];
+    refused.chain(let_in.map(|host| rule(host, NameAction::Pass))).collect()
 }
 
 /// A limit of a listener, of its name: more packets than anybody sends.
