@@ -99,6 +99,8 @@ pub const NOTICES: &str = "NOTICES";
 pub const SNI_RULES: &str = "SNI_RULES";
 /// `HashMap<NameKey, NameEntry>`
 pub const SNI_NAMES: &str = "SNI_NAMES";
+/// `Array<NameFilter, 1>`: which names may be among them.
+pub const SNI_FILTER: &str = "SNI_FILTER";
 /// `PerCpuArray<NameCount>`, by the entry's number.
 pub const SNI_COUNTS: &str = "SNI_COUNTS";
 /// `LruHashMap<NoteKey, Note>`: to the workers.

@@ -40,7 +40,13 @@ pod!(
     crate::guard::GuardRule,
     crate::guard::Guard,
 );
-pod!(crate::sni::NameKey, crate::sni::NameEntry, crate::sni::NameCount, crate::sni::PeekRule);
+pod!(
+    crate::sni::NameFilter,
+    crate::sni::NameKey,
+    crate::sni::NameEntry,
+    crate::sni::NameCount,
+    crate::sni::PeekRule
+);
 pod!(crate::sni::NoteKey, crate::sni::Note, crate::sni::Trace, crate::sni::Told);
 pod!(crate::splice::Splice);
 pod!(crate::ban::NoteKey, crate::ban::Note, crate::ban::ListName);

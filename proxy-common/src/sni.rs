@@ -51,6 +51,14 @@ impl NameKey {
         Some(Self { name: words, listener, kind, pad: [0; 5] })
     }
 
+    /// Its bit in a [`NameFilter`].
+    #[must_use]
+    pub fn filter_bit(&self) -> u32 {
+        let words = self.name.iter().take_while(|word| **word != 0);
+        let blended = words.fold(0, |blended, word| blend(blended, u64::from_le(*word)));
+        filter_bit(blended, self.listener, self.kind)
+    }
+
     /// The name's bytes, without what pads them.
     pub fn text(&self) -> ([u8; MOST_NAME], usize) {
         let mut bytes = [0; MOST_NAME];
@@ -59,6 +67,57 @@ impl NameKey {
         }
         let length = bytes.iter().position(|byte| *byte == 0).unwrap_or(MOST_NAME);
         (bytes, length)
+    }
+}
+
+/// Bits of a [`NameFilter`]: sixteen for each entry. A power of two.
+pub const FILTER_BITS: u32 = ENTRIES * 16;
+const FILTER_WORDS: usize = FILTER_BITS as usize / 64;
+
+/// Takes a word of a name in lower case in: eight bytes, the first one lowest, the last word padded with zeroes. Begins with
+/// 0; ends in [`filter_bit`]. Multiplicative hashing (Knuth, TAOCP 6.4): no secret, whoever makes
+/// names up that meet others has them looked up, as if there were no filter.
+#[inline(always)]
+pub const fn blend(blended: u64, word: u64) -> u64 {
+    let mixed = (blended ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ mixed >> 32
+}
+
+/// The bit of a name in a [`NameFilter`], by what its words [`blend`] to.
+#[inline(always)]
+pub const fn filter_bit(blended: u64, listener: u16, kind: u8) -> u32 {
+    let salted = blended ^ ((listener as u64) << 8 | kind as u64);
+    (salted.wrapping_mul(0xbf58_476d_1ce4_e5b9) >> (64 - FILTER_BITS.trailing_zeros())) as u32
+}
+
+/// Which names may be in the table: most are told apart by one bit, before a key of 72 bytes is hashed and looked up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct NameFilter {
+    /// Bit `n` is bit `n % 64` of word `n / 64`.
+    pub words: [u64; FILTER_WORDS],
+}
+
+impl NameFilter {
+    /// A filter in which there is no name.
+    pub const EMPTY: Self = Self { words: [0; FILTER_WORDS] };
+
+    /// Notes that there is a name.
+    pub fn set(&mut self, key: &NameKey) {
+        let bit = key.filter_bit();
+        self.words[(bit / 64) as usize % FILTER_WORDS] |= 1 << (bit % 64);
+    }
+
+    /// Whether there may be a name with this [`filter_bit`]: may say yes wrongly, never no.
+    #[inline(always)]
+    pub const fn has(&self, bit: u32) -> bool {
+        self.words[(bit / 64) as usize & (FILTER_WORDS - 1)] >> (bit % 64) & 1 != 0
+    }
+}
+
+impl core::fmt::Debug for NameFilter {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "NameFilter({} set)", self.words.iter().map(|word| word.count_ones()).sum::<u32>())
     }
 }
 
@@ -210,6 +269,49 @@ impl NameCount {
 }
 
 const _: () = assert!(size_of::<NameKey>() == 72 && size_of::<NameEntry>() == 8);
+const _: () = assert!(FILTER_BITS.is_power_of_two() && size_of::<NameFilter>() == FILTER_WORDS * 8);
 const _: () = assert!(size_of::<PeekRule>() == 8 && size_of::<NameCount>() == 24);
 const _: () = assert!(size_of::<NoteKey>() == 20 && size_of::<Note>() == 88);
 const _: () = assert!(size_of::<Trace>() == 72 && size_of::<Told>() == 112);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{boxed::Box, collections::HashSet, format};
+
+    fn key(listener: u16, kind: u8, name: &str) -> NameKey {
+        NameKey::new(listener, kind, name).unwrap()
+    }
+
+    #[test]
+    fn a_full_filter_knows_all_its_names_and_few_others() {
+        let mut filter = Box::new(NameFilter::EMPTY);
+        let name = |n: u32| format!("host-{n}.customer-{}.example.test", n % 97);
+        let of = |n: u32| key(1 + (n % 5) as u16, (n % 2) as u8, &name(n));
+        (0..ENTRIES).for_each(|n| filter.set(&of(n)));
+        assert!((0..ENTRIES).all(|n| filter.has(of(n).filter_bit())));
+        // Each name beside as many bits as there are: one in 16.5, where they are spread by chance.
+        let wrongly = (ENTRIES..ENTRIES * 5).filter(|n| filter.has(of(*n).filter_bit())).count() as u32;
+        assert!(wrongly < ENTRIES * 4 / 12, "{wrongly} of {}", ENTRIES * 4);
+    }
+
+    #[test]
+    fn listeners_and_wildcards_have_bits_of_their_own() {
+        let name = "a-name-of-one-word-after-another.example.test";
+        let bits: HashSet<_> = (0..64)
+            .flat_map(|listener| [0, 1, 2].map(|kind| key(listener, kind, name).filter_bit()))
+            .collect();
+        assert!(bits.len() > 185, "{} of 192", bits.len());
+    }
+
+    #[test]
+    fn a_name_is_blended_word_by_word() {
+        let word = |text: &[u8; 8]| u64::from_le_bytes(*text);
+        let blended = blend(blend(0, word(b"www.exam")), word(b"ple\0\0\0\0\0"));
+        assert_eq!(filter_bit(blended, 3, kind::EXACT), key(3, kind::EXACT, "www.example").filter_bit());
+        // The longest there is, without padding.
+        let longest = "x".repeat(MOST_NAME);
+        let blended = (0..NAME_WORDS).fold(0, |blended, _| blend(blended, word(b"xxxxxxxx")));
+        assert_eq!(filter_bit(blended, 3, kind::WILDCARD), key(3, kind::WILDCARD, &longest).filter_bit());
+    }
+}

@@ -6,7 +6,7 @@ use proxy_common::{
         Outline, id, is_grease,
         outline::{MOST_PROTOCOLS, Part, alpn, share},
     },
-    sni::{Counted, NAME_WORDS, NameEntry, NameKey, Note, NoteKey, PeekRule, Told, Trace},
+    sni::{Counted, NAME_WORDS, NameEntry, NameKey, Note, NoteKey, PeekRule, Told, Trace, blend},
 };
 
 /// Bytes of a segment that are looked at. A power of two.
@@ -96,6 +96,10 @@ pub struct Peek {
     pub key: NameKey,
     /// Which bytes of the name are dots.
     pub dots: u64,
+    /// How many.
+    pub dot_count: u32,
+    /// What the name's words [`blend`] to.
+    pub blended: u64,
     /// What whoever looks on is told.
     pub told: Told,
 }
@@ -119,6 +123,8 @@ impl Default for Peek {
             outline: Outline::default(),
             key: NameKey::default(),
             dots: 0,
+            dot_count: 0,
+            blended: 0,
             told: Told::default(),
         }
     }
@@ -139,23 +145,13 @@ impl Peek {
         low >> shift | (high << (63 - shift)) << 1
     }
 
-    /// A byte.
+    /// The eight bytes of the key's name from `at` on, the first one lowest; it begins anew behind its 64.
     #[inline(always)]
-    pub const fn byte(&self, at: u32) -> u32 {
-        self.take(at) as u32 & 0xff
-    }
-
-    /// Two bytes as a number.
-    #[inline(always)]
-    pub const fn half(&self, at: u32) -> u32 {
-        (self.take(at) as u16).swap_bytes() as u32
-    }
-
-    /// An extension's number, and how many bytes follow.
-    #[inline(always)]
-    const fn extension(&self, at: u32) -> (u16, u32) {
-        let head = self.take(at);
-        ((head as u16).swap_bytes(), ((head >> 16) as u16).swap_bytes() as u32)
+    const fn take_named(&self, at: u32) -> u64 {
+        let (word, shift) = (at as usize >> 3, (at & 7) * 8);
+        let low = u64::from_le(self.key.name[word & (NAME_WORDS - 1)]);
+        let high = u64::from_le(self.key.name[(word + 1) & (NAME_WORDS - 1)]);
+        low >> shift | (high << (63 - shift)) << 1
     }
 
     /// Before a segment is read.
@@ -166,14 +162,45 @@ impl Peek {
         self.name = Place::default();
         self.protocols = Place::default();
         self.versions = Place::default();
-        (self.seen, self.length, self.dots, self.whole) = (0, 0, 0, false);
+        (self.seen, self.length, self.whole) = (0, 0, false);
+        (self.dots, self.dot_count, self.blended) = (0, 0, 0);
         self.outline = Outline::default();
         self.key = NameKey::default();
     }
 }
 
+/// How the memory is read.
+pub trait Reads {
+    /// The eight bytes from `at` on, the first one lowest: [`Peek::take`].
+    #[inline(always)]
+    fn take(&self, peek: &Peek, at: u32) -> u64 {
+        peek.take(at)
+    }
+    /// The same of the key's name: what is beyond its 64 bytes may be anything.
+    #[inline(always)]
+    fn take_named(&self, peek: &Peek, at: u32) -> u64 {
+        peek.take_named(at)
+    }
+    /// A byte.
+    #[inline(always)]
+    fn byte(&self, peek: &Peek, at: u32) -> u32 {
+        self.take(peek, at) as u32 & 0xff
+    }
+    /// Two bytes as a number.
+    #[inline(always)]
+    fn half(&self, peek: &Peek, at: u32) -> u32 {
+        u32::from((self.take(peek, at) as u16).swap_bytes())
+    }
+    /// An extension's number, and how many bytes follow.
+    #[inline(always)]
+    fn extension(&self, peek: &Peek, at: u32) -> (u16, u32) {
+        let head = self.take(peek, at);
+        ((head as u16).swap_bytes(), u32::from(((head >> 16) as u16).swap_bytes()))
+    }
+}
+
 /// The walks. Where nothing else is said they are plain calls.
-pub trait Walks {
+pub trait Walks: Reads + Sized {
     /// The same number, of which the compiler must not know more than the verifier sees: it would remove masks that the
     /// verifier wants to see.
     #[inline(always)]
@@ -183,27 +210,32 @@ pub trait Walks {
     /// Blends in the numbers of cipher suites and extensions. [`Walked`].
     #[inline(always)]
     fn numbers(&self, peek: &mut Peek) -> u64 {
-        numbers(peek)
+        numbers(self, peek)
     }
     /// Finds the extensions that are read. [`Walked`].
     #[inline(always)]
     fn extensions(&self, peek: &mut Peek, at: u32) -> u64 {
-        extensions(peek, at)
+        extensions(self, peek, at)
     }
     /// Reads the protocols. [`Walked`].
     #[inline(always)]
     fn protocols(&self, peek: &mut Peek) -> u64 {
-        protocols(peek)
+        protocols(self, peek)
     }
     /// Reads the versions. [`Walked`].
     #[inline(always)]
     fn versions(&self, peek: &mut Peek) -> u64 {
-        versions(peek)
+        versions(self, peek)
     }
-    /// Reads a name of this many bytes into the key. Which of them are dots, or [`NO_NAME`].
+    /// Reads a name of this many bytes into the key, whose name is zeroes, and blends it. Which of them are dots, or [`NO_NAME`].
     #[inline(always)]
     fn name(&self, peek: &mut Peek, at: u32, length: u32) -> u64 {
-        name(peek, at, length)
+        name(self, peek, at, length)
+    }
+    /// Takes so many bytes off the front of the key's name, of which `length` are left. What these [`blend`] to.
+    #[inline(always)]
+    fn suffix(&self, peek: &mut Peek, off: u32, length: u32) -> u64 {
+        suffix(self, peek, off, length)
     }
 }
 
@@ -213,6 +245,8 @@ pub trait Names: Walks {
     fn segment(&self, peek: &mut Peek, at: u32, length: u32) -> Option<()>;
     /// What is done with the ClientHellos of a listener.
     fn peek_rule(&self, listener: u16) -> Option<&PeekRule>;
+    /// Whether the table may have a name with this [`proxy_common::sni::filter_bit`]: may say yes wrongly, never no.
+    fn may_have_name(&self, bit: u32) -> bool;
     /// What the table says of a name.
     fn name_entry(&self, key: &NameKey) -> Option<NameEntry>;
     /// Counts a ClientHello under its name.
@@ -227,21 +261,21 @@ pub trait Names: Walks {
 
 /// [`Walks::numbers`]; [`extensions`] have been walked.
 #[inline(always)]
-pub fn numbers(peek: &mut Peek) -> u64 {
+pub fn numbers<R: Reads>(reads: &R, peek: &mut Peek) -> u64 {
     let Place { at, length } = peek.suites;
     let mut blended = 0u64;
     for i in 0..MOST_SUITES {
         if i * 2 >= length {
             break;
         }
-        blended = blended.wrapping_add(share(Part::Suite, peek.half(at.wrapping_add(i * 2)) as u16));
+        blended = blended.wrapping_add(share(Part::Suite, reads.half(peek, at.wrapping_add(i * 2)) as u16));
     }
     let (mut at, end) = (peek.extensions & (2 * MOST - 1), peek.end);
     for _ in 0..MOST_EXTENSIONS {
         if at >= end {
             break;
         }
-        let (number, length) = peek.extension(at);
+        let (number, length) = reads.extension(peek, at);
         blended = blended.wrapping_add(share(Part::Extension, number));
         at += 4 + length;
     }
@@ -251,26 +285,22 @@ pub fn numbers(peek: &mut Peek) -> u64 {
 
 /// [`Walks::extensions`].
 #[inline(always)]
-pub fn extensions(peek: &mut Peek, at: u32) -> u64 {
+pub fn extensions<R: Reads>(reads: &R, peek: &mut Peek, at: u32) -> u64 {
     let (end, have) = (peek.end, peek.have & (2 * MOST - 1));
+    let there = if have < end { have } else { end };
+    let ends = |at: u32| if at > end { Walked::Malformed as u64 } else { Walked::Partly as u64 };
     let mut at = at & (2 * MOST - 1);
     for _ in 0..MOST_EXTENSIONS {
         if at == end {
             return Walked::Whole as u64;
         }
-        if at + 4 > end {
-            return Walked::Malformed as u64;
+        if at + 4 > there {
+            return ends(at + 4);
         }
-        if at + 4 > have {
-            return Walked::Partly as u64;
-        }
-        let (number, length) = peek.extension(at);
+        let (number, length) = reads.extension(peek, at);
         let body = Place { at: at + 4, length };
-        if body.at + length > end {
-            return Walked::Malformed as u64;
-        }
-        if body.at + length > have {
-            return Walked::Partly as u64;
+        if body.at + length > there {
+            return ends(body.at + length);
         }
         let bit = match number {
             id::SERVER_NAME => SEEN_NAME,
@@ -295,12 +325,12 @@ pub fn extensions(peek: &mut Peek, at: u32) -> u64 {
 
 /// [`Walks::protocols`].
 #[inline(always)]
-pub fn protocols(peek: &mut Peek) -> u64 {
+pub fn protocols<R: Reads>(reads: &R, peek: &mut Peek) -> u64 {
     let Place { at, length } = peek.protocols;
     if peek.seen & SEEN_PROTOCOLS == 0 {
         return Walked::Whole as u64;
     }
-    if length < 2 || peek.half(at) + 2 != length {
+    if length < 2 || reads.half(peek, at) + 2 != length {
         return Walked::Malformed as u64;
     }
     let (mut at, end) = (at.wrapping_add(2), at.wrapping_add(length));
@@ -308,12 +338,12 @@ pub fn protocols(peek: &mut Peek) -> u64 {
         if at == end {
             return Walked::Whole as u64;
         }
-        let length = peek.byte(at);
+        let length = reads.byte(peek, at);
         let (from, next) = (at.wrapping_add(1), at.wrapping_add(1 + length));
         if next > end {
             return Walked::Malformed as u64;
         }
-        let (first, then) = (peek.take(from), peek.take(from.wrapping_add(8)));
+        let (first, then) = (reads.take(peek, from), reads.take(peek, from.wrapping_add(8)));
         peek.outline.alpn |= match length {
             2 if first as u16 == u16::from_le_bytes(*b"h2") => alpn::H2,
             2 if first as u16 == u16::from_le_bytes(*b"h3") => alpn::H3,
@@ -333,12 +363,12 @@ pub fn protocols(peek: &mut Peek) -> u64 {
 
 /// [`Walks::versions`].
 #[inline(always)]
-pub fn versions(peek: &mut Peek) -> u64 {
+pub fn versions<R: Reads>(reads: &R, peek: &mut Peek) -> u64 {
     let Place { at, length } = peek.versions;
     if peek.seen & SEEN_VERSIONS == 0 {
         return Walked::Whole as u64;
     }
-    if length < 1 || peek.byte(at) + 1 != length || length & 1 == 0 {
+    if length < 1 || reads.byte(peek, at) + 1 != length || length & 1 == 0 {
         return Walked::Malformed as u64;
     }
     let (at, mut highest) = (at.wrapping_add(1), 0);
@@ -349,7 +379,7 @@ pub fn versions(peek: &mut Peek) -> u64 {
             }
             return Walked::Whole as u64;
         }
-        let version = peek.half(at.wrapping_add(i * 2)) as u16;
+        let version = reads.half(peek, at.wrapping_add(i * 2)) as u16;
         if !is_grease(version) && version > highest {
             highest = version;
         }
@@ -377,21 +407,43 @@ const fn between(word: u64, low: u8, high: u8) -> u64 {
     at_least(word, low) & !at_least(word, high + 1)
 }
 
+/// The bytes of a word that are there, of so many that are left.
+#[inline(always)]
+const fn kept(left: u32) -> u64 {
+    if left >= 8 { u64::MAX } else { (1u64 << ((left & 7) * 8)) - 1 }
+}
+
+/// [`Walks::suffix`].
+#[inline(always)]
+pub fn suffix<R: Reads>(reads: &R, peek: &mut Peek, off: u32, length: u32) -> u64 {
+    let mut blended = 0u64;
+    for i in 0..NAME_WORDS as u32 {
+        let to = i * 8;
+        if to >= length.wrapping_add(off) {
+            break;
+        }
+        // Reads ahead of where it writes.
+        let left = length.saturating_sub(to);
+        let word = reads.take_named(peek, off.wrapping_add(to)) & kept(left);
+        peek.key.name[i as usize] = word.to_le();
+        if left != 0 {
+            blended = blend(blended, word);
+        }
+    }
+    blended
+}
+
 /// [`Walks::name`]. Names have letters, digits, `-`, `_` and dots; what else a client may write there userspace judges.
 #[inline(always)]
-pub fn name(peek: &mut Peek, at: u32, length: u32) -> u64 {
-    let mut dots = 0u64;
-    let mut odd = 0u64;
-    // All at once: of so many bytes as are not known beforehand it would be a loop of its own.
-    peek.key.name = [0; NAME_WORDS];
+pub fn name<R: Reads>(reads: &R, peek: &mut Peek, at: u32, length: u32) -> u64 {
+    let (mut dots, mut odd, mut blended) = (0u64, 0u64, 0u64);
     for i in 0..NAME_WORDS as u32 {
         let from = i * 8;
         if from >= length {
             break;
         }
-        let left = length - from;
-        let kept = if left >= 8 { u64::MAX } else { (1u64 << ((left & 7) * 8)) - 1 };
-        let raw = peek.take(at.wrapping_add(from));
+        let kept = kept(length - from);
+        let raw = reads.take(peek, at.wrapping_add(from));
         odd |= raw & HIGH & kept;
         // What is beyond the end becomes a letter, which is as good as any.
         let word = raw & !HIGH & kept | every(b'a') & !kept;
@@ -403,9 +455,11 @@ pub fn name(peek: &mut Peek, at: u32, length: u32) -> u64 {
             | between(word, b'_', b'_');
         odd |= !good & HIGH;
         peek.key.name[i as usize] = (word & kept).to_le();
+        blended = blend(blended, word & kept);
         // Bit 7 of byte n becomes bit n of the highest byte.
         dots |= ((dot >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) << from;
     }
+    peek.blended = blended;
     let labels_are_empty = dots & 1 | dots & (dots << 1) | dots >> (length.wrapping_sub(1) & 63) & 1;
     if odd != 0 || labels_are_empty != 0 || length == 0 { NO_NAME } else { dots }
 }

@@ -28,7 +28,7 @@ use proxy_common::{
 };
 
 use crate::{
-    hello::{Names, Peek, Walks},
+    hello::{Names, Peek, Reads, Walks},
     ingress::{ingress, resume},
     keys::{self, Ask, Buckets, Keys},
     parsed::Internet,
@@ -472,16 +472,18 @@ impl Keys for Host {
     }
 }
 
+impl Reads for Host {}
 impl Walks for Host {}
 
 impl Names for Host {
     fn segment(&self, peek: &mut Peek, at: u32, length: u32) -> Option<()> {
-        // As the kernel's helper does, from whatever buffer it is in.
-        hellos::fill(peek, self.frame.get(at as usize..(at + length) as usize)?);
-        Some(())
+        hellos::fill(peek, self.frame.get(at as usize..(at + length) as usize)?)
     }
     fn peek_rule(&self, listener: u16) -> Option<&PeekRule> {
         self.hellos.rules.get(&listener)
+    }
+    fn may_have_name(&self, bit: u32) -> bool {
+        self.hellos.filter().has(bit)
     }
     fn name_entry(&self, key: &NameKey) -> Option<NameEntry> {
         self.hellos.entries.get(key).copied()

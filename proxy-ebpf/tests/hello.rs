@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 
 use proxy_common::client_hello::{Outline, Reassembly, Step};
 use proxy_common::drop_reason::Notice;
-use proxy_ebpf::hello::{MOST, Peek, Walks};
+use proxy_common::sni::{NameKey, filter_bit, kind};
+use proxy_ebpf::hello::{MOST, Peek, Reads, Walks};
 use proxy_ebpf::stage::client_hello::{begins, outline, read};
 use proxy_tests::hello::{Answer, Dice, Hello, Sent, any, check, records};
 
 /// Walks that are plain calls.
 struct Plain;
+
+impl Reads for Plain {}
 
 impl Walks for Plain {}
 
@@ -35,13 +38,32 @@ fn name(peek: &Peek) -> Option<String> {
     for (at, byte) in name.bytes().enumerate() {
         assert_eq!(peek.dots >> at & 1 == 1, byte == b'.', "{name}");
     }
+    assert_eq!(peek.dot_count, peek.dots.count_ones(), "{name}");
     (length > 0).then_some(name)
+}
+
+/// Whether what was read is what tables and filters have: the name, and all that is behind its dots.
+fn is_met_by_tables(mut peek: Peek, name: &str) {
+    let met = |kind, text: &str, peek: &Peek, blended| {
+        let key = NameKey::new(7, kind, text).unwrap();
+        assert_eq!((filter_bit(blended, 7, kind), peek.key.name), (key.filter_bit(), key.name), "{text}");
+    };
+    met(kind::EXACT, name, &peek, peek.blended);
+    let mut rest = name;
+    while let Some((label, behind)) = rest.split_once('.') {
+        let blended = Plain.suffix(&mut peek, label.len() as u32 + 1, behind.len() as u32);
+        met(kind::WILDCARD, behind, &peek, blended);
+        rest = behind;
+    }
 }
 
 /// Whether both agree. Whether the kernel's side had an answer.
 fn agree(sent: &Sent) -> bool {
-    let answer = peek(sent.segment())
-        .map(|peek| Answer { name: name(&peek), outline: peek.whole.then_some(peek.outline) });
+    let answer = peek(sent.segment()).map(|peek| {
+        let name = name(&peek);
+        name.iter().for_each(|name| is_met_by_tables(peek, name));
+        Answer { name, outline: peek.whole.then_some(peek.outline) }
+    });
     check(sent, answer.ok().as_ref())
 }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use proxy_common::sni::{NameCount, NameEntry, NameKey, Note, NoteKey, PeekRule, Told, Trace};
+use proxy_common::sni::{NameCount, NameEntry, NameFilter, NameKey, Note, NoteKey, PeekRule, Told, Trace};
 
 use crate::hello::Peek;
 
@@ -22,6 +22,13 @@ pub struct Hellos {
 }
 
 impl Hellos {
+    /// As the daemon makes it of the entries.
+    pub(super) fn filter(&self) -> Box<NameFilter> {
+        let mut filter = Box::new(NameFilter::EMPTY);
+        self.entries.keys().for_each(|key| filter.set(key));
+        filter
+    }
+
     /// How often a name was seen, by its entry's number.
     #[must_use]
     pub fn counted(&self, number: u32) -> NameCount {
@@ -41,11 +48,12 @@ impl Hellos {
     }
 }
 
-/// Copies bytes into the memory that a ClientHello is read in.
-pub(super) fn fill(peek: &mut Peek, bytes: &[u8]) {
+/// Copies bytes into the memory that a ClientHello is read in, as the kernel's helper does, from whatever buffer they are in.
+pub(super) fn fill(peek: &mut Peek, bytes: &[u8]) -> Option<()> {
     for (word, chunk) in peek.segment.iter_mut().zip(bytes.chunks(8)) {
         let mut last = word.to_ne_bytes();
         last[..chunk.len()].copy_from_slice(chunk);
         *word = u64::from_ne_bytes(last);
     }
+    Some(())
 }

@@ -56,7 +56,9 @@ pub(super) fn resume<W: World + Tables<A>, A: Address>(
     }
     let listener = work.listener.id;
     let Some(rule) = world.peek_rule(listener).copied() else { return passed() };
-    work.peek.told.note.name.copy_from_slice(&work.peek.key.name);
+    if work.peek.looked_on || rule.plan != 0 {
+        work.peek.told.note.name.copy_from_slice(&work.peek.key.name);
+    }
     let entry = names::find(world, &mut work.peek, listener, rule);
     // Whoever is not refused is read again by the worker, wholly.
     if work.peek.looked_on || entry.action != action::PASS {

@@ -1,15 +1,15 @@
 //! ClientHellos: the tables of names, and the walks as global functions, which the verifier checks once each.
 
-use core::arch::asm;
+use core::{arch::asm, mem::offset_of};
 
 use aya_ebpf::helpers::generated;
 use proxy_common::{
     addr::{Address, Ip6},
     drop_reason::Notice,
-    sni::{Counted, NameEntry, NameKey, Note, NoteKey, PeekRule, Told, Trace},
+    sni::{Counted, MOST_NAME, NameEntry, NameKey, Note, NoteKey, PeekRule, Told, Trace},
 };
 use proxy_ebpf::{
-    hello::{self, MOST, Names, Peek, Walked, Walks},
+    hello::{self, MOST, Names, Peek, Reads, Walked, Walks},
     world::World,
 };
 
@@ -22,39 +22,108 @@ fn memory(family: u32) -> Option<&'static mut Peek> {
     Some(if family == Ip6::FAMILY as u32 { &mut v6.peek } else { &mut v4.peek })
 }
 
+/// Eight bytes from any place, the first one lowest: [`Peek::take`] with a third of the instructions. Loads from a map's
+/// memory need not be aligned where the machine's need not be, as on those that we build for.
+#[inline(always)]
+fn take(peek: &Peek, at: u32) -> u64 {
+    let segment = &raw const peek.segment;
+    let taken: u64;
+    // SAFETY: reads memory that is borrowed here: the place is below MOST, 2048, and there are 16 bytes behind that. The
+    // compiler, which may know a better bound, must not remove the mask that the verifier wants to see.
+    unsafe {
+        asm!(
+            "{0} &= 2047",
+            "{0} += {1}",
+            "{0} = *(u64 *)({0} + 0)",
+            inout(reg) u64::from(at) => taken, in(reg) segment,
+            options(nostack, readonly, pure)
+        );
+    }
+    u64::from_le(taken)
+}
+
+/// The same of the key's name.
+#[inline(always)]
+fn take_named(peek: &Peek, at: u32) -> u64 {
+    let key = &raw const peek.key;
+    let taken: u64;
+    // SAFETY: reads memory that is borrowed here: the place is below 64, and the key, which begins with the name, has 72
+    // bytes. The mask is for the verifier, as above.
+    unsafe {
+        asm!(
+            "{0} &= 63",
+            "{0} += {1}",
+            "{0} = *(u64 *)({0} + 0)",
+            inout(reg) u64::from(at) => taken, in(reg) key,
+            options(nostack, readonly, pure)
+        );
+    }
+    u64::from_le(taken)
+}
+
+/// Both, as [`Reads`] has them.
+macro_rules! reads {
+    ($($reader:ty),*) => {$(
+        impl Reads for $reader {
+            #[inline(always)]
+            fn take(&self, peek: &Peek, at: u32) -> u64 {
+                take(peek, at)
+            }
+            #[inline(always)]
+            fn take_named(&self, peek: &Peek, at: u32) -> u64 {
+                take_named(peek, at)
+            }
+        }
+    )*};
+}
+
+/// The memory, without a frame.
+struct Memory;
+
+reads!(Frame, Memory);
+
+const _: () = assert!(MOST == 2048 && MOST_NAME == 64 && offset_of!(NameKey, name) == 0);
+
 /// Blends in the numbers of cipher suites and extensions.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn proxy_numbers(family: u32) -> u64 {
-    memory(family).map_or(Walked::Long as u64, hello::numbers)
+    memory(family).map_or(Walked::Long as u64, |peek| hello::numbers(&Memory, peek))
 }
 
 /// Finds the extensions that are read.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn proxy_extensions(family: u32, at: u32) -> u64 {
-    memory(family).map_or(Walked::Long as u64, |peek| hello::extensions(peek, at))
+    memory(family).map_or(Walked::Long as u64, |peek| hello::extensions(&Memory, peek, at))
 }
 
 /// Reads the protocols.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn proxy_protocols(family: u32) -> u64 {
-    memory(family).map_or(Walked::Long as u64, hello::protocols)
+    memory(family).map_or(Walked::Long as u64, |peek| hello::protocols(&Memory, peek))
 }
 
 /// Reads the versions.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn proxy_versions(family: u32) -> u64 {
-    memory(family).map_or(Walked::Long as u64, hello::versions)
+    memory(family).map_or(Walked::Long as u64, |peek| hello::versions(&Memory, peek))
 }
 
 /// Reads a name into the key.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn proxy_name(family: u32, at: u32, length: u32) -> u64 {
-    memory(family).map_or(hello::NO_NAME, |peek| hello::name(peek, at, length))
+    memory(family).map_or(hello::NO_NAME, |peek| hello::name(&Memory, peek, at, length))
+}
+
+/// Takes the front off a name.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn proxy_suffix(family: u32, off: u32, length: u32) -> u64 {
+    memory(family).map_or(0, |peek| hello::suffix(&Memory, peek, off, length))
 }
 
 /// Has a walk done, in memory that the compiler must take to change.
@@ -95,6 +164,10 @@ impl Walks for Frame {
     fn name(&self, peek: &mut Peek, at: u32, length: u32) -> u64 {
         walk(peek, |family| proxy_name(family, at, length))
     }
+    #[inline(always)]
+    fn suffix(&self, peek: &mut Peek, off: u32, length: u32) -> u64 {
+        walk(peek, |family| proxy_suffix(family, off, length))
+    }
 }
 
 impl Names for Frame {
@@ -116,6 +189,10 @@ impl Names for Frame {
     #[inline(always)]
     fn peek_rule(&self, listener: u16) -> Option<&PeekRule> {
         maps::SNI_RULES.get(u32::from(listener))
+    }
+    #[inline(always)]
+    fn may_have_name(&self, bit: u32) -> bool {
+        maps::SNI_FILTER.get(0).is_none_or(|filter| filter.has(bit))
     }
     #[inline(always)]
     fn name_entry(&self, key: &NameKey) -> Option<NameEntry> {

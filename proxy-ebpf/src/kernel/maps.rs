@@ -23,7 +23,7 @@ use proxy_common::{
     program::Program,
     room,
     settings::Settings,
-    sni::{self, NameCount, NameEntry, NameKey, Note, NoteKey, PeekRule, Told, Trace},
+    sni::{self, NameCount, NameEntry, NameFilter, NameKey, Note, NoteKey, PeekRule, Told, Trace},
     splice::{HeldFrame, Splice},
 };
 use proxy_ebpf::work::Work;
@@ -155,6 +155,8 @@ pub(crate) static SNI_RULES: Array<PeekRule, LISTENERS> = Array::new();
 #[btf_map]
 pub(crate) static SNI_NAMES: HashMap<NameKey, NameEntry, { sni::ENTRIES as usize }, NO_PREALLOC> =
     HashMap::new();
+#[btf_map]
+pub(crate) static SNI_FILTER: Array<NameFilter, 1> = Array::new();
 #[btf_map]
 pub(crate) static SNI_COUNTS: PerCpuArray<NameCount, { sni::ENTRIES as usize }> = PerCpuArray::new();
 #[btf_map]

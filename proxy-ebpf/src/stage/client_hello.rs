@@ -28,7 +28,7 @@ type Left = Notice;
 #[inline(always)]
 pub fn read<W: Walks>(world: &W, family: u8, peek: &mut Peek) -> Result<(), Left> {
     peek.begin(family);
-    let at = head(peek)?;
+    let at = head(world, peek)?;
     let at = world.opaque(lists(world, peek, at)?);
     // There may be none, not even their length.
     peek.extensions = at;
@@ -46,7 +46,7 @@ pub fn outline<W: Walks>(world: &W, peek: &mut Peek) -> Result<(), Left> {
     if !peek.whole {
         return Ok(());
     }
-    peek.outline.version = peek.half(HEADS) as u16;
+    peek.outline.version = world.half(peek, HEADS) as u16;
     walk(world.numbers(peek))?;
     walk(world.protocols(peek))?;
     walk(world.versions(peek))
@@ -54,12 +54,12 @@ pub fn outline<W: Walks>(world: &W, peek: &mut Peek) -> Result<(), Left> {
 
 /// The heads of the record and the message. Where the message's content goes on after `random`.
 #[inline(always)]
-fn head(peek: &mut Peek) -> Result<u32, Left> {
+fn head<W: Walks>(world: &W, peek: &mut Peek) -> Result<u32, Left> {
     if peek.have <= SESSION_ID {
         return Err(Left::PeekCut);
     }
-    let record = peek.half(3);
-    let message = peek.byte(6) << 16 | peek.half(7);
+    let record = world.half(peek, 3);
+    let message = world.byte(peek, 6) << 16 | world.half(peek, 7);
     if record == 0 || record > MOST_RECORD as u32 || message > MOST_MESSAGE as u32 {
         return Err(Left::PeekMalformed);
     }
@@ -67,7 +67,11 @@ fn head(peek: &mut Peek) -> Result<u32, Left> {
         return Err(Left::PeekRecords);
     }
     peek.end = HEADS + message;
-    if peek.byte(0) != 22 || peek.byte(1) != 3 || peek.byte(5) != 1 || peek.end <= SESSION_ID {
+    if world.byte(peek, 0) != 22
+        || world.byte(peek, 1) != 3
+        || world.byte(peek, 5) != 1
+        || peek.end <= SESSION_ID
+    {
         return Err(Left::PeekMalformed);
     }
     Ok(SESSION_ID)
@@ -76,13 +80,13 @@ fn head(peek: &mut Peek) -> Result<u32, Left> {
 /// The lists before the extensions. Where the extensions' length stands, or the end.
 #[inline(always)]
 fn lists<W: Walks>(world: &W, peek: &mut Peek, at: u32) -> Result<u32, Left> {
-    let session_id = peek.byte(at);
+    let session_id = world.byte(peek, at);
     if session_id > 32 {
         return Err(Left::PeekMalformed);
     }
     let at = world.opaque(at + 1 + session_id);
     there(peek, at + 2)?;
-    let length = peek.half(at);
+    let length = world.half(peek, at);
     if length == 0 || length & 1 != 0 {
         return Err(Left::PeekMalformed);
     }
@@ -92,7 +96,7 @@ fn lists<W: Walks>(world: &W, peek: &mut Peek, at: u32) -> Result<u32, Left> {
     }
     peek.suites = Place { at: at + 2, length };
     let at = world.opaque(at + 2 + length);
-    let methods = peek.byte(at);
+    let methods = world.byte(peek, at);
     if methods == 0 {
         return Err(Left::PeekMalformed);
     }
@@ -105,7 +109,7 @@ fn lists<W: Walks>(world: &W, peek: &mut Peek, at: u32) -> Result<u32, Left> {
 #[inline(always)]
 fn extensions<W: Walks>(world: &W, peek: &mut Peek, at: u32) -> Result<Walked, Left> {
     there(peek, at + 2)?;
-    if at + 2 + peek.half(at) != peek.end {
+    if at + 2 + world.half(peek, at) != peek.end {
         return Err(Left::PeekMalformed);
     }
     peek.extensions = at + 2;
@@ -120,7 +124,7 @@ fn extensions<W: Walks>(world: &W, peek: &mut Peek, at: u32) -> Result<Walked, L
 #[inline(always)]
 fn name<W: Walks>(world: &W, peek: &mut Peek) -> Result<(), Left> {
     let Place { at, length } = peek.name;
-    let (list, kind, name) = (peek.half(at), peek.byte(at + 2), peek.half(at + 3));
+    let (list, kind, name) = (world.half(peek, at), world.byte(peek, at + 2), world.half(peek, at + 3));
     if length < 6 || list + 2 != length || kind != 0 || name + 3 != list {
         return Err(Left::PeekName);
     }
@@ -128,10 +132,12 @@ fn name<W: Walks>(world: &W, peek: &mut Peek) -> Result<(), Left> {
         return Err(Left::PeekName);
     }
     let dots = world.name(peek, at + 5, name);
-    if dots == NO_NAME || dots.count_ones() >= MOST_LABELS {
+    // Counted once: there is no instruction for it.
+    let count = dots.count_ones();
+    if dots == NO_NAME || count >= MOST_LABELS {
         return Err(Left::PeekName);
     }
-    (peek.length, peek.dots) = (name, dots);
+    (peek.length, peek.dots, peek.dot_count) = (name, dots, count);
     Ok(())
 }
 

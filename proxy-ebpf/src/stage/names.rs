@@ -1,7 +1,7 @@
 //! What the table of names says of the host that a ClientHello names: its own entry, else that of the longest wildcard,
 //! else the listener's.
 
-use proxy_common::sni::{MOST_LABELS, NAME_WORDS, NameEntry, PeekRule, kind};
+use proxy_common::sni::{MOST_LABELS, NAME_WORDS, NameEntry, PeekRule, filter_bit, kind};
 
 use crate::hello::{Names, Peek};
 
@@ -14,7 +14,9 @@ pub fn find<W: Names>(world: &W, peek: &mut Peek, listener: u16, rule: PeekRule)
     peek.key.listener = listener;
     if peek.length != 0 {
         peek.key.kind = kind::EXACT;
-        if let Some(entry) = world.name_entry(&peek.key) {
+        if world.may_have_name(filter_bit(peek.blended, listener, kind::EXACT))
+            && let Some(entry) = world.name_entry(&peek.key)
+        {
             return entry;
         }
         if rule.depths != 0
@@ -35,20 +37,24 @@ pub fn find<W: Names>(world: &W, peek: &mut Peek, listener: u16, rule: PeekRule)
 #[inline(always)]
 fn wildcard<W: Names>(world: &W, peek: &mut Peek, depths: u32) -> Option<NameEntry> {
     peek.key.kind = kind::WILDCARD;
-    let mut dots = peek.dots;
+    let (mut dots, mut labels, mut gone) = (peek.dots, peek.dot_count, 0);
     for _ in 0..MOST_LABELS {
         if dots == 0 {
             break;
         }
-        // As many dots are left as the suffix behind the first of them has labels.
-        let labels = dots.count_ones();
-        let dot = dots.trailing_zeros();
+        let rest = dots;
         dots &= dots - 1;
-        if depths >> ((labels - 1) & 31) & 1 == 0 {
+        // As many dots are left as the suffix behind the first of them has labels.
+        labels = labels.wrapping_sub(1);
+        if depths >> (labels & 31) & 1 == 0 {
             continue;
         }
-        let (at, length) = (peek.name.at + 5 + dot + 1, peek.length.wrapping_sub(dot + 1));
-        world.name(peek, at, length);
+        let past = rest.trailing_zeros() + 1;
+        let blended = world.suffix(peek, past - gone, peek.length.wrapping_sub(past));
+        gone = past;
+        if !world.may_have_name(filter_bit(blended, peek.key.listener, kind::WILDCARD)) {
+            continue;
+        }
         if let Some(entry) = world.name_entry(&peek.key) {
             return Some(entry);
         }

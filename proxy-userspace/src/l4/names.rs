@@ -5,7 +5,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use proxy_common::names;
-use proxy_common::sni::{self, ENTRIES, MOST_LABELS, NameCount, NameEntry, NameKey, PeekRule, action, kind};
+use proxy_common::sni::{
+    self, ENTRIES, MOST_LABELS, NameCount, NameEntry, NameFilter, NameKey, PeekRule, action, kind,
+};
 
 use super::desired::{LocalListener, NameAction, NameRule};
 use super::maps::{Action, MapError, PerCpu, Table};
@@ -18,6 +20,7 @@ use crate::config::{HostPattern, ListenerName};
 pub(super) struct Names {
     rules: Table<u32, PeekRule>,
     entries: Table<NameKey, NameEntry>,
+    filter: Table<u32, NameFilter>,
     counts: PerCpu<NameCount>,
     /// What each number stands for.
     known: BTreeMap<u32, Known>,
@@ -65,6 +68,7 @@ impl Names {
         Ok(Self {
             rules,
             entries: Table::new(names::SNI_NAMES, open(names::SNI_NAMES)?)?,
+            filter: Table::new(names::SNI_FILTER, open(names::SNI_FILTER)?)?,
             counts: PerCpu::new(names::SNI_COUNTS, open(names::SNI_COUNTS)?, cpus)?,
             known: BTreeMap::new(),
             plans,
@@ -78,7 +82,7 @@ impl Names {
 
     /// Makes the tables hold what these listeners want. `ids`: names of listeners by their numbers; `plans`: those of
     /// limits by name. A name that is not refused comes before one that is, and goes after it: nobody is refused on the
-    /// way.
+    /// way. The filter knows names before they come, and until they are gone.
     pub(super) fn take(
         &mut self,
         listeners: &[LocalListener],
@@ -89,6 +93,12 @@ impl Names {
         let present: BTreeMap<_, _> =
             self.entries.entries()?.into_iter().map(|(k, e)| (order(&k), (k, e))).collect();
         let wanted = self.wanted(listeners, ids, &present)?;
+        let has = |names: &BTreeMap<_, (NameKey, NameEntry)>, mut filter: Box<NameFilter>| {
+            names.values().for_each(|(key, _)| filter.set(key));
+            filter
+        };
+        let after = has(&wanted, Box::new(NameFilter::EMPTY));
+        self.filter.put(&0, &has(&present, after.clone()))?;
         let mut put: Vec<_> = wanted
             .values()
             .filter(|(key, entry)| present.get(&order(key)) != Some(&(*key, *entry)))
@@ -104,7 +114,7 @@ impl Names {
         for (key, _) in gone {
             self.entries.remove(key)?;
         }
-        Ok(())
+        self.filter.put(&0, &after)
     }
 
     /// The entries that are wanted. A name that is there keeps its number, and its count.
@@ -181,10 +191,21 @@ impl Names {
         self.known.get(&number).map(|known| known.rule.route.clone())
     }
 
-    /// How many entries there are.
+    /// How many entries there are, and words of the filter that say so.
     #[cfg(test)]
-    pub(super) fn entries_left(&self) -> usize {
-        self.entries.entries().map_or(usize::MAX, |entries| entries.len())
+    pub(super) fn left(&self) -> (usize, usize) {
+        let filter = self.filter.get(&0).ok().flatten();
+        let filled = |filter: NameFilter| filter.words.iter().filter(|word| **word != 0).count();
+        (
+            self.entries.entries().map_or(usize::MAX, |entries| entries.len()),
+            filter.map_or(usize::MAX, filled),
+        )
+    }
+
+    /// As where nobody has written the filter yet.
+    #[cfg(test)]
+    pub(super) fn empty_the_filter(&self) -> Result<(), MapError> {
+        self.filter.put(&0, &NameFilter::EMPTY)
     }
 
     /// How often each name was asked for.

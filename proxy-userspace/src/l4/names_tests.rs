@@ -138,7 +138,46 @@ fn names_are_refused_in_both_families_and_counted_together() {
         let status = kernel.names().unwrap();
         assert_eq!(status.iter().map(|name| (name.seen, name.refused)).collect::<Vec<_>>(), [(3, 2), (8, 0)]);
         kernel.apply(&place.desired(&[])).unwrap();
-        assert_eq!((kernel.names().unwrap(), kernel.lock().names.entries_left()), (Vec::new(), 0));
+        assert_eq!((kernel.names().unwrap(), kernel.lock().names.left()), (Vec::new(), (0, 0)));
+    });
+}
+
+#[test]
+fn names_are_refused_by_whatever_daemon_comes_next() {
+    in_a_place(|place| {
+        let exact = |name: &str| rule(Some(HostPattern::Exact(name.into())), NameAction::Drop);
+        let wildcard = rule(Some(HostPattern::Wildcard("wild.test".into())), NameAction::Drop);
+        let is_refused = |kernel: &Kernel, name: &str| {
+            let packet = segment(false, &Hello::asking_for(name).record());
+            run(kernel, &packet) != (XDP_PASS, packet.bytes())
+        };
+        let first = Kernel::open(&place.config()).unwrap();
+        let names = vec![exact("bad.test"), exact("former.test"), wildcard.clone()];
+        first.apply(&desired(place, names)).unwrap();
+        first.keep();
+        drop(first);
+
+        let second = Kernel::open(&place.config()).unwrap();
+        for name in ["bad.test", "former.test", "a.wild.test"] {
+            assert!(is_refused(&second, name), "{name}, by what the former daemon wrote");
+        }
+        let names = || vec![exact("bad.test"), exact("latter.test"), wildcard.clone()];
+        second.apply(&desired(place, names())).unwrap();
+        let refused = |kernel: &Kernel| {
+            ["bad.test", "former.test", "latter.test", "a.wild.test"].map(|name| is_refused(kernel, name))
+        };
+        assert_eq!(refused(&second), [true, false, true, true]);
+        let left = second.lock().names.left();
+        // As if the filter had just been made beside tables that are full already.
+        second.lock().names.empty_the_filter().unwrap();
+        assert_eq!(refused(&second), [false; 4], "the filter is asked first");
+        second.keep();
+        drop(second);
+
+        let third = Kernel::open(&place.config()).unwrap();
+        third.apply(&desired(place, names())).unwrap();
+        assert_eq!(refused(&third), [true, false, true, true]);
+        assert_eq!(third.lock().names.left(), left);
     });
 }
 

@@ -20,7 +20,7 @@ use proxy_common::plan::{self, CountedSet, ExemptKey, LimitCount, LimitRecord, P
 use proxy_common::pod::Pod;
 use proxy_common::room;
 use proxy_common::settings::Settings;
-use proxy_common::sni::{self, NameCount, NameEntry, NameKey, Note, NoteKey, PeekRule, Trace};
+use proxy_common::sni::{self, NameCount, NameEntry, NameFilter, NameKey, Note, NoteKey, PeekRule, Trace};
 use proxy_common::splice::Splice;
 
 use super::known::KnownFlows;
@@ -131,6 +131,7 @@ pub(super) fn shapes(flows: u32, keys: u32) -> Vec<Shape> {
         Shape::ring_buffer(names::EVENTS, limits::EVENTS_BYTES),
         Shape::array::<PeekRule>(names::SNI_RULES, LISTENERS),
         Shape::hash::<NameKey, NameEntry>(names::SNI_NAMES, sni::ENTRIES),
+        Shape::array::<NameFilter>(names::SNI_FILTER, 1),
         Shape::per_cpu::<NameCount>(names::SNI_COUNTS, sni::ENTRIES),
         Shape::lru::<NoteKey, Note>(names::SNI_NOTES, sni::NOTES),
         Shape::array::<Trace>(names::SNI_TRACE, 1),
