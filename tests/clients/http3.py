@@ -4,11 +4,12 @@
     http3.py server ADDRESS PORT CERT KEY NAME [retry]
     http3.py client ADDRESS PORT SNI CA [v2] [protocols=N] [patience=SECONDS] [wait=FILE] [PATH ...]
     http3.py make-up ADDRESS PORT WHAT COUNT [SNI FIRST]
+    http3.py say SNI
 
 The client prints a line of JSON for each path: status, who answered, bytes of the body and whether they are right. With
 `protocols`, it offers so many, and its ClientHello does not fit into one datagram. With `wait`, it goes on with the next path
 when that file is there. `make-up hello` sends whole ClientHellos for SNI, each from an address of its own: 10.77.0.0 and
-FIRST more, and those after it.
+FIRST more, and those after it. `say` prints such datagrams, in hexadecimal digits, and sends nothing.
 """
 import asyncio
 import json
@@ -147,6 +148,11 @@ def whole_hello(sni):
     return [datagram for datagram, _ in connection.datagrams_to_send(now=0)]
 
 
+async def say(sni):
+    for datagram in whole_hello(sni):
+        print(datagram.hex())
+
+
 async def hellos(address, port, count, sni, first):
     datagrams = whole_hello(sni)
     for number in range(int(first), int(first) + int(count)):
@@ -173,7 +179,7 @@ async def make_up(address, port, what, count, *words):
 
 
 if __name__ == '__main__':
-    role = {'server': server, 'client': client, 'make-up': make_up}[sys.argv[1]]
+    role = {'server': server, 'client': client, 'make-up': make_up, 'say': say}[sys.argv[1]]
     try:
         asyncio.run(role(*sys.argv[2:]))
     except ConnectionError as error:

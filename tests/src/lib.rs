@@ -1,6 +1,8 @@
 //! The harness of the whole-system tests: small worlds of network namespaces in which the real daemon balances real
 //! traffic. It knows the daemon from outside only (binary, configuration, command line, pinned programs).
 
+/// The admin socket.
+pub mod admin;
 /// A pinned program, run on one packet by `BPF_PROG_TEST_RUN`.
 pub mod bpf;
 /// Clients: HTTP, TCP and UDP, from inside a namespace.

@@ -12,6 +12,8 @@ pub mod deadline;
 pub mod defer;
 /// Connections by epoll.
 pub mod epoll;
+/// Who has a connection to a port of this host.
+pub mod established;
 /// Driver settings (ethtool).
 pub mod ethtool;
 /// Connections that are relayed, and may be handed over.

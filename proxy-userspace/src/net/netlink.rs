@@ -1,11 +1,12 @@
-//! rtnetlink, as far as we need it: requests and their answers, and announcements (rtnetlink(7), netlink(7)).
+//! rtnetlink and sock_diag, as far as we need them: requests and their answers, and announcements (rtnetlink(7),
+//! sock_diag(7), netlink(7)).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, netlink as family, recv, sendto,
-    socket_with,
+    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind, netlink as family, recv,
+    sendto, socket_with,
 };
 
 /// Message types (linux/rtnetlink.h).
@@ -36,6 +37,8 @@ pub mod kind {
     pub const DEL_NEIGHBOUR: u16 = 29;
     /// Asks for neighbours.
     pub const GET_NEIGHBOUR: u16 = 30;
+    /// Asks for sockets, and each of them (linux/sock_diag.h).
+    pub const SOCKETS: u16 = 20;
 }
 
 /// Flags of a request.
@@ -108,7 +111,7 @@ pub fn number(value: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(value.get(..4)?.try_into().ok()?))
 }
 
-/// A socket to the kernel's routing part, in the network namespace of the thread that opened it.
+/// A socket to the kernel's routing part, or to what knows its sockets, in the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub struct Socket {
     fd: OwnedFd,
@@ -123,13 +126,17 @@ impl Socket {
 
     /// Opens one that hears of `groups`.
     pub fn subscribed(groups: u32) -> io::Result<Self> {
-        let fd = socket_with(
-            AddressFamily::NETLINK,
-            SocketType::RAW,
-            SocketFlags::CLOEXEC,
-            // NETLINK_ROUTE, which is 0.
-            None,
-        )?;
+        // NETLINK_ROUTE, which is 0.
+        Self::to(None, groups)
+    }
+
+    /// Opens one that tells of sockets.
+    pub fn of_sockets() -> io::Result<Self> {
+        Self::to(Some(family::SOCK_DIAG), 0)
+    }
+
+    fn to(protocol: Option<Protocol>, groups: u32) -> io::Result<Self> {
+        let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
         bind(&fd, &family::SocketAddrNetlink::new(0, groups))?;
         Ok(Self { fd, sequence: 0 })
     }

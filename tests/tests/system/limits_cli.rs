@@ -1,11 +1,10 @@
 //! Limits as operators change them: what is typed holds for what comes next, and it is written down who typed it.
 
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use proxy_tests::admin::Admin;
 use proxy_tests::client::{self, Http};
 use proxy_tests::config::{self, Listener, Protocol};
 use proxy_tests::daemon::Daemon;
@@ -160,27 +159,6 @@ fn what_makes_no_sense_is_told_and_changes_nothing() -> Result<()> {
     Ok(())
 }
 
-/// Asks the admin socket over a connection that stays.
-fn post(socket: &mut UnixStream, path: &str, body: &str) -> Result<String> {
-    let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
-    socket.write_all(format!("{head}{body}").as_bytes())?;
-    let mut answer = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let count = socket.read(&mut buffer)?;
-        ensure!(count > 0, "the daemon closed: {}", String::from_utf8_lossy(&answer));
-        answer.extend_from_slice(&buffer[..count]);
-        let text = String::from_utf8_lossy(&answer).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length =
-            head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-        if length.is_some_and(|length: usize| body.len() >= length) {
-            ensure!(head.starts_with("HTTP/1.1 200"), "{text}");
-            return Ok(body.to_owned());
-        }
-    }
-}
-
 fn a_thousand_changes_in_a_row_under_load_lose_nothing() -> Result<()> {
     const CHANGES: u64 = 1000;
     let world = World::routed().build()?;
@@ -199,13 +177,12 @@ fn a_thousand_changes_in_a_row_under_load_lose_nothing() -> Result<()> {
             Ok(())
         });
         let changed = (|| {
-            let mut socket = UnixStream::connect(world.folder().join("admin.sock"))?;
-            socket.set_read_timeout(Some(Duration::from_secs(30)))?;
+            let mut admin = Admin::connect(&world)?;
             for number in 0..CHANGES {
                 let amount = format!("{}/s burst 100000", 200_000 + number);
                 let body = format!("{{\"limit\":\"per-client\",\"amounts\":{{\"requests\":\"{amount}\"}}}}");
                 let begun = Instant::now();
-                let answer = post(&mut socket, "/limits/set", &body)?;
+                let answer = admin.post("/limits/set", &body)?;
                 took.push(begun.elapsed());
                 ensure!(answer.contains(&amount), "{answer}");
             }

@@ -2,6 +2,8 @@
 
 /// Clients that are banned while they are there.
 mod banned;
+/// How soon.
+mod banned_soon;
 /// Real clients: browsers, PostgreSQL's, those of CAs.
 mod clients;
 /// A listener, and what stands before and behind it.
@@ -71,6 +73,7 @@ pub(crate) const ALL: &[&[Fact]] = &[
     peek::FACTS,
     quic_run::FACTS,
     banned::FACTS,
+    banned_soon::FACTS,
     handoff_idle::FACTS,
     handoff_live::FACTS,
     handoff_ways::FACTS,

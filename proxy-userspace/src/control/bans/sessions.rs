@@ -1,9 +1,12 @@
 //! From where operators are logged in: clients of this host's SSH servers. No rule bans them, whatever they try out.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
+use std::{fs, io};
+
+use crate::net::established;
+use crate::net::netlink::Socket;
 
 /// Nobody logs in and does something within so long; where there are many connections a look takes longer, and is taken
 /// once in so many times that.
@@ -28,14 +31,26 @@ impl Sessions {
         let begin = Instant::now();
         if self.next.is_none_or(|next| begin >= next) {
             let ports = ports();
-            // Where a table cannot be read nobody is logged in by it.
-            let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).ok());
-            let lines = tables.iter().flatten().flat_map(|table| table.lines());
-            self.from = lines.filter_map(|line| client(line, &ports)).collect();
+            self.from = asked(&ports).unwrap_or_else(|_| written(&ports));
             self.next = Some(begin + FRESH.max(begin.elapsed() * LOOKS));
         }
         &self.from
     }
+}
+
+/// Clients of these ports, by asking the kernel for them.
+fn asked(ports: &BTreeSet<u16>) -> io::Result<BTreeSet<IpAddr>> {
+    let mut socket = Socket::of_sockets()?;
+    let clients = ports.iter().map(|port| established::to_port(&mut socket, *port));
+    Ok(clients.collect::<io::Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// The same where the kernel does not answer that (`CONFIG_INET_DIAG`): out of the tables that it writes for people. Where one
+/// cannot be read nobody is logged in by it.
+fn written(ports: &BTreeSet<u16>) -> BTreeSet<IpAddr> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).ok());
+    let lines = tables.iter().flatten().flat_map(|table| table.lines());
+    lines.filter_map(|line| client(line, ports)).collect()
 }
 
 /// Ports of SSH servers: `Port` in their configuration.
