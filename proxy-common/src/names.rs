@@ -87,7 +87,7 @@ pub const LIMIT_RECORDS: &str = "LIMIT_RECORDS";
 pub const EVENTS: &str = "EVENTS";
 /// `Array<Splice>`: connections that userspace handed over. The daemon maps it into its memory.
 pub const SPLICES: &str = "SPLICES";
-/// `RingBuf<HeldFrame>`: frames of connections that are just being handed over.
+/// `RingBuf<HeldFrame<_>>`, of two sizes: frames of connections that are just being handed over.
 pub const HELD: &str = "HELD";
 /// `PerCpuArray<Traffic>`, indexed by `BackendId`.
 pub const TRAFFIC: &str = "TRAFFIC";

@@ -146,13 +146,16 @@ pub const fn scaled(field: u16, shift: i8) -> u16 {
     if moved > 0xffff { 0xffff } else { moved as u16 }
 }
 
-/// Bytes of a frame that can be held. What is longer is lost, and sent again by whoever sent it.
+/// Bytes of a frame that most frames have no more than: it is held in a record of that size, and comes in again as it is.
 pub const HELD_FRAME: usize = 2048 - 16;
+/// Bytes of a frame that can be held at all: jumbo frames are no longer. It is cut up before it comes in again. What is still longer
+/// is lost, and sent again by whoever sent it.
+pub const HELD_LONG: usize = 9216;
 
-/// A frame that was held, as the daemon gets it.
+/// A frame that was held, as the daemon gets it, with room for so many bytes: [`HELD_FRAME`] or [`HELD_LONG`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
-pub struct HeldFrame {
+pub struct HeldFrame<const ROOM: usize> {
     /// The number of the connection.
     pub splice: u32,
     /// The interface that it came in by.
@@ -162,10 +165,14 @@ pub struct HeldFrame {
     /// Zero.
     pub pad: u32,
     /// The frame, from its link-layer header on.
-    pub bytes: [u8; HELD_FRAME],
+    pub bytes: [u8; ROOM],
 }
 
-const _: () = assert!(size_of::<HeldFrame>() == 2048);
+/// Bytes of a record in front of its frame.
+pub const HELD_HEAD: usize = size_of::<HeldFrame<0>>();
+
+const _: () = assert!(size_of::<HeldFrame<HELD_FRAME>>() == 2048);
+const _: () = assert!(size_of::<HeldFrame<HELD_LONG>>() == HELD_HEAD + HELD_LONG);
 
 /// The word of a held state that ends at a moment.
 #[inline(always)]

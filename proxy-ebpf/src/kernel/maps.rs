@@ -24,7 +24,7 @@ use proxy_common::{
     room,
     settings::Settings,
     sni::{self, NameCount, NameEntry, NameFilter, NameKey, Note, NoteKey, PeekRule, Told, Trace},
-    splice::{HeldFrame, Splice},
+    splice::{HELD_FRAME, HeldFrame, Splice},
 };
 use proxy_ebpf::work::Work;
 
@@ -171,7 +171,7 @@ pub(crate) static WORK: PerCpuArray<(Work<Ip4>, Work<Ip6>), 1> = PerCpuArray::ne
 #[btf_map]
 pub(crate) static SPLICES: Array<Splice, { limits::SPLICES as usize }, MMAPABLE> = Array::new();
 #[btf_map]
-pub(crate) static HELD: RingBuf<HeldFrame, { limits::HELD_BYTES as usize }> = RingBuf::new();
+pub(crate) static HELD: RingBuf<HeldFrame<HELD_FRAME>, { limits::HELD_BYTES as usize }> = RingBuf::new();
 #[btf_map]
 pub(crate) static TRAFFIC: PerCpuArray<Traffic, BACKENDS> = PerCpuArray::new();
 #[btf_map]

@@ -7,12 +7,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use aya::maps::{Map, MapData, RingBuf};
-use proxy_common::splice::{HELD_FRAME, HeldFrame};
+use proxy_common::splice::{HELD_FRAME, HELD_HEAD};
 
+use super::cut;
 use crate::l4::sys;
 
-/// Frames wait for one connection at most: a window's worth.
+/// Frames wait for one connection at most, and bytes of them: a window's worth.
 const MOST: usize = 1024;
+const MOST_BYTES: usize = 2 << 20;
 
 /// The ring buffer, and the program that frames go through.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ struct Waiting {
     ring: RingBuf<MapData>,
     /// Connections that are being handed over.
     busy: HashSet<u32>,
-    frames: HashMap<u32, Vec<Frame>>,
+    frames: HashMap<u32, Line>,
 }
 
 impl std::fmt::Debug for Waiting {
@@ -41,14 +43,27 @@ struct Frame {
     bytes: Vec<u8>,
 }
 
-/// Bytes in front of a held frame.
-const HEAD: usize = size_of::<HeldFrame>() - HELD_FRAME;
+/// Frames of a connection, in their order.
+#[derive(Default)]
+struct Line {
+    frames: Vec<Frame>,
+    bytes: usize,
+}
+
+impl Line {
+    fn push(&mut self, frame: Frame) {
+        if self.frames.len() < MOST && self.bytes + frame.bytes.len() <= MOST_BYTES {
+            self.bytes += frame.bytes.len();
+            self.frames.push(frame);
+        }
+    }
+}
 
 /// The connection's number and the frame, as they lie in the ring buffer.
 fn record(bytes: &[u8]) -> Option<(u32, Frame)> {
     let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     let (number, ingress, length) = (word(0)?, word(4)?, word(8)? as usize);
-    let bytes = bytes.get(HEAD..HEAD.checked_add(length)?)?.to_vec();
+    let bytes = bytes.get(HELD_HEAD..HELD_HEAD.checked_add(length)?)?.to_vec();
     Some((number, Frame { ingress, bytes }))
 }
 
@@ -62,10 +77,7 @@ impl Waiting {
                 late.push(frame);
                 continue;
             }
-            let frames = self.frames.entry(number).or_default();
-            if frames.len() < MOST {
-                frames.push(frame);
-            }
+            self.frames.entry(number).or_default().push(frame);
         }
         late
     }
@@ -94,7 +106,7 @@ impl Held {
         let mut waiting = self.lock();
         let mut frames = waiting.empty();
         waiting.busy.remove(&number);
-        frames.extend(waiting.frames.remove(&number).unwrap_or_default());
+        frames.extend(waiting.frames.remove(&number).unwrap_or_default().frames);
         drop(waiting);
         self.inject(&frames)
     }
@@ -109,8 +121,17 @@ impl Held {
         let mut result = Ok(());
         for frame in frames {
             // The next one may find its way: its interface may be another.
-            result = result.and(sys::inject(self.program.as_fd(), &frame.bytes, frame.ingress));
+            result = result.and(self.inject_one(frame));
         }
         result
+    }
+
+    fn inject_one(&self, Frame { ingress, bytes }: &Frame) -> io::Result<()> {
+        if bytes.len() <= HELD_FRAME {
+            return sys::inject(self.program.as_fd(), bytes, *ingress);
+        }
+        // What is longer cannot come in as it is: `BPF_PROG_TEST_RUN` takes no more than a page less its heads.
+        let pieces = cut::up(bytes, HELD_FRAME).ok_or(io::ErrorKind::InvalidData)?;
+        pieces.iter().try_for_each(|piece| sys::inject(self.program.as_fd(), piece, *ingress))
     }
 }

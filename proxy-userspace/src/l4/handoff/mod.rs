@@ -1,6 +1,8 @@
 //! Connections that a relay hands over to the kernel part: two TCP connections become one flow whose segments are
 //! translated. Knows sockets and tables; what a relay is it does not know.
 
+/// Long segments, cut up.
+mod cut;
 /// Flows of datagrams.
 mod datagrams;
 /// The entries of the flow table.

@@ -263,8 +263,8 @@ pub(super) fn peers_may_do_without_options_and_with_short_segments() -> Result<(
     Ok(())
 }
 
-pub(super) fn segments_of_nine_thousand_bytes_are_no_hindrance() -> Result<()> {
-    let world = World::routed().backends(1).build()?;
+/// Segments may be of nine thousand bytes, all the way.
+pub(super) fn jumbo(world: &World) -> Result<()> {
     for port in ["front", "back", "c0", "b0", "lb-front", "lb-back"] {
         world.wire.ip(&format!("link set dev {port} mtu 9000"))?;
     }
@@ -274,6 +274,12 @@ pub(super) fn segments_of_nine_thousand_bytes_are_no_hindrance() -> Result<()> {
     for interface in ["front", "back"] {
         world.balancer.ip(&format!("link set dev {interface} mtu 9000"))?;
     }
+    Ok(())
+}
+
+pub(super) fn segments_of_nine_thousand_bytes_are_no_hindrance() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    jumbo(&world)?;
     let spliced = Spliced::start(&world, Family::V4, "")?;
     either(&spliced, "long segments", None)
 }

@@ -1,4 +1,4 @@
-//! A thousand connections leave at once while both sides talk.
+//! Connections leave while both sides talk: a thousand at once, and some that talk in long segments.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -16,12 +16,23 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
 use super::front::exactly;
+use super::handoff_bulk::jumbo;
 use super::spliced::{PATIENCE, Spliced, hello, patient};
 
-pub(crate) const FACTS: &[Fact] = facts![alone: a_thousand_connections_leave_at_once_while_both_sides_talk];
+pub(crate) const FACTS: &[Fact] = facts![alone:
+    a_thousand_connections_leave_at_once_while_both_sides_talk,
+    connections_that_talk_in_segments_of_nine_thousand_bytes_leave_as_smoothly,
+];
 
-/// Connections at a time.
-const MANY: usize = 1000;
+/// How they talk.
+#[derive(Clone, Copy)]
+struct Manner {
+    /// Connections at a time.
+    many: usize,
+    /// Bytes of a question.
+    question: usize,
+}
+
 /// The first answers come one after another, for this is about how long answers take while others talk.
 const APART: Duration = Duration::from_millis(1);
 /// How long they talk.
@@ -30,23 +41,23 @@ const TALK: Duration = Duration::from_secs(3);
 const EAGER: usize = 6;
 /// From one later question of a connection to the next.
 const PAUSE: Duration = Duration::from_millis(200);
-/// A question.
-const QUESTION: usize = 64;
 
 /// Many connections that one thread looks after: a thread for each would wait for its turn longer than for its answer.
 struct Many {
     streams: Vec<TcpStream>,
     epoll: OwnedFd,
+    /// Bytes of a question.
+    question: usize,
 }
 
 impl Many {
-    fn of(streams: Vec<TcpStream>) -> Result<Self> {
+    fn of(streams: Vec<TcpStream>, question: usize) -> Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         for (number, stream) in streams.iter().enumerate() {
             stream.set_nonblocking(true)?;
             epoll::add(&epoll, stream, epoll::EventData::new_u64(number as u64), epoll::EventFlags::IN)?;
         }
-        Ok(Self { streams, epoll })
+        Ok(Self { streams, epoll, question })
     }
 
     /// Those on which something has come; waits for it until then, in whole milliseconds.
@@ -62,7 +73,7 @@ impl Many {
 
     /// What has come on one of them; nothing: it has ended.
     fn read(&mut self, number: usize) -> Result<Option<Vec<u8>>> {
-        let mut bytes = [0; QUESTION];
+        let mut bytes = vec![0; self.question];
         match self.streams[number].read(&mut bytes) {
             Ok(count) => Ok(Some(bytes[..count].to_vec())),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
@@ -77,13 +88,14 @@ impl Many {
 
 /// Answers each first flight, one after another, and then with what it hears, until all have ended.
 fn echo(mut all: Many) -> Result<()> {
-    let (began, mut heard, mut open) = (Instant::now(), 0, MANY);
+    let many = all.streams.len();
+    let (began, mut heard, mut open) = (Instant::now(), 0, many);
     while open > 0 {
-        while heard < MANY && began.elapsed() >= APART * heard as u32 {
+        while heard < many && began.elapsed() >= APART * heard as u32 {
             all.streams[heard].write_all(b"heard")?;
             heard += 1;
         }
-        let then = (heard < MANY).then(|| began + APART * heard as u32);
+        let then = (heard < many).then(|| began + APART * heard as u32);
         for number in all.ready(then)? {
             let Some(bytes) = all.read(number)? else { continue };
             if bytes.is_empty() {
@@ -109,15 +121,15 @@ struct Asker {
 
 impl Asker {
     /// What it asks next. (Before it has asked anything it is told that it was heard.)
-    fn question(&self, number: usize) -> Vec<u8> {
-        if self.answers == 0 { b"heard".to_vec() } else { vec![(number + self.answers) as u8; QUESTION] }
+    fn question(&self, number: usize, length: usize) -> Vec<u8> {
+        if self.answers == 0 { b"heard".to_vec() } else { vec![(number + self.answers) as u8; length] }
     }
 }
 
 /// Has all of them ask until the time is over: how long each answer took.
 fn ask(mut all: Many) -> Result<Vec<Duration>> {
-    let (until, mut took, mut open) = (Instant::now() + TALK, Vec::new(), MANY);
-    let mut askers = vec![Asker::default(); MANY];
+    let (until, mut took, mut open) = (Instant::now() + TALK, Vec::new(), all.streams.len());
+    let mut askers = vec![Asker::default(); open];
     let mut later: BinaryHeap<Reverse<(Instant, usize)>> = BinaryHeap::new();
     while open > 0 {
         while later.peek().is_some_and(|first| first.0.0 <= Instant::now()) {
@@ -129,7 +141,7 @@ fn ask(mut all: Many) -> Result<Vec<Duration>> {
                 continue;
             }
             asker.asked = Some(Instant::now());
-            all.streams[number].write_all(&asker.question(number))?;
+            all.streams[number].write_all(&asker.question(number, all.question))?;
         }
         for number in all.ready(later.peek().map(|first| first.0.0))? {
             let Some(bytes) = all.read(number)? else { continue };
@@ -144,7 +156,7 @@ fn ask(mut all: Many) -> Result<Vec<Duration>> {
                 continue;
             }
             asker.come.extend(bytes);
-            let expected = asker.question(number);
+            let expected = asker.question(number, all.question);
             if asker.come.len() < expected.len() {
                 continue;
             }
@@ -160,24 +172,25 @@ fn ask(mut all: Many) -> Result<Vec<Duration>> {
 }
 
 /// How long answers took, the longest last, on connections to this port that begin to talk at once.
-fn talk(spliced: &Spliced<'_>, port: u16) -> Result<Vec<Duration>> {
+fn talk(spliced: &Spliced<'_>, manner: Manner, port: u16) -> Result<Vec<Duration>> {
+    let Manner { many, question } = manner;
     let hello = hello();
     let all = thread::scope(|scope| {
         let servers = scope.spawn(|| {
-            let accepted = (0..MANY).map(|_| {
+            let accepted = (0..many).map(|_| {
                 let mut server = patient(spliced.listener.accept()?.0)?;
                 exactly(&mut server, hello.len())?;
                 Ok(server)
             });
             accepted.collect::<Result<Vec<_>>>()
         });
-        let clients = (0..MANY).map(|_| {
+        let clients = (0..many).map(|_| {
             let mut client = spliced.connect(port)?;
             client.write_all(&hello)?;
             Ok(client)
         });
-        let clients = Many::of(clients.collect::<Result<_>>()?)?;
-        let servers = Many::of(servers.join().expect("it does not panic")?)?;
+        let clients = Many::of(clients.collect::<Result<_>>()?, question)?;
+        let servers = Many::of(servers.join().expect("it does not panic")?, question)?;
         let servers = scope.spawn(move || echo(servers));
         let took = ask(clients);
         servers.join().expect("it does not panic").and(took)
@@ -205,8 +218,8 @@ const LONGEST: Duration = Duration::from_millis(10);
 /// Where others need the machine, too: so many times what the same talk takes beside, relayed or balanced.
 const TIMES: u32 = 2;
 
-fn a_thousand_connections_leave_at_once_while_both_sides_talk() -> Result<()> {
-    let world = World::routed().backends(1).build()?;
+/// They talk on connections that leave, and the longest answer takes hardly longer than beside, relayed or balanced.
+fn leave_smoothly(world: &World, manner: Manner) -> Result<()> {
     // What the same talk takes that no process stands between: so much of it is this harness's own.
     let place = |port| SocketAddr::new(world.service(Family::V4).ip(), port);
     let balanced = format!(
@@ -215,24 +228,40 @@ fn a_thousand_connections_leave_at_once_while_both_sides_talk() -> Result<()> {
         place(445),
         SocketAddr::new(world.backend_address(Family::V4, 0), 8097)
     );
-    let spliced = Spliced::start(&world, Family::V4, &balanced)?;
+    let spliced = Spliced::start(world, Family::V4, &balanced)?;
     let mut last = String::new();
     // Who else needs the machine stalls all alike, but not at the same moment.
     for time in 1..=3 {
-        let balanced = talk(&spliced, 445)?;
+        let balanced = talk(&spliced, manner, 445)?;
         say("balanced", &balanced);
-        let relayed = talk(&spliced, 444)?;
+        let relayed = talk(&spliced, manner, 444)?;
         say("relayed", &relayed);
-        let left = talk(&spliced, 443)?;
+        let left = talk(&spliced, manner, 443)?;
         say("handed off while they talk", &left);
-        spliced.wait_left(time * MANY as u64)?;
+        spliced.wait_left((time * manner.many) as u64)?;
         ensure!(spliced.kernel("torn")? == 0, "a connection broke");
+        let lost = spliced.daemon.status()?.noticed("handoff_lost");
+        figure(&format!(
+            "{} were tried again at a better moment, {lost} frames not held",
+            spliced.kernel("busy")?
+        ));
+        ensure!(lost == 0, "{lost} frames were lost");
         let (worst, beside) = (share(&left, 1.0), share(&relayed, 1.0).max(share(&balanced, 1.0)));
         if worst <= LONGEST.max(beside * TIMES) {
-            figure(&format!("{} were tried again at a better moment", spliced.kernel("busy")?));
             return Ok(());
         }
         last = format!("{worst:?}, and beside {beside:?}");
     }
     bail!("the longest answer took {last}")
+}
+
+fn a_thousand_connections_leave_at_once_while_both_sides_talk() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    leave_smoothly(&world, Manner { many: 1000, question: 64 })
+}
+
+fn connections_that_talk_in_segments_of_nine_thousand_bytes_leave_as_smoothly() -> Result<()> {
+    let world = World::routed().backends(1).build()?;
+    jumbo(&world)?;
+    leave_smoothly(&world, Manner { many: 200, question: 8800 })
 }
