@@ -216,7 +216,7 @@ impl Scene {
             splices.put(&n, &splice)?;
             table.put(&key, &Flow::<Ip4> { rewrite, born: n, ..Flow::default() })?;
             let (word, bits) = known::place(known::hash(&key));
-            for word in word..word + known::COPIES {
+            for word in [0, 1].map(|copy| known::of_copy(copy, word)) {
                 known.put(&word, &(known.number(word)? | bits))?;
             }
         }

@@ -185,10 +185,21 @@ impl SharedGuard {
     }
 }
 
-/// Sources that are known to be alive: each has one of two places, by its hash.
+/// Sources that are known to be alive: each has one of two places, by its hash. Before the places are marks, a byte of the
+/// hash for each: a flood of sources that nobody knows reads those alone, 256 KiB that stay near the CPU. A mark that is
+/// lost to another CPU's costs its source another proof.
 pub mod alive {
-    use super::{ALIVE_FOR, ALIVE_SYNS, Address, mix64};
+    use super::{ALIVE_FOR, ALIVE_SYNS, Address, Cell64, mix64};
     use crate::limits::ALIVE;
+
+    /// Marks of a word.
+    const MARKS: u32 = 8;
+    /// Words of marks.
+    const MARKED: u32 = ALIVE / MARKS;
+    /// Words of the table.
+    pub const ENTRIES: u32 = MARKED + ALIVE;
+    /// How often a mark is tried to be set when another CPU was faster.
+    const TRIES: u32 = 4;
 
     // From the top: 24 bits of the hash, the second of the proof, the second of the last SYN, and SYNs in that.
     const TAG: u32 = 40;
@@ -200,8 +211,10 @@ pub mod alive {
     /// Where a source is, and what tells it from others there.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct Source {
-        /// The places.
+        /// Both places, as words of the table.
         pub places: [u32; 2],
+        /// The word of their marks.
+        pub marks: u32,
         tag: u64,
     }
 
@@ -218,7 +231,13 @@ pub mod alive {
         let place = hash as u32 & (ALIVE - 1);
         // The other one is on the same cache line: one of the seven beside it.
         let places = [place, place ^ (1 + (((hash >> 18 & 0xffff) as u32 * 7) >> 16))];
-        Source { places, tag: hash >> TAG }
+        Source { places: places.map(|place| MARKED + place), marks: place / MARKS, tag: hash >> TAG }
+    }
+
+    /// Bits below the mark of a place.
+    #[inline(always)]
+    const fn shift(place: u32) -> u32 {
+        (place & (MARKS - 1)) * 8
     }
 
     /// What a place says of a source.
@@ -233,6 +252,31 @@ pub mod alive {
     }
 
     impl Source {
+        /// Its byte among the marks: never 0, which nobody's place has.
+        #[inline(always)]
+        const fn mark(&self) -> u64 {
+            let byte = self.tag & 0xff;
+            if byte == 0 { 1 } else { byte }
+        }
+
+        /// Whether it may be at one of its places, by the word of their marks. One stranger in 128 may seem to be.
+        #[inline(always)]
+        pub const fn may_be_at(&self, place: u32, marks: u64) -> bool {
+            marks >> shift(place) & 0xff == self.mark()
+        }
+
+        /// Marks one of its places.
+        #[inline(always)]
+        pub fn mark_at(&self, place: u32, marks: &Cell64) {
+            for _ in 0..TRIES {
+                let old = marks.load();
+                let new = old & !(0xff << shift(place)) | self.mark() << shift(place);
+                if old == new || marks.replace_if(old, new) {
+                    return;
+                }
+            }
+        }
+
         /// What `word` says of this source at `second`, if it sends a SYN.
         #[inline(always)]
         pub const fn look(&self, word: u64, second: u32) -> Found {
@@ -299,6 +343,8 @@ pub mod credit {
 
 #[cfg(test)]
 mod tests {
+    use std::vec::Vec;
+
     use super::alive::Found;
     use super::*;
     use crate::addr::{Ip4, Ip6};
@@ -325,6 +371,28 @@ mod tests {
         assert_eq!(at(LASTS + 1 + GRACE), Standing::Open);
         assert!(guard.end() && !guard.end(), "its end is seen once");
         assert!(guard.raise(NOW.wrapping_add(20 * HZ), HZ), "it was off again");
+    }
+
+    #[test]
+    fn a_source_is_told_from_strangers_by_its_mark() {
+        let source = |n: u32| alive::source(Ip4::from_octets(n.to_be_bytes()), 7);
+        let words: Vec<Cell64> = (0..alive::ENTRIES).map(|_| Cell64::new(0)).collect();
+        let marked = |n: u32| {
+            let source = source(n);
+            let marks = words[source.marks as usize].load();
+            source.places.map(|place| source.may_be_at(place, marks))
+        };
+        assert!((0..100_000).all(|n| marked(n) == [false; 2]), "nobody is there");
+        for n in 0..10_000 {
+            let source = source(n);
+            assert!(source.marks < source.places[0] && source.places[0] / 8 == source.places[1] / 8);
+            source.mark_at(source.places[n as usize % 2], &words[source.marks as usize]);
+            assert!(marked(n)[n as usize % 2], "{n}");
+        }
+        let lost = (0..10_000).filter(|n| !marked(*n)[*n as usize % 2]).count();
+        assert!(lost < 400, "{lost} of 10,000 have lost their place to another");
+        let strangers = (1 << 20..(1 << 20) + 100_000).filter(|n| marked(*n) != [false; 2]).count();
+        assert!(strangers < 1000, "{strangers} of 100,000");
     }
 
     #[test]

@@ -72,4 +72,4 @@ pub mod young_word;
 
 /// The version of everything in this crate that has a layout. It is part of the pin path, stands in the BPF object
 /// and in [`settings::Settings`], and is checked before a map is adopted.
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;

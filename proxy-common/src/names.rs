@@ -37,6 +37,8 @@ pub const FRAGMENTS6: &str = "FRAGMENTS6";
 pub const LISTENERS4: &str = "LISTENERS4";
 /// `HashMap<ListenerKey<Ip6>, Listener>`
 pub const LISTENERS6: &str = "LISTENERS6";
+/// `Array<u64, 1>`: another number after each change of `LISTENERS4` and `LISTENERS6`.
+pub const LISTENERS_EPOCH: &str = "LISTENERS_EPOCH";
 /// `Array<Name>`, indexed by `ListenerId`: for the CLI when no daemon runs.
 pub const LISTENER_NAMES: &str = "LISTENER_NAMES";
 /// `ArrayOfMaps<Array<Ring, 1>>`, indexed by `ListenerId`.

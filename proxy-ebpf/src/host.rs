@@ -524,8 +524,8 @@ impl World for Host {
     fn note_known(&self, hash: u64) {
         self.known.note(hash);
     }
-    fn young_word(&self, hash: u64, seeded: u64) -> Option<&Cell64> {
-        self.known.young(hash, seeded)
+    fn young_word(&self, seeded: u64) -> Option<&Cell64> {
+        self.known.young(seeded)
     }
     fn ring_slot(&self, listener: u16, slot: u32) -> Option<u16> {
         let ids = self.rings.get(usize::from(listener))?;

@@ -4,7 +4,6 @@ use proxy_common::{
     addr::{Address, Ip4, Ip6},
     drop_reason::DropReason,
     flow::state,
-    known,
     program::Program,
 };
 
@@ -176,26 +175,27 @@ fn settle<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) -
     balance(world, work)
 }
 
-/// Flow table first: an established flow costs one look-up. Everything else is looked at once a flow.
+/// Flow table first: an established flow costs one look-up. Everything else is looked at once a flow; so is a SYN, which
+/// hardly ever is an established flow's, and may be one of a flood's.
 #[inline(always)]
 fn balance<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
-    // A SYN is hardly ever an established flow's: that is asked of memory that a flood of them keeps warm.
-    let known = if work.transport.is_bare_syn() && !world.may_be_known(known::hash(&work.ip.key)) {
-        None
-    } else {
-        world.flow(&work.ip.key)
-    };
+    if work.transport.is_bare_syn() {
+        return go_on::<A, _>(Program::Begin);
+    }
+    let known = world.flow(&work.ip.key);
     work.has_flow = known.is_some();
     let state = known.map_or(0, |known| known.state());
     match known {
-        Some(known) if !(work.transport.is_bare_syn() || state & state::SYN_ELSEWHERE != 0) => {
+        Some(known) if state & state::SYN_ELSEWHERE == 0 => {
             flow::touch(known, &work.transport, world.now());
             work.fresh = false;
             work.rewrite.take_over(&known.rewrite);
             if known.rewrite.is_spliced() {
                 return go_on::<A, _>(Program::Splice);
             }
-            let ends = known.rewrite.counted != 0 && work.transport.flags & (tcp::FIN | tcp::RST) != 0;
+            // A reset may also be the answer of who begins a connection anew, and was asked for a proof.
+            let ends = known.rewrite.counted != 0 && work.transport.flags & (tcp::FIN | tcp::RST) != 0
+                || work.transport.is_bare_reset();
             let was_reset = state & state::RST != 0;
             if ends
                 || was_reset

@@ -174,9 +174,8 @@ pub trait World: Packet + Keys + Names + Tables<Ip4> + Tables<Ip6> + Bans<Ip4> +
     fn may_be_known(&self, hash: u64) -> bool;
     /// Notes that a flow with this hash is in the flow table.
     fn note_known(&self, hash: u64);
-    /// The place of a young flow of `dsr` ([`proxy_common::young_word`]) with this hash of [`proxy_common::known::hash`], and
-    /// this one under the secret seed.
-    fn young_word(&self, hash: u64, seeded: u64) -> Option<&Cell64>;
+    /// The place of a young flow of `dsr` ([`proxy_common::young_word`]) with this hash under the secret seed.
+    fn young_word(&self, seeded: u64) -> Option<&Cell64>;
     /// A slot of a listener's ring.
     fn ring_slot(&self, listener: u16, slot: u32) -> Option<u16>;
     /// The remembered hop to a backend.
@@ -191,7 +190,7 @@ pub trait World: Packet + Keys + Names + Tables<Ip4> + Tables<Ip6> + Bans<Ip4> +
     fn guard(&self, index: u32) -> Option<&SharedGuard>;
     /// Counts one on this CPU alone. When there are `batch` of them: so many, and none are left; else 0.
     fn gather(&self, index: u32, batch: u32) -> u32;
-    /// A place for a source that is known to be alive, below [`proxy_common::limits::ALIVE`].
+    /// A word of the table of sources that are known to be alive ([`proxy_common::guard::alive`]).
     fn alive(&self, index: u32) -> Option<&Cell64>;
     /// A place of credit, below [`proxy_common::limits::CREDITS`].
     fn credit(&self, index: u32) -> Option<&Cell64>;

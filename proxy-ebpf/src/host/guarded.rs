@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use proxy_common::{
     cell::Cell64,
     cookie::Keys,
-    guard::{GuardRule, GuardSettings, SharedGuard},
+    guard::{GuardRule, GuardSettings, SharedGuard, alive},
     limits,
 };
 
@@ -48,7 +48,7 @@ impl Default for Guarded {
             deaf: false,
             vouched: Vec::new(),
             guards: (0..limits::GUARDS).map(|_| SharedGuard::default()).collect(),
-            alive: cells(limits::ALIVE),
+            alive: cells(alive::ENTRIES),
             credit: cells(limits::CREDITS),
             gathered: RefCell::default(),
         }

@@ -7,7 +7,9 @@ use proxy_common::{
     flow::{FlowKind, SharedFlow, state, young as bits},
     hash::flow_hash,
     hop::SharedHop,
+    known,
     listener::{Forward, Listener},
+    program::Program,
     settings::Settings,
 };
 
@@ -19,7 +21,7 @@ use crate::{
     parsed::{TCP, UDP},
     stage::{admit, amplify, flow, forward, guard::Syn, reply, rewrite, select, young},
     translation,
-    verdict::{Outcome, Verdict, dropped, passed},
+    verdict::{Outcome, Verdict, dropped, go_on, passed},
     work::{Step, Work},
     world::{Tables, World},
 };
@@ -38,6 +40,8 @@ enum Begun {
     Fresh,
     /// It is answered.
     Answered,
+    /// A SYN, of a connection that userspace handed over.
+    Spliced,
 }
 
 /// A packet with ports that the flow table does not settle.
@@ -51,8 +55,10 @@ pub(super) fn resume<W: World + Tables<A>, A: Address>(
 
 #[inline(always)]
 fn go<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
-    if settle(world, work)? == Begun::Answered {
-        return reply::answer(world, work, DropReason::Rewrite);
+    match settle(world, work)? {
+        Begun::Answered => return reply::answer(world, work, DropReason::Rewrite),
+        Begun::Spliced => return go_on::<A, _>(Program::Splice),
+        _ => {}
     }
     if work.exit.hop.plan != 0 {
         limited(world, work, Step::Unproved, work.exit.hop.plan)?;
@@ -70,7 +76,7 @@ fn settle<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Ou
                 return Continue(Begun::Known);
             }
         }
-        Begun::Answered => return Continue(Begun::Answered),
+        begun @ (Begun::Answered | Begun::Spliced) => return Continue(begun),
         Begun::Returns => {}
         Begun::Grown => {
             prove(world, work)?;
@@ -122,24 +128,34 @@ fn prove<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Out
 /// Says what the packet is; a flow that begins has no backend yet.
 #[inline(never)]
 fn begin<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Outcome<Begun> {
-    let has_flow = work.has_flow;
     let Some(settings) = world.settings() else { return passed() };
-    let Some(listener) = listener(world, work) else {
+    let listener = listener(world, work);
+    let is_syn = work.transport.is_bare_syn();
+    if let Some(listener) = listener.filter(|listener| listener.forward != Forward::Local as u8) {
+        admit::source(&work.ip.key)?;
+        rewrite::is_alive(&work.ip)?;
+        // Before anything is asked about its 5-tuple: of a flood's SYN nothing else need be known.
+        if is_syn && guarded::syn_to_backend(world, work, listener) == Syn::Guarded {
+            return Continue(Begun::Answered);
+        }
+    }
+    if is_syn {
+        let known = known(world, work);
+        work.has_flow = known.is_some();
+        if known.is_some_and(|known| known.rewrite.is_spliced()) {
+            return Continue(Begun::Spliced);
+        }
+    }
+    let has_flow = work.has_flow;
+    let Some(listener) = listener else {
         answer(world, work, settings)?;
         return Continue(Begun::Returns);
     };
     if listener.forward == Forward::Local as u8 {
         return passed();
     }
-    admit::source(&work.ip.key)?;
-    rewrite::is_alive(&work.ip)?;
-    if !has_flow && work.ip.key.protocol == TCP {
-        if work.transport.is_bare_syn() && guarded::syn_to_backend(world, work, listener) == Syn::Guarded {
-            return Continue(Begun::Answered);
-        }
-        if work.transport.is_bare_reset() {
-            guarded::reset_to_backend(world, work, listener)?;
-        }
+    if !has_flow && work.transport.is_bare_reset() {
+        guarded::reset_to_backend(world, work, listener)?;
     }
     work.asked.copy_from(&work.ip.key);
     work.hash = flow_hash(&work.ip.key, settings.hash_seed);
@@ -160,6 +176,15 @@ fn begin<W: World + Tables<A>, A: Address>(world: &W, work: &mut Work<A>) -> Out
     work.fresh = !(is_young && grow(world, work, listener));
     work.listener = listener;
     Continue(if work.fresh { Begun::Fresh } else { Begun::Grown })
+}
+
+/// The flow of a SYN's 5-tuple. There hardly ever is one: that is asked of memory that a flood of SYNs keeps warm.
+#[inline(always)]
+fn known<'w, W: World + Tables<A>, A: Address>(world: &'w W, work: &Work<A>) -> Option<&'w SharedFlow<A>> {
+    if !world.may_be_known(known::hash(&work.ip.key)) {
+        return None;
+    }
+    world.flow(&work.ip.key)
 }
 
 /// Who listens where the packet goes.

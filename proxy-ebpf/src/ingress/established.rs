@@ -1,4 +1,5 @@
-//! What an established flow cannot settle by what it remembers: its way out has to be found, it is over, or it is limited.
+//! What an established flow cannot settle by what it remembers: its way out has to be found, it is over, or limited, or its
+//! client begins anew.
 
 use proxy_common::{
     addr::Address,
@@ -7,11 +8,12 @@ use proxy_common::{
 
 use super::{
     charged::{limited, or_reset},
-    counted, leave,
+    counted, guarded, leave,
 };
 use crate::{
     parsed::tcp,
     stage::{flow, forward},
+    translation,
     verdict::{Outcome, Verdict},
     work::{Step, Work},
     world::{Tables, World},
@@ -28,6 +30,11 @@ pub(super) fn resume<W: World + Tables<A>, A: Address>(
 
 #[inline(always)]
 fn go<W: World + Tables<A>, A: Address>(world: &mut W, work: &mut Work<A>) -> Outcome<Verdict> {
+    if work.transport.is_bare_reset()
+        && let Some(listener) = Tables::<A>::listener(world, &translation::place(&work.ip.key))
+    {
+        guarded::reset_to_backend(world, work, listener)?;
+    }
     // Should it be gone by now, the backend's hop is known all the same.
     let known = world.flow(&work.ip.key);
     work.proved = known.is_some_and(|known| known.state() & state::UNPROVED == 0);

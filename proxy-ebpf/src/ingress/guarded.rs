@@ -70,7 +70,7 @@ pub(super) fn stray_to_backend<W: World, A: Address>(
     Continue(())
 }
 
-/// A reset to a listener that is balanced, of no flow: the proof that its sender is there, if that was asked for.
+/// A reset to a listener that is balanced: the proof that its sender is there, if that was asked for.
 #[inline(never)]
 pub(super) fn reset_to_backend<W: World, A: Address>(
     world: &W,

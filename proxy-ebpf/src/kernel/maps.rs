@@ -12,12 +12,12 @@ use proxy_common::{
     counters::Traffic,
     drop_reason::{DropReason, Notice},
     flow::{Flow, FlowKey, FragmentKey, YoungSlot},
-    guard::{Guard, GuardRule, GuardSettings},
+    guard::{self, Guard, GuardRule, GuardSettings},
     hop::{Hop, VlanDevice},
     known,
     limit_event::Event,
     limits,
-    listener::{DestinationFilter, Listener, ListenerKey, Name},
+    listener::{self, DestinationFilter, Listener, ListenerKey, Name, Seen},
     maglev::Ring,
     plan::{self, CountedSet, ExemptKey, LimitCount, LimitRecord, Plan},
     program::Program,
@@ -43,7 +43,7 @@ const LISTENERS: usize = limits::LISTENERS as usize;
 const BACKENDS: usize = limits::BACKENDS as usize;
 const SOURCES: usize = limits::NAT_SOURCES as usize;
 const GUARD_CELLS: usize = limits::GUARDS as usize;
-const ALIVE_PLACES: usize = limits::ALIVE as usize;
+const ALIVE_WORDS: usize = guard::alive::ENTRIES as usize;
 const CREDIT_PLACES: usize = limits::CREDITS as usize;
 const VLANS: usize = limits::VLAN_DEVICES as usize;
 const DROP_REASONS: usize = DropReason::COUNT as usize;
@@ -94,6 +94,13 @@ pub(crate) static LISTENERS4: HashMap<ListenerKey<Ip4>, Listener, ADDRESSES> = H
 #[btf_map]
 pub(crate) static LISTENERS6: HashMap<ListenerKey<Ip6>, Listener, ADDRESSES> = HashMap::new();
 #[btf_map]
+pub(crate) static LISTENERS_EPOCH: Array<u64, 1> = Array::new();
+/// Memory of each CPU, as `WORK` is.
+#[btf_map]
+pub(crate) static SEEN4: PerCpuArray<Seen<Ip4>, { listener::SEEN as usize }> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static SEEN6: PerCpuArray<Seen<Ip6>, { listener::SEEN as usize }> = PerCpuArray::new();
+#[btf_map]
 pub(crate) static LISTENER_NAMES: Array<Name, LISTENERS> = Array::new();
 #[btf_map]
 pub(crate) static RINGS: ArrayOfMaps<Array<Ring, 1>, LISTENERS> = ArrayOfMaps::new();
@@ -126,7 +133,7 @@ pub(crate) static GUARD_RULES: Array<GuardRule, LISTENERS> = Array::new();
 #[btf_map]
 pub(crate) static GUARDS: Array<Guard, GUARD_CELLS> = Array::new();
 #[btf_map]
-pub(crate) static ALIVE: Array<u64, ALIVE_PLACES> = Array::new();
+pub(crate) static ALIVE: Array<u64, ALIVE_WORDS> = Array::new();
 #[btf_map]
 pub(crate) static CREDIT: Array<u64, CREDIT_PLACES> = Array::new();
 /// What each CPU counted, and has not told the others; never pinned.

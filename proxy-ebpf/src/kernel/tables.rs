@@ -17,7 +17,7 @@ use proxy_common::{
     known,
     limit_event::Event,
     limits,
-    listener::{DestinationFilter, Listener, ListenerKey},
+    listener::{DestinationFilter, Listener, ListenerKey, Seen},
     maglev::RING_SLOTS,
     plan::{CountedSet, SharedPlan, count_index},
     room,
@@ -36,8 +36,8 @@ use super::{count, keys, maps, packet::Frame};
 const EEXIST: i32 = -17;
 
 macro_rules! tables {
-    ($family:ty, $slot:ty, $flows:ident, $young:ident, $young_return:ident, $fragments:ident, $listeners:ident, $backends:ident,
-     $sources:ident, $exempt:ident, $charge:ident, $look:ident, $establish:ident, $leave:ident, $route:path) => {
+    ($family:ty, $slot:ty, $flows:ident, $young:ident, $young_return:ident, $fragments:ident, $listeners:ident, $seen:ident,
+     $backends:ident, $sources:ident, $exempt:ident, $charge:ident, $look:ident, $establish:ident, $leave:ident, $route:path) => {
         impl Tables<$family> for Frame {
             #[inline(always)]
             fn flow(&self, key: &FlowKey<$family>) -> Option<&SharedFlow<$family>> {
@@ -89,8 +89,17 @@ macro_rules! tables {
             }
             #[inline(always)]
             fn listener(&self, key: &ListenerKey<$family>) -> Option<Listener> {
+                let epoch = listeners_epoch()?;
+                let Some(seen) = maps::$seen.get_ptr_mut(key.place()) else { return None };
+                // SAFETY: this CPU's own, and XDP does not preempt itself.
+                let seen = unsafe { &mut *seen };
+                if seen.epoch == epoch && seen.key.is(key) {
+                    return Some(seen.listener);
+                }
                 // SAFETY: copied at once: eight bytes, one load.
-                unsafe { maps::$listeners.get(key) }.copied()
+                let listener = unsafe { maps::$listeners.get(key) }.copied()?;
+                *seen = Seen { key: *key, listener, epoch };
+                Some(listener)
             }
             #[inline(always)]
             fn backend(&self, id: u16) -> Option<&Backend<$family>> {
@@ -147,6 +156,7 @@ tables!(
     YOUNG_REVERSE4,
     FRAGMENTS4,
     LISTENERS4,
+    SEEN4,
     BACKENDS4,
     NAT_SOURCES4,
     EXEMPT4,
@@ -164,6 +174,7 @@ tables!(
     YOUNG_REVERSE6,
     FRAGMENTS6,
     LISTENERS6,
+    SEEN6,
     BACKENDS6,
     NAT_SOURCES6,
     EXEMPT6,
@@ -173,6 +184,14 @@ tables!(
     proxy_leave6,
     super::route::v6
 );
+
+/// Ends with each change of the tables of listeners. Read before they are.
+#[inline(always)]
+fn listeners_epoch() -> Option<u64> {
+    let epoch = maps::LISTENERS_EPOCH.get_ptr(0)?;
+    // SAFETY: an array's value lives for the program's run; `Cell64` is a transparent u64.
+    Some(unsafe { &*epoch.cast::<Cell64>() }.load())
+}
 
 /// A word of the set of known flows.
 #[inline(always)]
@@ -232,15 +251,15 @@ impl World for Frame {
     }
     #[inline(always)]
     fn may_be_known(&self, hash: u64) -> bool {
-        let (place, bits) = known::place(hash);
+        let (word, bits) = known::place(hash);
         let Some(asked) = known_word(known::ASKED) else { return true };
-        known_word(place + (asked.load() as u32 & 1)).is_none_or(|word| known::has(word.load(), bits))
+        known_word(known::of_copy(asked.load(), word)).is_none_or(|word| known::has(word.load(), bits))
     }
     #[inline(always)]
     fn note_known(&self, hash: u64) {
-        let (place, bits) = known::place(hash);
+        let (word, bits) = known::place(hash);
         for copy in 0..known::COPIES {
-            if let Some(word) = known_word(place + copy)
+            if let Some(word) = known_word(known::of_copy(u64::from(copy), word))
                 && !known::has(word.load(), bits)
             {
                 word.fetch_or(bits);
@@ -248,9 +267,8 @@ impl World for Frame {
         }
     }
     #[inline(always)]
-    fn young_word(&self, hash: u64, seeded: u64) -> Option<&Cell64> {
-        let (place, _) = known::place(hash);
-        known_word(known::young(place, seeded))
+    fn young_word(&self, seeded: u64) -> Option<&Cell64> {
+        known_word(known::young(seeded))
     }
     #[inline(always)]
     fn ring_slot(&self, listener: u16, slot: u32) -> Option<u16> {

@@ -50,7 +50,12 @@ pub fn standing<W: World>(world: &W, guard: &SharedGuard, now: u32, second: u32)
 #[inline(never)]
 pub fn is_alive<W: World, A: Address>(world: &W, source: A, settings: &Settings, second: u32) -> bool {
     let source = alive::source(source, settings.hash_seed);
+    let Some(marks) = world.alive(source.marks) else { return false };
+    let marks = marks.load();
     for place in source.places {
+        if !source.may_be_at(place, marks) {
+            continue;
+        }
         let Some(cell) = world.alive(place) else { continue };
         let word = cell.load();
         match source.look(word, second) {
@@ -70,8 +75,11 @@ pub fn is_alive<W: World, A: Address>(world: &W, source: A, settings: &Settings,
 #[inline(never)]
 pub fn is_known<W: World, A: Address>(world: &W, source: A, settings: &Settings, second: u32) -> bool {
     let source = alive::source(source, settings.hash_seed);
+    let Some(marks) = world.alive(source.marks) else { return false };
+    let marks = marks.load();
     for place in source.places {
-        if let Some(cell) = world.alive(place)
+        if source.may_be_at(place, marks)
+            && let Some(cell) = world.alive(place)
             && !matches!(source.look(cell.load(), second), Found::Other(_))
         {
             return true;
@@ -85,16 +93,20 @@ pub fn is_known<W: World, A: Address>(world: &W, source: A, settings: &Settings,
 pub fn note_alive<W: World, A: Address>(world: &W, source: A, settings: &Settings, second: u32) {
     let source = alive::source(source, settings.hash_seed);
     let [first, other] = source.places;
-    let (Some(a), Some(b)) = (world.alive(first), world.alive(other)) else { return };
+    let (Some(a), Some(b), Some(marks)) = (world.alive(first), world.alive(other), world.alive(source.marks))
+    else {
+        return;
+    };
     let (of_a, of_b) = (a.load(), b.load());
-    let (cell, word) = match (source.look(of_a, second), source.look(of_b, second)) {
-        (Found::Passes(_) | Found::TooMany, _) => (a, of_a),
-        (_, Found::Passes(_) | Found::TooMany) => (b, of_b),
-        (Found::Other(age), Found::Other(older)) if age >= older => (a, of_a),
-        _ => (b, of_b),
+    let (place, cell, word) = match (source.look(of_a, second), source.look(of_b, second)) {
+        (Found::Passes(_) | Found::TooMany, _) => (first, a, of_a),
+        (_, Found::Passes(_) | Found::TooMany) => (other, b, of_b),
+        (Found::Other(age), Found::Other(older)) if age >= older => (first, a, of_a),
+        _ => (other, b, of_b),
     };
     let next = source.proved(word, second);
     if next != word {
         cell.store(next);
     }
+    source.mark_at(place, marks);
 }

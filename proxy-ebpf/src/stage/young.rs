@@ -6,7 +6,6 @@ use proxy_common::{
     drop_reason::Notice,
     flow::{FlowKey, Slot, Young, way_back, young as bits},
     hash::flow_hash,
-    known,
     listener::{Forward, Listener},
     settings::Settings,
     young_word::YoungWord,
@@ -36,7 +35,7 @@ pub fn of_client<W: World + Tables<A>, A: Address>(
 /// The same with `dsr`.
 #[inline(never)]
 fn by_word<W: World, A: Address>(world: &W, work: &mut Work<A>, settings: &Settings) -> bool {
-    let Some(cell) = world.young_word(known::hash(&work.asked), work.hash) else { return false };
+    let Some(cell) = world.young_word(work.hash) else { return false };
     let word = YoungWord(cell.load());
     if !word.is_of(work.hash) || word.age(world.now()) > settings.young_lifetime {
         return false;
@@ -93,7 +92,7 @@ pub fn of_backend<W: World + Tables<A>, A: Address>(
 /// Enters or renews `work.young`, a flow of `dsr`; whoever had the place is replaced.
 #[inline(always)]
 pub fn remember_word<W: World, A: Address>(world: &W, work: &Work<A>, settings: &Settings) {
-    let Some(cell) = world.young_word(known::hash(&work.ip.key), work.hash) else { return };
+    let Some(cell) = world.young_word(work.hash) else { return };
     let (now, young, old) = (world.now(), &work.young, YoungWord(cell.load()));
     if old.is_there() && !old.is_of(work.hash) && old.age(now) <= settings.young_lifetime {
         world.notice(Notice::YoungReplaced);

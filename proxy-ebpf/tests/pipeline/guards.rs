@@ -102,6 +102,26 @@ fn above_it_a_client_shows_that_it_is_there_and_its_next_syn_passes() {
 }
 
 #[test]
+fn who_begins_a_known_connection_anew_shows_that_it_is_there_as_others_do() {
+    everywhere(|scene| {
+        guarded(scene, 0);
+        let (client, to) = (scene.client(4000), scene.tcp());
+        let connection = scene.open(client, 1);
+        // What it proved by that is forgotten.
+        scene.host.now += 601 * SECOND;
+        flood(scene, to);
+        let syn = Packet::syn(client, to, 70_000);
+        let asked = answer(scene, &syn);
+        let wrong = Parsed { ack: asked.ack ^ 1, ..asked.clone() };
+        assert!(is_sent(scene, &proof(client, to, &wrong)), "the flow's, for all we know");
+        answer(scene, &syn);
+        scene.is_dropped(&proof(client, to, &asked), DropReason::SynProof);
+        assert!(is_sent(scene, &syn));
+        assert!(is_sent(scene, &connection.by_client(flag::ACK, 1, b"more")), "the flow is still there");
+    });
+}
+
+#[test]
 fn the_flood_makes_no_young_flow_while_the_guard_is_on() {
     by_nat(|scene| {
         guarded(scene, 0);

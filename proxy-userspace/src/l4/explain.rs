@@ -474,7 +474,7 @@ impl Explainer<'_> {
         Backend<A>: Pod,
     {
         if said.forward == Some("dsr") {
-            let word = self.tables.known.young(key, hash);
+            let word = self.tables.known.young(hash);
             let age = word.age(self.clock.now().map_err(no_clock)?);
             let idle = self.clock.time(age).as_secs_f64();
             let answers = "is not seen to answer with dsr";

@@ -22,21 +22,21 @@ impl KnownFlows {
     /// Clears the copy that is not asked. To be called before a walk begins: the kernel enters a flow here after it has
     /// put it into its table, so one whose bits are cleared is there for the walk to find.
     pub(super) fn begin(&self) {
-        let words = self.0.words()[..known::ASKED as usize].iter().skip(self.aside() as usize);
-        words.step_by(known::LINE as usize).for_each(|word| word.store(0, SeqCst));
+        let first = known::of_copy(self.aside(), 0) as usize;
+        self.0.words()[first..first + known::WORDS as usize].iter().for_each(|word| word.store(0, SeqCst));
     }
 
     /// Enters a flow that a walk has found.
     pub(super) fn enter<A: Address>(&self, key: &FlowKey<A>) {
         let (word, bits) = known::place(known::hash(key));
-        self.0.words()[(self.aside() + word) as usize].fetch_or(bits, Relaxed);
+        self.0.words()[known::of_copy(self.aside(), word) as usize].fetch_or(bits, Relaxed);
     }
 
     /// Enters a flow that this process has just put into a table: into both copies, as the kernel does.
     pub(super) fn note<A: Address>(&self, key: &FlowKey<A>) {
         let (word, bits) = known::place(known::hash(key));
         for copy in 0..known::COPIES {
-            self.0.words()[(copy + word) as usize].fetch_or(bits, SeqCst);
+            self.0.words()[known::of_copy(copy.into(), word) as usize].fetch_or(bits, SeqCst);
         }
     }
 
@@ -50,18 +50,16 @@ impl KnownFlows {
     pub(super) fn may_have<A: Address>(&self, key: &FlowKey<A>) -> bool {
         let (word, bits) = known::place(known::hash(key));
         let asked = 1 - self.aside();
-        known::has(self.0.words()[(asked + word) as usize].load(Relaxed), bits)
+        known::has(self.0.words()[known::of_copy(asked, word) as usize].load(Relaxed), bits)
     }
 
     /// The young flow of `dsr` that may be that of a 5-tuple, whose hash under the secret seed is `seeded`.
-    pub(super) fn young<A: Address>(&self, key: &FlowKey<A>, seeded: u64) -> YoungWord {
-        let (place, _) = known::place(known::hash(key));
-        YoungWord(self.0.words()[known::young(place, seeded) as usize].load(Relaxed))
+    pub(super) fn young(&self, seeded: u64) -> YoungWord {
+        YoungWord(self.0.words()[known::young(seeded) as usize].load(Relaxed))
     }
 
     /// The copy that is not asked: 0 or 1.
-    fn aside(&self) -> u32 {
-        let asked = self.0.words()[known::ASKED as usize].load(Relaxed) & 1;
-        1 - asked as u32
+    fn aside(&self) -> u64 {
+        1 - (self.0.words()[known::ASKED as usize].load(Relaxed) & 1)
     }
 }

@@ -10,7 +10,7 @@ use proxy_common::bucket::{BucketSet, WAYS};
 use proxy_common::counters::Traffic;
 use proxy_common::drop_reason::{DropReason, Notice};
 use proxy_common::flow::{Flow, FlowKey, FragmentKey, YoungSlot};
-use proxy_common::guard::{Guard, GuardRule, GuardSettings};
+use proxy_common::guard::{Guard, GuardRule, GuardSettings, alive};
 use proxy_common::hop::{Hop, VlanDevice};
 use proxy_common::known;
 use proxy_common::limits;
@@ -86,9 +86,7 @@ impl Shape {
 
 /// Every table, for a flow table of `flows` entries and a table of `keys` of limits.
 pub(super) fn shapes(flows: u32, keys: u32) -> Vec<Shape> {
-    use limits::{
-        ALIVE, BACKENDS, CREDITS, FRAGMENTS, GUARDS, LISTENER_ADDRESSES, LISTENERS, NAT_SOURCES, YOUNG,
-    };
+    use limits::{BACKENDS, CREDITS, FRAGMENTS, GUARDS, LISTENER_ADDRESSES, LISTENERS, NAT_SOURCES, YOUNG};
     vec![
         Shape::array::<Settings>(names::SETTINGS, 1),
         Shape::array::<DestinationFilter>(names::FILTER, 1),
@@ -104,6 +102,7 @@ pub(super) fn shapes(flows: u32, keys: u32) -> Vec<Shape> {
         Shape::lru::<FragmentKey<Ip6>, FlowKey<Ip6>>(names::FRAGMENTS6, FRAGMENTS),
         Shape::hash::<ListenerKey<Ip4>, Listener>(names::LISTENERS4, LISTENER_ADDRESSES),
         Shape::hash::<ListenerKey<Ip6>, Listener>(names::LISTENERS6, LISTENER_ADDRESSES),
+        Shape::array::<u64>(names::LISTENERS_EPOCH, 1),
         Shape::array::<Name>(names::LISTENER_NAMES, LISTENERS),
         Shape::of::<u32, u32>(names::RINGS, map_type::ARRAY_OF_MAPS, LISTENERS),
         Shape::array::<Backend<Ip4>>(names::BACKENDS4, BACKENDS),
@@ -118,7 +117,7 @@ pub(super) fn shapes(flows: u32, keys: u32) -> Vec<Shape> {
         Shape::array::<GuardSettings>(names::GUARD_SETTINGS, 1),
         Shape::array::<GuardRule>(names::GUARD_RULES, LISTENERS),
         Shape::array::<Guard>(names::GUARDS, GUARDS),
-        Shape::array::<u64>(names::ALIVE, ALIVE),
+        Shape::array::<u64>(names::ALIVE, alive::ENTRIES),
         Shape::array::<u64>(names::CREDIT, CREDITS),
         Shape::array::<BucketSet>(names::BUCKETS, bucket_sets(keys)),
         Shape::array::<u64>(names::SKETCH, plan::sketch::CELLS),
@@ -174,6 +173,7 @@ pub(super) struct Tables {
     pub(super) room: Room,
     pub(super) v4: FamilyTables<Ip4, YoungSlot<3>>,
     pub(super) v6: FamilyTables<Ip6, YoungSlot<6>>,
+    pub(super) listeners_epoch: Table<u32, u64>,
     pub(super) listener_names: Table<u32, Name>,
     pub(super) rings: Rings,
     pub(super) vlan_devices: Table<u32, VlanDevice>,
@@ -214,6 +214,7 @@ impl Tables {
             room: Room::new(SharedWords::new(names::ROOM, fd(names::ROOM)?)?, entries),
             v4,
             v6,
+            listeners_epoch: Table::new(names::LISTENERS_EPOCH, fd(names::LISTENERS_EPOCH)?)?,
             listener_names: Table::new(names::LISTENER_NAMES, fd(names::LISTENER_NAMES)?)?,
             rings: Rings::new(names::RINGS, fd(names::RINGS)?)?,
             vlan_devices: Table::new(names::VLAN_DEVICES, fd(names::VLAN_DEVICES)?)?,

@@ -5,12 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use proxy_common::addr::{Address, Be16, Ip4, Ip6};
 use proxy_common::backend::{Backend, BackendId, NatSource};
 use proxy_common::guard::GuardRule;
-use proxy_common::listener::{ListenerKey, Name};
+use proxy_common::listener::{Listener, ListenerKey, Name};
 use proxy_common::maglev::Ring;
 use proxy_common::pod::Pod;
 
 use super::goal::identity;
-use super::present::{BackendEntry, FoundRing, Present, RingContent, Share, SourceEntry, Step};
+use super::present::{BackendEntry, Bind, FoundRing, Present, RingContent, Share, SourceEntry, Step};
 use super::take::Store;
 use crate::l4::maps::{MapError, Table};
 use crate::l4::tables::{FamilyTables, Tables};
@@ -34,20 +34,25 @@ pub(crate) fn take(tables: &Tables, step: &Step) -> Result<(), MapError> {
         Step::Ring(id, Some(RingContent::Shares(shares))) => tables.rings.put(u32::from(*id), &fill(shares)),
         Step::Ring(id, Some(RingContent::Found(found))) => tables.rings.put(u32::from(*id), &found.0),
         Step::Ring(id, None) => tables.rings.remove(u32::from(*id)).map(drop),
-        Step::Listener((address, protocol), entry) => {
-            let port = Be16::new(address.port());
-            match address.ip() {
-                IpAddr::V4(ip) => {
-                    let key = ListenerKey { address: Ip4::from(ip), port, protocol: *protocol, pad: 0 };
-                    set(&tables.v4.listeners, &key, entry.as_ref())
-                }
-                IpAddr::V6(ip) => {
-                    let key = ListenerKey { address: Ip6::from(ip), port, protocol: *protocol, pad: 0 };
-                    set(&tables.v6.listeners, &key, entry.as_ref())
-                }
-            }
-        }
+        Step::Listener(bind, entry) => listener(tables, *bind, entry.as_ref()),
     }
+}
+
+/// Whoever has found a listener keeps to it for the epoch, which ends as soon as the table has changed.
+fn listener(tables: &Tables, (address, protocol): Bind, entry: Option<&Listener>) -> Result<(), MapError> {
+    let port = Be16::new(address.port());
+    match address.ip() {
+        IpAddr::V4(ip) => {
+            let key = ListenerKey { address: Ip4::from(ip), port, protocol, pad: 0 };
+            set(&tables.v4.listeners, &key, entry)
+        }
+        IpAddr::V6(ip) => {
+            let key = ListenerKey { address: Ip6::from(ip), port, protocol, pad: 0 };
+            set(&tables.v6.listeners, &key, entry)
+        }
+    }?;
+    let epoch = tables.listeners_epoch.get(&0)?.unwrap_or_default();
+    tables.listeners_epoch.put(&0, &epoch.wrapping_add(1))
 }
 
 /// A ring with these shares.
