@@ -13,12 +13,12 @@ use super::requests_log::RequestsLog;
 use super::serve::ServeError;
 use super::snapshot::keeps_out;
 use crate::config::{
-    Config, ListenerName, RouteAction, RouteConfig, ServerConfig, WebBind, WebListenerConfig,
+    Config, ListenerName, RouteAction, RouteConfig, ServerConfig, Speaks, WebBind, WebListenerConfig,
 };
 use crate::l4;
 use crate::l7::{Snapshot, Workers, limit};
 use crate::limit::{Ids, Table};
-use crate::net::defer::defer_accept;
+use crate::net::defer::{Acknowledge, acknowledge, defer_accept};
 use crate::net::listen::{ListenError, Listening};
 use crate::net::stream::Target;
 use crate::telemetry::abuse::Sink;
@@ -216,7 +216,8 @@ impl Web {
         }
     }
 
-    /// Where the kernel part keeps clients out by their ClientHello, nobody is taken before it has come.
+    /// Where the kernel part keeps clients out by their ClientHello, nobody is taken before it has come. Where connections
+    /// are relayed as they are, an acknowledgment waits for what the backend says.
     fn defer(&self, snapshot: &Snapshot) {
         for listener in &snapshot.listeners {
             let lasts = if keeps_out(&snapshot.config, listener, &snapshot.steering) {
@@ -224,11 +225,19 @@ impl Web {
             } else {
                 Duration::ZERO
             };
+            let when = if listener.steer.speaks == Speaks::Tls {
+                Acknowledge::WithTheNext
+            } else {
+                Acknowledge::AtOnce
+            };
             for bind in &listener.bind {
                 let WebBind::Tcp(address) = bind else { continue };
                 for socket in self.sockets.get(&Target::Tcp(*address)).into_iter().flatten() {
                     if let Err(error) = defer_accept(socket.as_fd(), lasts) {
                         tracing::warn!("{address}: sockets come before ClientHellos: {error}");
+                    }
+                    if let Err(error) = acknowledge(socket.as_fd(), when) {
+                        tracing::warn!("{address}: acknowledgments are packets of their own: {error}");
                     }
                 }
             }

@@ -13,6 +13,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWrite, Interest};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 
+use super::defer::{Acknowledge, acknowledge};
 use super::pipe::Pipe;
 use super::stream::{Driver, Stream, Target};
 
@@ -241,7 +242,8 @@ impl Stream for EpollStream {
 }
 
 impl Epoll {
-    /// A new connection by TCP, from a socket that `prepare` has seen before.
+    /// A new connection by TCP, from a socket that `prepare` has seen before. The SYN-ACK and what comes first are acknowledged
+    /// with what is sent next: there is something to say at once.
     ///
     /// # Errors
     /// What the kernel says.
@@ -252,6 +254,7 @@ impl Epoll {
     ) -> io::Result<EpollStream> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_nodelay(true)?;
+        acknowledge(socket.as_fd(), Acknowledge::WithTheNext)?;
         prepare(socket.as_fd());
         socket.connect(address).await.map(EpollStream::Tcp)
     }

@@ -8,7 +8,7 @@ pub mod buffers;
 pub mod customer;
 /// Timers that are nearly always put off.
 pub mod deadline;
-/// Listening sockets that wait for a client's first bytes.
+/// Listening sockets that wait for a client's first bytes, acknowledgments that wait for an answer.
 pub mod defer;
 /// Connections by epoll.
 pub mod epoll;

@@ -7,6 +7,7 @@ use proxy_common::client_hello::{ClientHello, NoHello, Reassembly, Step};
 
 use crate::l7::refuse::Alert;
 use crate::net::buffers;
+use crate::net::defer::{Acknowledge, acknowledge};
 use crate::net::stream::Stream;
 use crate::route::Hello;
 use crate::telemetry::steering::Refused;
@@ -51,7 +52,10 @@ pub(super) async fn read<S: Stream>(
             match reassembly.push(&read[seen..], |some| message.extend_from_slice(some)) {
                 Step::Done(_) => break,
                 Step::Refused(why) => return Err(no_flight(why)),
-                Step::NeedMore => seen = read.len(),
+                Step::NeedMore => {
+                    seen = read.len();
+                    goes_on(stream);
+                }
             }
         }
         if read.len() > MOST {
@@ -68,6 +72,16 @@ pub(super) async fn read<S: Stream>(
         }
     }
     Flight::of(&message, wants_ja4, Over::Tcp).map_err(no_flight)
+}
+
+/// Whoever sends the rest only when the first bytes are acknowledged (Nagle, RFC 9293 §3.7.4) does not wait for an answer,
+/// which would be 40 ms.
+fn goes_on<S: Stream>(stream: &S) {
+    if let Some(socket) = stream.socket()
+        && let Err(error) = acknowledge(socket, Acknowledge::AtOnce)
+    {
+        tracing::debug!("the rest of a ClientHello may be late: {error}");
+    }
 }
 
 impl Flight {

@@ -3,17 +3,21 @@
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::net::TcpListener;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
 use super::both::{End, Next, Patience, Relay};
+use super::flight;
 use super::hand_off::Moment;
 use super::starttls::{Asked, let_ask};
 use crate::config::StartTls;
+use crate::net::defer::{Acknowledge, acknowledge};
 use crate::net::epoll::{Epoll, EpollListener, EpollStream};
 use crate::net::stream::{Driver, Stream, Target};
+use crate::telemetry::steering::Refused;
 
 const PATIENCE: Patience = Patience { idle: Duration::from_secs(60), total: None };
 
@@ -193,5 +197,26 @@ fn what_is_sent_along_with_the_wish_for_tls_is_not_taken_for_what_is_sent_by_tls
         for declines in [&b"STARTTLS\r\nEHLO a\r\n"[..], b"QUIT\r\n", &[b'x'; 600]] {
             assert_eq!(asks(StartTls::Smtp, declines).await.0, Asked::Declines, "{declines:?}");
         }
+    });
+}
+
+#[test]
+fn the_first_piece_of_a_hello_is_acknowledged_at_once() {
+    run(async {
+        let (mut client, mut ours) = pair().await;
+        let socket = ours.socket().unwrap().try_clone_to_owned().unwrap();
+        acknowledge(socket.as_fd(), Acknowledge::WithTheNext).unwrap();
+        // The head of a record with a ClientHello, and of that.
+        say(&mut client, &[22, 3, 1, 2, 0, 1, 0, 1, 252]).await;
+        let reads =
+            spawn_local(async move { flight::read(&mut ours, &mut BytesMut::new(), false).await.map(drop) });
+        let seen = async {
+            while !rustix::net::sockopt::tcp_quickack(&socket).unwrap() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE.idle, seen).await.unwrap();
+        end(&mut client).await;
+        assert_eq!(reads.await.unwrap().unwrap_err().why, Refused::Closed);
     });
 }
