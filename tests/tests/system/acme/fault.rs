@@ -26,7 +26,9 @@ use super::visit;
 pub(super) enum Fault {
     /// This is answered; the server learns nothing.
     Answer(Message),
-    /// The connection ends after so many bytes of the server's answer.
+    /// The connection ends after so many bytes of the server's answer. This and what else is done to answers waits for
+    /// one that is about the request: one that refuses its nonce (RFC 8555 §6.5; Pebble does it to one in twenty, for no
+    /// reason) goes through as it is.
     Cut(usize),
     /// The server's answer is edited.
     Edit(fn(&mut Value)),
@@ -34,6 +36,13 @@ pub(super) enum Fault {
     HoldBefore,
     /// The server's answer waits here.
     HoldAfter,
+}
+
+impl Fault {
+    /// Whether it is done to an answer.
+    fn is_after(&self) -> bool {
+        matches!(self, Self::Cut(_) | Self::Edit(_) | Self::HoldAfter)
+    }
 }
 
 /// A request that came, and what the server answered.
@@ -64,6 +73,16 @@ struct Shared {
     roots: PathBuf,
     state: Mutex<State>,
     changed: Condvar,
+}
+
+/// A request that was noted.
+struct Noted {
+    /// Its place among those seen.
+    number: usize,
+    /// What shall happen to it.
+    fault: Option<Fault>,
+    /// Whether that was told once, for it, and not for all of its step.
+    once: bool,
 }
 
 #[derive(Debug, Default)]
@@ -205,7 +224,7 @@ impl Shared {
     /// What a client gets; nothing: its connection ends.
     fn answer(&self, request: &Message) -> Result<Option<Reply>> {
         let step = Step::of(request.path());
-        let (number, fault) = self.note(step, request);
+        let Noted { number, fault, once } = self.note(step, request);
         match fault {
             Some(Fault::Answer(answer)) => return Ok(Some(Reply::whole(&answer))),
             Some(Fault::HoldBefore) if !self.hold() => return Ok(None),
@@ -213,6 +232,12 @@ impl Shared {
         }
         let mut answer = self.forward(request)?;
         self.lock().seen[number].status = Some(answer.status());
+        if refuses_nonce(&answer) {
+            if let Some(fault) = fault.filter(|fault| once && fault.is_after()) {
+                self.lock().faults.insert(0, (step, fault));
+            }
+            return Ok(Some(Reply::whole(&answer)));
+        }
         match fault {
             Some(Fault::HoldAfter) if !self.hold() => return Ok(None),
             Some(Fault::Cut(bytes)) => {
@@ -230,8 +255,8 @@ impl Shared {
         Ok(Some(Reply::whole(&answer)))
     }
 
-    /// Notes a request; gives its number and what shall happen to it.
-    fn note(&self, step: Step, request: &Message) -> (usize, Option<Fault>) {
+    /// Notes a request.
+    fn note(&self, step: Step, request: &Message) -> Noted {
         let mut state = self.lock();
         state.seen.push(Exchange {
             at: Instant::now(),
@@ -239,9 +264,12 @@ impl Shared {
             payload: payload(request).unwrap_or(Value::Null),
             status: None,
         });
-        let at = state.faults.iter().position(|(of, _)| *of == step);
-        let always = state.always.iter().find(|(of, _)| *of == step).map(|(_, fault)| fault.clone());
-        (state.seen.len() - 1, at.map(|at| state.faults.remove(at).1).or(always))
+        let number = state.seen.len() - 1;
+        if let Some(at) = state.faults.iter().position(|(of, _)| *of == step) {
+            return Noted { number, fault: Some(state.faults.remove(at).1), once: true };
+        }
+        let fault = state.always.iter().find(|(of, _)| *of == step).map(|(_, fault)| fault.clone());
+        Noted { number, fault, once: false }
     }
 
     /// Waits until it is let go: whether the exchange goes on.
@@ -261,6 +289,12 @@ impl Shared {
         let first = format!("{method} {} HTTP/1.0", request.path());
         Ok(visit::send(self.server, "localhost", &self.roots, &request.bytes(&first))?.answer)
     }
+}
+
+/// Whether a server refuses a request for its nonce alone.
+fn refuses_nonce(answer: &Message) -> bool {
+    let of = |problem: Value| problem["type"] == "urn:ietf:params:acme:error:badNonce";
+    answer.status() == 400 && answer.json().is_ok_and(of)
 }
 
 /// Bytes for a client, and whether they are all.

@@ -19,9 +19,11 @@ use super::visit;
 pub(crate) const FACTS: &[Fact] = facts![
     the_acme_server_offers_what_later_facts_want,
     a_proxy_before_the_acme_server_answers_cuts_edits_and_holds,
+    what_is_done_to_an_answer_waits_for_one_that_does_not_refuse_the_nonce,
 ];
 
 const PROXY: u16 = 14001;
+const INNER: u16 = 14002;
 
 fn the_acme_server_offers_what_later_facts_want() -> Result<()> {
     let world = World::routed().clients(0).backends(0).build()?;
@@ -81,5 +83,34 @@ fn a_proxy_before_the_acme_server_answers_cuts_edits_and_holds() -> Result<()> {
         ensure!(answered == goes_on && proxy.taken(Step::Directory) == taken + usize::from(goes_on));
     }
     ensure!(proxy.seen().iter().all(|seen| seen.payload.is_null()), "a directory is asked for unsigned");
+    Ok(())
+}
+
+fn what_is_done_to_an_answer_waits_for_one_that_does_not_refuse_the_nonce() -> Result<()> {
+    let world = World::routed().clients(0).backends(0).build()?;
+    let authority = Authority::make(&world.folder())?;
+    let _pebble = Pebble::start(&world.balancer, &world.folder(), &authority, Settings::new())?;
+    let inner = FaultProxy::start(&world.balancer, here(INNER), here(pebble::ACME), &authority)?;
+    let proxy = FaultProxy::start(&world.balancer, here(PROXY), here(INNER), &authority)?;
+    let ask = || {
+        let visit = visit::ask(&world.balancer, here(PROXY), "localhost", &authority.root(), "GET /dir", "");
+        Ok::<_, anyhow::Error>(visit?.answer)
+    };
+    let refused = r#"{"type":"urn:ietf:params:acme:error:badNonce"}"#;
+    let json = [("Content-Type", "application/problem+json")];
+    let elsewhere = Fault::Edit(|directory| directory["newOrder"] = "elsewhere".into());
+
+    inner.next(Step::Directory, Fault::Answer(Message::answer(400, &json, refused)));
+    proxy.next(Step::Directory, elsewhere.clone());
+    let first = ask()?;
+    ensure!(first.status() == 400 && first.body == refused.as_bytes(), "as it was: {first:?}");
+    ensure!(ask()?.json()?["newOrder"] == "elsewhere", "it has waited");
+    ensure!(ask()?.json()?["newOrder"] != "elsewhere", "it happened once");
+
+    inner.next(Step::Directory, Fault::Answer(Message::answer(400, &json, refused)));
+    proxy.always(Step::Directory, elsewhere);
+    ensure!(ask()?.status() == 400 && ask()?.json()?["newOrder"] == "elsewhere");
+    proxy.calm();
+    ensure!(ask()?.json()?["newOrder"] != "elsewhere", "nothing of it is left");
     Ok(())
 }
